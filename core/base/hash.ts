@@ -1,0 +1,46 @@
+import { crc32 as zlibCrc32 } from "node:zlib";
+
+/** CRC-32 (IEEE 802.3) of `bytes`, continued from `seed`. For detecting damage, never for security. */
+export function crc32(bytes: Uint8Array, seed = 0): number {
+  return zlibCrc32(bytes, seed);
+}
+
+/** The finaliser of MurmurHash3: spreads every input bit over all 32 output bits. */
+export function fmix32(x: number): number {
+  x ^= x >>> 16;
+  x = Math.imul(x, 0x85ebca6b);
+  x ^= x >>> 13;
+  x = Math.imul(x, 0xc2b2ae35);
+  x ^= x >>> 16;
+  return x >>> 0;
+}
+
+/** MurmurHash3 x86 32 of `bytes`. */
+export function hashBytes32(bytes: Uint8Array, seed = 0): number {
+  let h = seed | 0;
+  const blocks = bytes.length & ~3;
+  for (let i = 0; i < blocks; i += 4) {
+    h ^= scramble(bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24));
+    h = Math.imul((h << 13) | (h >>> 19), 5) + 0xe6546b64 | 0;
+  }
+  const rest = bytes.length & 3;
+  if (rest > 0) {
+    let tail = bytes[blocks]!;
+    if (rest > 1) tail |= bytes[blocks + 1]! << 8;
+    if (rest > 2) tail |= bytes[blocks + 2]! << 16;
+    h ^= scramble(tail);
+  }
+  return fmix32(h ^ bytes.length);
+}
+
+const utf8 = new TextEncoder();
+
+/** MurmurHash3 of the UTF-8 form of `text`. */
+export function hashString32(text: string, seed = 0): number {
+  return hashBytes32(utf8.encode(text), seed);
+}
+
+function scramble(k: number): number {
+  k = Math.imul(k, 0xcc9e2d51);
+  return Math.imul((k << 15) | (k >>> 17), 0x1b873593);
+}

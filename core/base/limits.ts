@@ -1,0 +1,124 @@
+import { invariant } from "./invariant.ts";
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** Every bound in one place. Lengths in bytes, counts in items, times in microseconds (name ends in Us). */
+export const LIMITS = {
+  /** Payload of one frame on a connection. Holds the largest request with room for its envelope. */
+  frameBytesMax: 4 * MiB,
+  /** Nesting of one decoded value. */
+  depthMax: 16,
+  /** Items of one decoded array. */
+  arrayItemsMax: 200_000,
+  keyBytesMax: 1024,
+  valueBytesMax: 1 * MiB,
+  addressBytesMax: 255,
+  /** Members of one network. */
+  membersMax: 10_000,
+  partitionsMax: 1024,
+  /** Replicas of one partition, learners and both halves of a joint configuration included. */
+  replicasMax: 16,
+
+  /** One append message carries at most this many entries, and stops growing past the bytes. */
+  appendEntriesMax: 1024,
+  appendBytesMax: 1 * MiB,
+  /** Append messages under way to one follower of one partition. */
+  appendsInFlightMax: 64,
+  /** Proposals of one partition that are not yet applied: past it a leader answers "busy". */
+  proposalsPendingMax: 4096,
+  proposalBytesPendingMax: 16 * MiB,
+  /** A partition's log in memory is compacted past either. */
+  logEntriesMax: 8192,
+  logBytesMax: 8 * MiB,
+  /** What a compaction, and a checkpoint of the journal, keeps of the applied log for followers that lag a little. */
+  logBytesKept: 256 * KiB,
+  logEntriesKept: 512,
+  /** Rows of one snapshot message end past this many bytes. */
+  snapshotChunkBytesMax: 512 * KiB,
+  snapshotChunksInFlightMax: 4,
+
+  /** One journal record, framing excluded. */
+  journalRecordBytesMax: 8 * MiB,
+  /** A new checkpoint is begun when the journal has grown by this much. */
+  journalBytesPerCheckpoint: 64 * MiB,
+
+  gossipBytesMax: 1200,
+  gossipUpdatesMax: 32,
+
+  /** One page of a range answer ends past either. */
+  rangeItemsMax: 1000,
+  rangeBytesMax: 1 * MiB,
+  transactionItemsMax: 128,
+  /** Earlier versions kept of one key where history is asked for. */
+  historyVersionsMax: 1000,
+  /** Exactly-once sessions of one partition, and answers kept of one session. */
+  sessionsMax: 10_000,
+  sessionAnswersMax: 1024,
+  /** A session without use for this long may be forgotten. Longer than any client retries (see retryUsMax). */
+  sessionIdleUs: 3_600_000_000,
+  retryUsMax: 60_000_000,
+  leaseTtlMsMin: 100,
+  leaseTtlMsMax: 31 * 24 * 3600 * 1000,
+  keysPerLeaseMax: 10_000,
+  /** Events a partition keeps for watchers that catch up. */
+  watchEventsKept: 4096,
+  watchesPerClientMax: 1024,
+
+  clientsMax: 10_000,
+  /** Requests of one client connection under way. */
+  requestsPerClientMax: 4096,
+  /** A request that has found no answer by then is answered "timeout". */
+  requestUs: 5_000_000,
+  forwardHopsMax: 3,
+  /** Bytes waiting to be written to one peer; past it messages to it are dropped, as a network may. */
+  peerQueueBytesMax: 32 * MiB,
+  clientQueueBytesMax: 16 * MiB,
+} as const;
+
+invariant(LIMITS.valueBytesMax + LIMITS.keyBytesMax + 64 * KiB <= LIMITS.frameBytesMax, "A frame holds the largest put");
+invariant(LIMITS.appendBytesMax + LIMITS.valueBytesMax + 64 * KiB <= LIMITS.frameBytesMax, "A frame holds an append");
+invariant(LIMITS.snapshotChunkBytesMax + LIMITS.valueBytesMax + 64 * KiB <= LIMITS.frameBytesMax, "A frame holds a snapshot chunk");
+invariant(LIMITS.frameBytesMax <= LIMITS.journalRecordBytesMax, "A journal record holds what a frame brings");
+invariant(LIMITS.logEntriesKept < LIMITS.logEntriesMax && LIMITS.logBytesKept < LIMITS.logBytesMax, "Compaction frees something");
+invariant(LIMITS.retryUsMax * 10 < LIMITS.sessionIdleUs, "A session outlives the retries of its client");
+invariant(LIMITS.requestUs < LIMITS.retryUsMax, "A client outwaits one request");
+
+/** What one network agrees on at its start. Times in microseconds. Stored in the system partition. */
+export interface Settings {
+  /** Data partitions: a power of two from 1 to LIMITS.partitionsMax. Fixed for the life of the network. */
+  readonly partitions: number;
+  readonly replicas: number;
+  readonly systemReplicas: number;
+  readonly heartbeatUs: number;
+  readonly electionTimeoutUsMin: number;
+  readonly electionTimeoutUsMax: number;
+  /** SWIM's protocol period and the time an answer to a direct probe may take. */
+  readonly probeIntervalUs: number;
+  readonly probeTimeoutUs: number;
+  /** Suspicion lasts at least this many protocol periods times log10 of the members, at least one. */
+  readonly suspicionMultiplier: number;
+  readonly pushPullUs: number;
+  /** An unreachable member is declared gone, and its data replicated elsewhere, after this long. */
+  readonly graceUs: number;
+  /** A leader with nothing to do lets its partition go quiet after this long. */
+  readonly quietAfterUs: number;
+  /** True: a leader that a quorum answered lately reads without asking again (relies on clock drift below 1/10). */
+  readonly leaseReads: boolean;
+}
+
+export const DEFAULT_SETTINGS: Settings = {
+  partitions: 64,
+  replicas: 3,
+  systemReplicas: 5,
+  heartbeatUs: 50_000,
+  electionTimeoutUsMin: 300_000,
+  electionTimeoutUsMax: 600_000,
+  probeIntervalUs: 500_000,
+  probeTimeoutUs: 200_000,
+  suspicionMultiplier: 2,
+  pushPullUs: 30_000_000,
+  graceUs: 10_000_000,
+  quietAfterUs: 1_000_000,
+  leaseReads: false,
+};

@@ -1,0 +1,53 @@
+import type { Instant, LogIndex, NodeId, Term } from "../base/ids.ts";
+import type { Row } from "../base/ports.ts";
+import type { Beat, BeatReply, Entry } from "../wire/messages.ts";
+import type { Effects } from "../wire/kernel.ts";
+import type { Response } from "../wire/requests.ts";
+
+/** What a partition replicates: the catalog in data partitions, the network's agreed state in partition 0. */
+export interface StateMachine {
+  /** The last log position applied. Kept in the tables together with the data, so that both are of one moment. */
+  readonly appliedIndex: LogIndex;
+  readonly appliedTerm: Term;
+  /**
+   * Applies committed entries that follow appliedIndex directly. Deterministic: equal entries give equal state on
+   * every replica. `answer` is called for each command entry in order. `now` may only feed what is not replicated
+   * (when a lease was last refreshed as this replica saw it). Entries that are no commands only move the position.
+   */
+  apply(entries: readonly Entry[], now: Instant, answer: (index: LogIndex, response: Response) => void): void;
+  /** Rows of a consistent state at appliedIndex, in a fixed order. Unaffected by later applies until closed. */
+  snapshot(): SnapshotSource;
+  /** Starts to receive a snapshot beside the current state; a begun one is thrown away. */
+  beginInstall(): void;
+  installRows(rows: readonly Row[]): void;
+  /** The received rows become the state, at this position, in one step. */
+  finishInstall(index: LogIndex, term: Term): void;
+  /** Removes every row of this partition. */
+  drop(): void;
+  /** 32 bits that depend on the applied state only; equal at equal index on every replica. Cheap (kept incrementally). */
+  stateDigest(): number;
+}
+
+export interface SnapshotSource {
+  readonly index: LogIndex;
+  readonly term: Term;
+  /** The next rows, up to about `bytesMax` but at least one; empty at the end. */
+  next(bytesMax: number): readonly Row[];
+  close(): void;
+}
+
+/** What a replica may ask of the node around it. */
+export interface ReplicaHost {
+  readonly effects: Effects;
+  /** Goes out with all other beats to that node at the end of the step. */
+  beat(to: NodeId, beat: Beat): void;
+  beatReply(to: NodeId, reply: BeatReply): void;
+  /** The outcome of propose(): applied, or refused ("moved", "unsure", "busy"). Called once for each token. */
+  answer(token: number, response: Response): void;
+  /** The outcome of read(): the applied state is fresh enough now (null), or why not. */
+  readable(token: number, refused: Response | null): void;
+  /** Asks for a checkpoint soon; replica.checkpointed() follows when one that began after this call is complete. */
+  requestCheckpoint(): void;
+  /** False while membership suspects the node or holds it for dead. */
+  reachable(node: NodeId): boolean;
+}

@@ -1,0 +1,286 @@
+import type { Epoch, LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
+import type { Settings } from "../base/limits.ts";
+import type { Request, Response } from "./requests.ts";
+
+/** Everything one peer says to another. Messages are immutable: the simulator passes them by reference. */
+export type Message =
+  | Ping
+  | Ack
+  | PingRequest
+  | Nack
+  | PushPull
+  | Vote
+  | VoteReply
+  | Append
+  | AppendReply
+  | Beats
+  | BeatReplies
+  | TimeoutNow
+  | SnapshotChunk
+  | SnapshotReply
+  | LayoutGet
+  | LayoutIs
+  | Forward
+  | ForwardReply
+  | WatchStart
+  | WatchStop
+  | WatchEvents
+  | ReplicaCheck
+  | ReplicaVerdict;
+
+export type MessageKind = Message["kind"];
+export type MessageOf<K extends MessageKind> = Extract<Message, { kind: K }>;
+
+// ---- membership (SWIM, Lifeguard)
+
+export type Liveness = "alive" | "suspect" | "dead" | "left";
+
+/** One piece of gossip: what is believed of a member. `by` is who first suspected it (Lifeguard counts confirmations). */
+export interface Update {
+  readonly node: NodeId;
+  readonly address: string;
+  readonly incarnation: number;
+  readonly status: Liveness;
+  readonly by: NodeId;
+}
+
+export interface Ping {
+  readonly kind: "ping";
+  readonly sequence: number;
+  /** Who is meant: a process that took over an address refuses a ping for its predecessor. */
+  readonly target: NodeId;
+  /** The sender's newest SystemView version. */
+  readonly view: number;
+  readonly updates: readonly Update[];
+}
+export interface Ack {
+  readonly kind: "ack";
+  readonly sequence: number;
+  readonly view: number;
+  readonly updates: readonly Update[];
+}
+export interface PingRequest {
+  readonly kind: "ping-request";
+  readonly sequence: number;
+  readonly target: NodeId;
+  readonly updates: readonly Update[];
+}
+export interface Nack {
+  readonly kind: "nack";
+  readonly sequence: number;
+}
+export interface PushPull {
+  readonly kind: "push-pull";
+  /** True in the answer. */
+  readonly reply: boolean;
+  readonly members: readonly Update[];
+}
+
+// ---- election and replication (Raft)
+
+export interface Vote {
+  readonly kind: "vote";
+  readonly partition: PartitionId;
+  readonly term: Term;
+  /** A pre-vote asks "would you", with the term the candidate would take, and changes nothing at the voter. */
+  readonly pre: boolean;
+  /** Set when the leader itself asked for this election: voters do not protect that leader. */
+  readonly transfer: boolean;
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
+}
+export interface VoteReply {
+  readonly kind: "vote-reply";
+  readonly partition: PartitionId;
+  readonly term: Term;
+  readonly pre: boolean;
+  readonly granted: boolean;
+}
+
+/** `config` entries carry an encoded Configuration, `noop` entries nothing, `command` entries a state machine's command. */
+export type EntryKind = "command" | "config" | "noop";
+export interface Entry {
+  readonly term: Term;
+  readonly index: LogIndex;
+  readonly kind: EntryKind;
+  readonly data: Uint8Array;
+}
+export interface Append {
+  readonly kind: "append";
+  readonly partition: PartitionId;
+  readonly term: Term;
+  readonly prevIndex: LogIndex;
+  readonly prevTerm: Term;
+  readonly commit: LogIndex;
+  readonly entries: readonly Entry[];
+}
+export interface AppendReply {
+  readonly kind: "append-reply";
+  readonly partition: PartitionId;
+  readonly term: Term;
+  readonly ok: boolean;
+  /** ok: the follower's log equals the leader's up to here, durably. Not ok: an index to try next, and its term. */
+  readonly index: LogIndex;
+  readonly indexTerm: Term;
+  /** Not ok: the prevIndex that was refused, so that a late refusal is told from a fresh one. */
+  readonly refused: LogIndex;
+}
+/** One partition's share of a heartbeat. */
+export interface Beat {
+  readonly partition: PartitionId;
+  readonly term: Term;
+  readonly commit: LogIndex;
+  /** Counts the leader's rounds; the answer repeats it, which confirms every read asked before the round. */
+  readonly round: number;
+  /** The leader goes quiet: do not expect further beats. Only obeyed where the log ends at `commit`. */
+  readonly quiet: boolean;
+}
+/** All heartbeats from one node to another at one instant. */
+export interface Beats {
+  readonly kind: "beats";
+  readonly beats: readonly Beat[];
+}
+export interface BeatReply {
+  readonly partition: PartitionId;
+  readonly term: Term;
+  readonly round: number;
+  /** The follower's last index that it knows equal to the leader's in this term; 0 where unknown. */
+  readonly match: LogIndex;
+}
+export interface BeatReplies {
+  readonly kind: "beat-replies";
+  readonly replies: readonly BeatReply[];
+}
+export interface TimeoutNow {
+  readonly kind: "timeout-now";
+  readonly partition: PartitionId;
+  readonly term: Term;
+}
+
+/** Who votes. `outgoing` is not empty only in a joint configuration, which needs a majority of both halves. */
+export interface Configuration {
+  readonly voters: readonly NodeId[];
+  readonly outgoing: readonly NodeId[];
+  readonly learners: readonly NodeId[];
+}
+
+export interface SnapshotChunk {
+  readonly kind: "snapshot";
+  readonly partition: PartitionId;
+  readonly term: Term;
+  /** The last log position that the snapshot contains. */
+  readonly index: LogIndex;
+  readonly indexTerm: Term;
+  readonly configuration: Configuration;
+  /** The index of the entry that committed `configuration`. */
+  readonly configurationIndex: LogIndex;
+  /** Chunks count from 0 within one transfer; `transfer` tells one attempt from the next. */
+  readonly transfer: number;
+  readonly sequence: number;
+  readonly done: boolean;
+  readonly rows: readonly (readonly [Uint8Array, Uint8Array])[];
+}
+export interface SnapshotReply {
+  readonly kind: "snapshot-reply";
+  readonly partition: PartitionId;
+  readonly term: Term;
+  readonly index: LogIndex;
+  readonly transfer: number;
+  /** The next chunk wanted. After the last one `installed` is true. */
+  readonly next: number;
+  readonly installed: boolean;
+}
+
+// ---- the network's agreed state
+
+/** joining: known, holds nothing yet. active: holds data. draining: data moves off. gone: dead or removed. */
+export type MemberState = "joining" | "active" | "draining" | "gone";
+export interface Member {
+  readonly id: NodeId;
+  readonly address: string;
+  readonly zone: string;
+  /** Relative weight for placement, 1 to 1,000,000. */
+  readonly capacity: number;
+  readonly state: MemberState;
+}
+/** What the system partition agrees on, as of `version` (the log index that changed it last). Members sorted by id. */
+export interface SystemView {
+  readonly version: number;
+  /** Names the network: 32 hexadecimal digits. A peer of another network is refused. */
+  readonly network: string;
+  readonly settings: Settings;
+  readonly epoch: Epoch;
+  readonly members: readonly Member[];
+  /** assignment[p]: replicas of partition p in order of preference; p = 0 is the system partition. */
+  readonly assignment: readonly (readonly NodeId[])[];
+}
+export interface LayoutGet {
+  readonly kind: "layout-get";
+  /** The version the asker has; answered when there is a newer one. */
+  readonly version: number;
+}
+export interface LayoutIs {
+  readonly kind: "layout-is";
+  readonly view: SystemView;
+}
+
+// ---- requests on behalf of clients
+
+export interface Forward {
+  readonly kind: "forward";
+  readonly id: number;
+  readonly hops: number;
+  readonly request: Request;
+}
+export interface ForwardReply {
+  readonly kind: "forward-reply";
+  readonly id: number;
+  readonly response: Response;
+}
+
+export interface WatchStart {
+  readonly kind: "watch-start";
+  readonly id: number;
+  readonly partition: PartitionId;
+  readonly start: string;
+  /** null: to the last key. For one key: start followed by U+0000. */
+  readonly end: string | null;
+  /** Events after this log index; null: from now on. */
+  readonly from: LogIndex | null;
+}
+export interface WatchStop {
+  readonly kind: "watch-stop";
+  readonly id: number;
+  readonly partition: PartitionId;
+}
+export interface WatchEvent {
+  readonly key: string;
+  /** null: deleted or expired. */
+  readonly value: Uint8Array | null;
+  readonly term: Term;
+  readonly index: LogIndex;
+}
+export interface WatchEvents {
+  readonly kind: "watch-events";
+  readonly id: number;
+  readonly partition: PartitionId;
+  /** All events up to here have been told. */
+  readonly upTo: LogIndex;
+  readonly events: readonly WatchEvent[];
+  /** ok; moved: ask the leader anew; compacted: events after `from` are no longer known. */
+  readonly status: "ok" | "moved" | "compacted";
+}
+
+/** A holder of a replica that the layout does not give it asks a member of the partition whether it is still needed. */
+export interface ReplicaCheck {
+  readonly kind: "replica-check";
+  readonly partition: PartitionId;
+}
+export interface ReplicaVerdict {
+  readonly kind: "replica-verdict";
+  readonly partition: PartitionId;
+  readonly term: Term;
+  /** Index of the newest committed configuration at the answerer, and whether the asker is in it. */
+  readonly configurationIndex: LogIndex;
+  readonly needed: boolean;
+}

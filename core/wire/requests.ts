@@ -1,0 +1,239 @@
+import type { LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
+import type { Member, MemberState, SystemView } from "./messages.ts";
+
+/** The version of a key: the log position that wrote it. Comparable between keys of one partition only. */
+export interface Version {
+  readonly term: Term;
+  readonly index: LogIndex;
+}
+
+/**
+ * Makes a retry safe: each write of a client has its own sequence, and a partition applies it once.
+ * Writes below `acknowledged` have been answered, so their answers may be forgotten.
+ */
+export interface Session {
+  /** 32 hexadecimal digits, drawn at random by the client. */
+  readonly client: string;
+  readonly sequence: number;
+  readonly acknowledged: number;
+  /** The client has had an answer from this partition: a partition that does not know it has forgotten it. */
+  readonly opened: boolean;
+}
+
+/** linearizable: the newest acknowledged value. stale: whatever the asked replica has, with its age. */
+export type ReadMode = "linearizable" | "stale";
+
+/** Compared with a key's state: absent, any existing, or exactly that version or value. */
+export type Expectation =
+  | { readonly kind: "absent" }
+  | { readonly kind: "present" }
+  | { readonly kind: "version"; readonly version: Version }
+  | { readonly kind: "value"; readonly value: Uint8Array };
+
+export interface PutOptions {
+  /** The key goes when the lease of this name does. The name hashes to the key's partition (share a {tag}). */
+  readonly lease?: string;
+  /** Own lease of this many milliseconds. Excludes `lease`. */
+  readonly ttlMs?: number;
+  /** Keep up to this many earlier versions of the key from now on; 0 ends its history. */
+  readonly history?: number;
+}
+
+export interface PutOp extends PutOptions {
+  readonly kind: "put";
+  readonly key: string;
+  readonly value: Uint8Array;
+}
+export interface DeleteOp {
+  readonly kind: "delete";
+  readonly key: string;
+}
+/** Writes `value` (null: deletes) if `expect` holds; else answers with the key as it is. */
+export interface CasOp extends PutOptions {
+  readonly kind: "cas";
+  readonly key: string;
+  readonly expect: Expectation;
+  readonly value: Uint8Array | null;
+}
+/** If all conditions hold, applies `then`, else `otherwise`, at one log position. All keys in one partition. */
+export interface TransactOp {
+  readonly kind: "transact";
+  readonly conditions: readonly { readonly key: string; readonly expect: Expectation }[];
+  readonly then: readonly TransactItem[];
+  readonly otherwise: readonly TransactItem[];
+}
+export type TransactItem = PutOp | DeleteOp | { readonly kind: "get"; readonly key: string };
+export interface GrantOp {
+  readonly kind: "grant";
+  readonly lease: string;
+  readonly ttlMs: number;
+}
+/** Starts the lease's time anew. For a key put with ttlMs the lease's name is the key. */
+export interface KeepAliveOp {
+  readonly kind: "keep-alive";
+  readonly lease: string;
+}
+export interface RevokeOp {
+  readonly kind: "revoke";
+  readonly lease: string;
+}
+/** What goes through a data partition's log. */
+export type WriteOp = PutOp | DeleteOp | CasOp | TransactOp | GrantOp | KeepAliveOp | RevokeOp;
+
+export interface GetOp {
+  readonly kind: "get";
+  readonly key: string;
+  readonly read: ReadMode;
+  /** An earlier version, where history is kept. */
+  readonly version?: Version;
+}
+export interface HistoryOp {
+  readonly kind: "history";
+  readonly key: string;
+  readonly read: ReadMode;
+}
+/** Keys from `start` up to but without `end` (null: to the last), over one partition or, without it, over all. */
+export interface RangeOp {
+  readonly kind: "range";
+  readonly start: string;
+  readonly end: string | null;
+  readonly limit: number;
+  readonly reverse: boolean;
+  /** Leave values out. */
+  readonly keysOnly: boolean;
+  readonly read: ReadMode;
+  readonly partition?: PartitionId;
+}
+export type ReadOp = GetOp | HistoryOp | RangeOp;
+
+/** From now on, or after the given log index of each partition named (as events and answers told them). */
+export interface WatchOp {
+  readonly kind: "watch";
+  readonly start: string;
+  readonly end: string | null;
+  readonly from: readonly (readonly [PartitionId, LogIndex])[];
+}
+export interface UnwatchOp {
+  readonly kind: "unwatch";
+  /** The id of the watch request. */
+  readonly watch: number;
+}
+
+/** What goes through the system partition's log. */
+export type SystemOp =
+  | { readonly kind: "join"; readonly member: Member; readonly network: string | null }
+  | { readonly kind: "set-state"; readonly node: NodeId; readonly state: MemberState; readonly force: boolean }
+  | { readonly kind: "set-address"; readonly node: NodeId; readonly address: string };
+
+/** Answered by the node asked, from what it knows. */
+export type LocalOp =
+  | { readonly kind: "status" }
+  | { readonly kind: "members" }
+  | { readonly kind: "layout" };
+
+export type Op = WriteOp | ReadOp | WatchOp | UnwatchOp | SystemOp | LocalOp;
+
+export interface Request {
+  readonly op: Op;
+  /** Present on writes that a client may retry. */
+  readonly session?: Session;
+}
+
+export interface KeyValue {
+  readonly key: string;
+  /** null where values were left out, or, in a history, where that version is a deletion. */
+  readonly value: Uint8Array | null;
+  readonly version: Version;
+}
+
+export type Response =
+  /** Of put, delete, grant, keep-alive, revoke. `existed`: there was something to delete, revoke or overwrite. */
+  | { readonly kind: "written"; readonly version: Version; readonly existed: boolean }
+  /** `applied` false: the expectation did not hold and `found` is the key as it is (null: absent). */
+  | { readonly kind: "cas"; readonly applied: boolean; readonly version: Version; readonly found: KeyValue | null }
+  | {
+    readonly kind: "transacted";
+    /** Which branch ran. */
+    readonly held: boolean;
+    readonly version: Version;
+    /** One for each item of the branch: for get the value found, else null. */
+    readonly results: readonly (KeyValue | null)[];
+  }
+  /** `ageUs` 0: linearizable; else at most how old the answer is, as far as the replica can know. */
+  | { readonly kind: "value"; readonly found: KeyValue | null; readonly ageUs: number }
+  | {
+    readonly kind: "values";
+    readonly items: readonly KeyValue[];
+    /** Where to go on: the next start (or, reversed, the next end); null at the end. */
+    readonly next: string | null;
+    readonly ageUs: number;
+  }
+  | { readonly kind: "watching"; readonly from: readonly (readonly [PartitionId, LogIndex])[] }
+  | {
+    readonly kind: "events";
+    readonly partition: PartitionId;
+    readonly upTo: LogIndex;
+    readonly events: readonly KeyValue[];
+    /** True: events were missed that are no longer known; read the range, then go on. */
+    readonly gap: boolean;
+  }
+  | { readonly kind: "done"; readonly version: number }
+  | { readonly kind: "joined"; readonly view: SystemView }
+  | { readonly kind: "status"; readonly status: NodeStatus }
+  | { readonly kind: "layout"; readonly view: SystemView; readonly leaders: readonly (NodeId | null)[] }
+  | { readonly kind: "members"; readonly members: readonly MemberStatus[] }
+  | Refused;
+
+/**
+ * invalid: the request itself is wrong. too-large: a limit was passed. no-leader, busy, timeout: try again. unsure:
+ * the write may or may not happen. session-expired: the answer to a retry is no longer known. conflict: the network's
+ * state forbids it. not-found: no such lease, version or member. foreign: another network. moved: ask `leader`.
+ */
+export type RefusalReason =
+  | "invalid"
+  | "too-large"
+  | "no-leader"
+  | "moved"
+  | "busy"
+  | "timeout"
+  | "unsure"
+  | "session-expired"
+  | "conflict"
+  | "not-found"
+  | "foreign"
+  | "closing";
+export interface Refused {
+  readonly kind: "refused";
+  readonly reason: RefusalReason;
+  /** For a person: what was wrong, the value, what to do. */
+  readonly message: string;
+  readonly leader?: NodeId;
+}
+
+export interface ReplicaStatus {
+  readonly partition: PartitionId;
+  readonly role: "leader" | "follower" | "candidate" | "learner";
+  readonly leader: NodeId | null;
+  readonly term: Term;
+  readonly commit: LogIndex;
+  readonly applied: LogIndex;
+  readonly last: LogIndex;
+  readonly quiet: boolean;
+  readonly voters: readonly NodeId[];
+  readonly learners: readonly NodeId[];
+}
+export interface NodeStatus {
+  readonly node: NodeId;
+  readonly network: string;
+  readonly view: number;
+  readonly epoch: number;
+  readonly state: MemberState | "outside";
+  readonly replicas: readonly ReplicaStatus[];
+  readonly counters: readonly (readonly [string, number])[];
+}
+export interface MemberStatus extends Member {
+  /** What the answering node believes: itself is "alive". */
+  readonly liveness: "alive" | "suspect" | "dead" | "left" | "unknown";
+  readonly replicas: number;
+  readonly leads: number;
+}
