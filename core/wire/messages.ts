@@ -238,6 +238,7 @@ export interface ForwardReply {
   readonly response: Response;
 }
 
+/** Begins a watch, or renews it: a watch that is not renewed for a while is dropped. */
 export interface WatchStart {
   readonly kind: "watch-start";
   readonly id: number;
@@ -264,7 +265,8 @@ export interface WatchEvents {
   readonly kind: "watch-events";
   readonly id: number;
   readonly partition: PartitionId;
-  /** All events up to here have been told. */
+  /** The events cover the log after `after` up to `upTo`; a receiver that knows less than `after` starts anew. */
+  readonly after: LogIndex;
   readonly upTo: LogIndex;
   readonly events: readonly WatchEvent[];
   /** ok; moved: ask the leader anew; compacted: events after `from` are no longer known. */
