@@ -95,7 +95,7 @@ export function importsOf(tokens: readonly Token[]): Import[] {
     const token = tokens[i]!;
     if (token.kind !== "word" || (token.text !== "import" && token.text !== "export")) continue;
     const before = tokens[i - 1];
-    if (before?.text === "." || before?.text === "?.") continue;
+    if (before?.kind === "punctuation" && (before.text === "." || before.text === "?.")) continue;
     const next = tokens[i + 1];
     if (next === undefined || next.text === "." || next.text === ":") continue;
     if (token.text === "import" && next.kind === "string") {
