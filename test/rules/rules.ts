@@ -45,43 +45,18 @@ const EXTERNALS: ReadonlyMap<string, readonly string[] | null> = new Map([
 ]);
 
 const FORBIDDEN_NAMES = new Set([
-  ...["Date", "performance", "Temporal", "Intl"], // clocks, and answers that depend on the machine's locale
-  ...[
-    "async",
-    "await",
-    "Promise",
-    "setTimeout",
-    "setInterval",
-    "setImmediate",
-    "queueMicrotask",
-    "requestAnimationFrame",
-  ],
-  "console",
-  ...["fetch", "Deno", "process", "navigator", "localStorage", "sessionStorage", "indexedDB"],
-  ...[
-    "WebSocket",
-    "EventSource",
-    "XMLHttpRequest",
-    "Worker",
-    "BroadcastChannel",
-    "MessageChannel",
-    "require",
-  ],
-  ...["crypto", "WeakRef", "FinalizationRegistry"], // what a collector frees, and when, differs from run to run
-  ...["globalThis", "eval"], // ways round this list
+  ...words("Date performance Temporal Intl"), // clocks, and answers that depend on the machine's locale
+  ...words("async await Promise setTimeout setInterval setImmediate queueMicrotask requestAnimationFrame"),
+  ...words("console fetch Deno process navigator localStorage sessionStorage indexedDB require"),
+  ...words("WebSocket EventSource XMLHttpRequest Worker BroadcastChannel MessageChannel"),
+  ...words("crypto WeakRef FinalizationRegistry"), // what a collector frees, and when, differs from run to run
+  ...words("globalThis eval"), // ways round this list
 ]);
 /** Names of the global object that are also good names for other things: `self.id` is fine, `self.fetch` is not. */
 const GLOBAL_OBJECTS = new Set(["self", "window", "global"]);
-const FORBIDDEN_MEMBERS = new Set([
-  "localeCompare",
-  "toLocaleString",
-  "toLocaleUpperCase",
-  "toLocaleLowerCase",
-]);
+const FORBIDDEN_MEMBERS = new Set(words("localeCompare toLocaleString toLocaleUpperCase toLocaleLowerCase"));
 /** These, and only these, give the same bits on every machine. */
-const EXACT_MATH = new Set(
-  ("abs ceil clz32 floor fround imul max min round sign sqrt trunc").split(" "),
-);
+const EXACT_MATH = new Set(words("abs ceil clz32 floor fround imul max min round sign sqrt trunc"));
 
 /** Rules 1, 2 and 3 for one file. `named`: the names that deno.json imports. */
 export function checkImports(file: SourceFile, named: readonly string[]): string[] {
@@ -238,4 +213,8 @@ function resolve(from: string, specifier: string): string {
     } else if (part !== ".") parts.push(part);
   }
   return parts.join("/");
+}
+
+function words(text: string): string[] {
+  return text.split(" ");
 }
