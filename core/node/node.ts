@@ -1,0 +1,431 @@
+/**
+ * One peer of the network: membership, the agreed layout, the replicas it holds and the requests that pass through it,
+ * driven by inputs alone. The same class runs on TCP and disks (cli/host) and in the virtual world (sim).
+ *
+ * K1. step() is the only way in; it handles one input, then evaluates once, then returns the effects.
+ * K2. Nothing a peer or a client says makes step() throw. Only a broken invariant does, and then the host stops it.
+ */
+import { after, type Instant, NEVER, type NodeId, type PartitionId, SYSTEM_PARTITION } from "../base/ids.ts";
+import { fmix32 } from "../base/hash.ts";
+import { invariant, unreachable } from "../base/invariant.ts";
+import { Membership } from "../membership/membership.ts";
+import { findMember } from "../system/system.ts";
+import { type ClientRequest, Effects, type Input, type JournalRecord, type Kernel } from "../wire/kernel.ts";
+import type { Configuration, Message, SystemView } from "../wire/messages.ts";
+import type { LocalOp, Response, SystemOp } from "../wire/requests.ts";
+import { Layout } from "./layout.ts";
+import type { NodeOptions } from "./options.ts";
+import { Replicas, type Slot } from "./replicas.ts";
+import { refusal, Router } from "./router.ts";
+import { memberStatuses, nodeStatus } from "./status.ts";
+import { Steward, STEWARD_TOKEN } from "./steward.ts";
+import { Watches } from "./watches.ts";
+
+/** A node that is stopping waits this long for others to take over what it leads. */
+const STOP_US = 2_000_000;
+/** How often a node that the network holds for gone, or that has drained, tries to change that. */
+const STANDING_US = 1_000_000;
+
+export class Node implements Kernel {
+  readonly id: NodeId;
+  readonly #options: NodeOptions;
+  readonly #effects = new Effects();
+  readonly #membership: Membership;
+  readonly #layout: Layout;
+  readonly #replicas: Replicas;
+  readonly #router: Router;
+  readonly #watches: Watches;
+  readonly #steward: Steward;
+  readonly #counters = new Map<string, number>();
+  #now = 0 as Instant;
+  #started = false;
+  /** While it stops: when it stops waiting for others to take over. */
+  #stopBy: Instant | null = null;
+  #standingAt: Instant = NEVER;
+  /** It was drained or removed on purpose and does not join again by itself. */
+  #retired = false;
+  #fingerprint = 0;
+
+  constructor(options: NodeOptions) {
+    const { id, address, origin, random, tables } = options;
+    this.id = id;
+    this.#options = options;
+    const effects = this.#effects;
+    const recovered = origin.kind === "recovered" ? origin.recovered : null;
+    const view = origin.kind === "recovered" ? origin.recovered.view : origin.view;
+    invariant(view !== null, "A node that ran before has a view in its journal");
+    const { settings } = view;
+    const known = recovered?.peers ?? [];
+    this.#membership = new Membership({
+      self: id,
+      address,
+      incarnation: (recovered?.incarnation ?? 0) + 1,
+      random: random.fork("membership"),
+      settings,
+      peers: known,
+    });
+    const reachable = (node: NodeId) => {
+      const liveness = this.#membership.liveness(node);
+      return liveness === "alive" || liveness === "unknown";
+    };
+    const viewNow = () => this.#layout.view;
+    this.#layout = new Layout({
+      self: id,
+      effects,
+      membership: this.#membership,
+      view,
+      changed: (next, before, now) => this.#viewChanged(next, before, now),
+    });
+    this.#replicas = new Replicas({
+      self: id,
+      settings,
+      random: random.fork("replicas"),
+      tables,
+      effects,
+      reachable,
+      view: viewNow,
+      answer: (token, response) => this.#answered(token, response),
+      readable: (token, refused) => this.#router.readable(token, refused, this.#now),
+      evaluated: (slot, now) => this.#watches.publish(slot, now),
+      leadership: (slot, now) => this.#leadershipChanged(slot, now),
+    });
+    this.#steward = new Steward({ self: id, membership: this.#membership, replicas: this.#replicas });
+    this.#router = new Router({
+      self: id,
+      effects,
+      replicas: () => this.#replicas,
+      view: viewNow,
+      reachable,
+      vet: (op) => this.#steward.vet(op, this.#layout.view),
+    });
+    this.#watches = new Watches({
+      self: id,
+      effects,
+      replicas: () => this.#replicas,
+      view: viewNow,
+      leader: (partition) => this.#router.leaderFor(partition),
+    });
+  }
+
+  // ---- Kernel
+
+  step(input: Input, now: Instant): Effects {
+    this.#effects.clear();
+    invariant(now >= this.#now, () => `Time never goes back, but ${now} follows ${this.#now}`);
+    invariant(this.#started !== (input.kind === "start"), "A node is started once, before anything else");
+    this.#now = now;
+    this.#handle(input, now);
+    this.#evaluate(now);
+    return this.#effects;
+  }
+
+  nextWake(): Instant {
+    return Math.min(
+      this.#membership.nextWake(),
+      this.#replicas.nextWake(),
+      this.#router.nextWake(),
+      this.#watches.nextWake(),
+      this.#steward.nextWake(),
+      this.#layout.nextWake(),
+      this.#stopBy === null || this.#effects.stopped ? NEVER : this.#stopBy,
+      this.#standingAt,
+    ) as Instant;
+  }
+
+  fingerprint(): number {
+    return this.#fingerprint;
+  }
+
+  // ---- for hosts and observers
+
+  addressOf(id: NodeId): string | null {
+    return this.#membership.addressOf(id) ?? findMember(this.#layout.view, id)?.address ?? null;
+  }
+  view(): SystemView {
+    return this.#layout.view;
+  }
+  replicas(): readonly Slot[] {
+    return this.#replicas.all;
+  }
+  get membership(): Membership {
+    return this.#membership;
+  }
+  describe(): string {
+    const led = this.#replicas.all.filter((s) => s.replica.isLeader).length;
+    const { version, epoch } = this.#layout.view;
+    return `${this.id} ${this.#layout.state} view ${version} epoch ${epoch} replicas ${this.#replicas.all.length} leads ${led}`;
+  }
+
+  // ---- inputs
+
+  #handle(input: Input, now: Instant): void {
+    switch (input.kind) {
+      case "start":
+        return this.#start(now);
+      case "wake":
+        this.#membership.wake(now, this.#effects);
+        this.#replicas.wake(now);
+        this.#router.wake(now);
+        this.#watches.wake(now);
+        return;
+      case "messages":
+        for (const message of input.messages) this.#receive(input.from, message, now);
+        return;
+      case "persisted":
+        return this.#replicas.persisted(input.upTo, now);
+      case "checkpointed":
+        return this.#replicas.checkpointed(input.checkpoint, now);
+      case "requests":
+        for (const request of input.requests) this.#request(request, now);
+        return;
+      case "client-gone":
+        this.#router.clientGone(input.client);
+        return this.#watches.clientGone(input.client);
+      case "peer-lost":
+        this.#membership.peerLost(input.peer, now, this.#effects);
+        this.#router.peerDown(input.peer, now);
+        this.#watches.peerDown(input.peer, now);
+        return this.#replicas.peerLost(input.peer, now);
+      case "stop":
+        this.#stopBy = after(now, STOP_US);
+        return this.#replicas.stop(now);
+      default:
+        return unreachable(input);
+    }
+  }
+
+  #start(now: Instant): void {
+    this.#started = true;
+    const { origin } = this.#options;
+    if (origin.kind === "recovered") this.#restore(now);
+    else {
+      this.#effects.record({ kind: "view", view: origin.view });
+      if (origin.kind === "genesis") this.#found(origin.view, now);
+    }
+    this.#layout.introduce(now);
+    this.#membership.start(now, this.#effects);
+    this.#adoptAgreed(now);
+    this.#checkStanding(now);
+  }
+
+  #found(view: SystemView, now: Instant): void {
+    for (const [partition, replicas] of view.assignment.entries()) {
+      if (!replicas.includes(this.id)) continue;
+      const bootstrap: Configuration = { voters: replicas, outgoing: [], learners: [] };
+      this.#replicas.open(partition as PartitionId, { recovered: null, bootstrap }, now);
+    }
+  }
+
+  #restore(now: Instant): void {
+    const { origin } = this.#options;
+    if (origin.kind !== "recovered") return;
+    const partitions = [...origin.recovered.replicas.keys()].sort((a, b) => a - b);
+    for (const partition of partitions) {
+      const recovered = origin.recovered.replicas.get(partition)!;
+      if (recovered.exists) this.#replicas.open(partition, { recovered, bootstrap: null }, now);
+      else this.#replicas.retire(partition, recovered);
+    }
+  }
+
+  #receive(from: NodeId, message: Message, now: Instant): void {
+    if (from === this.id) return;
+    switch (message.kind) {
+      case "ping":
+      case "ack":
+      case "ping-request":
+      case "nack":
+      case "push-pull":
+        return this.#membership.handle(from, message, now, this.#effects);
+      case "vote":
+      case "vote-reply":
+      case "append":
+      case "append-reply":
+      case "timeout-now":
+      case "snapshot":
+      case "snapshot-reply":
+        return this.#replicas.handle(from, message, now);
+      case "beats":
+        return this.#replicas.handleBeats(from, message.beats, now);
+      case "beat-replies":
+        return this.#replicas.handleBeatReplies(from, message.replies, now);
+      case "layout-get":
+        return this.#layout.handleGet(from, message);
+      case "layout-is":
+        return this.#layout.handleLayout(from, message, now);
+      case "forward":
+        return this.#router.handleForward(from, message, now);
+      case "forward-reply":
+        return this.#router.handleForwardReply(from, message, now);
+      case "watch-start":
+        return this.#watches.handleStart(from, message, now);
+      case "watch-stop":
+        return this.#watches.handleStop(from, message);
+      case "watch-events":
+        return this.#watches.handleEvents(from, message, now);
+      case "replica-check":
+        return this.#replicas.answerCheck(from, message.partition);
+      case "replica-verdict":
+        return this.#replicas.handleVerdict(message, now);
+      default:
+        return unreachable(message);
+    }
+  }
+
+  #request({ client, id, request }: ClientRequest, now: Instant): void {
+    const { op } = request;
+    if (this.#stopBy !== null) {
+      return this.#effects.reply(
+        client,
+        id,
+        refusal("closing", `Node "${this.id}" is stopping; ask another`),
+      );
+    }
+    switch (op.kind) {
+      case "status":
+      case "members":
+      case "layout":
+        return this.#effects.reply(client, id, this.#answerLocally(op));
+      case "watch":
+        return this.#watches.open(client, id, op, now);
+      case "unwatch":
+        this.#watches.close(client, op.watch);
+        return this.#effects.reply(client, id, { kind: "done", version: this.#layout.view.version });
+      default:
+        return this.#router.take({ kind: "client", client, id }, request, now);
+    }
+  }
+
+  #answerLocally(op: LocalOp): Response {
+    const view = this.#layout.view;
+    switch (op.kind) {
+      case "status":
+        return {
+          kind: "status",
+          status: nodeStatus({
+            id: this.id,
+            view,
+            state: this.#layout.state,
+            slots: this.#replicas.all,
+            counters: this.#counters,
+          }),
+        };
+      case "members":
+        return {
+          kind: "members",
+          members: memberStatuses(this.id, view, this.#router.leaders(), this.#membership),
+        };
+      case "layout":
+        return { kind: "layout", view, leaders: this.#router.leaders() };
+      default:
+        return unreachable(op);
+    }
+  }
+
+  // ---- what follows from an input
+
+  #evaluate(now: Instant): void {
+    this.#membershipChanged(now);
+    this.#replicas.evaluate(now);
+    this.#adoptAgreed(now);
+    this.#steward.wake(now);
+    if (this.#standingAt <= now) this.#checkStanding(now);
+    this.#replicas.evaluate(now);
+    this.#adoptAgreed(now);
+    this.#layout.fetch(now);
+    if (this.#stopBy !== null) this.#finishStopping(now);
+    this.#replicas.finish(() => this.#checkpointHead());
+    this.#count();
+    this.#fingerprint = fmix32(
+      this.#fingerprint ^ this.#replicas.fingerprint() ^ (this.#effects.persistedUpTo << 8) ^
+        (this.#effects.sendNow.length << 4) ^ this.#effects.sendAfterPersist.length ^
+        (this.#layout.view.version << 16),
+    );
+  }
+
+  #membershipChanged(now: Instant): void {
+    for (const { node, status } of this.#membership.takeChanges()) {
+      if (status === "alive") this.#replicas.alive(node, now);
+      else {
+        this.#replicas.suspected(node, now);
+        this.#router.peerDown(node, now);
+        this.#watches.peerDown(node, now);
+      }
+      this.#steward.lookSoon(now);
+    }
+  }
+
+  /** The system partition's own replica may know a newer view than gossip has brought. */
+  #adoptAgreed(now: Instant): void {
+    const agreed = this.#replicas.get(SYSTEM_PARTITION)?.system?.view ?? null;
+    if (agreed !== null && agreed.version > this.#layout.view.version) this.#layout.adopt(agreed, now);
+  }
+
+  #viewChanged(view: SystemView, before: SystemView, now: Instant): void {
+    this.#replicas.follow(view, now);
+    this.#steward.decided(now);
+    const was = findMember(before, this.id)?.state;
+    if (was === "draining" && this.#layout.state === "gone") this.#retired = true;
+    this.#checkStanding(now);
+  }
+
+  #leadershipChanged(slot: Slot, now: Instant): void {
+    if (slot.partition === SYSTEM_PARTITION) this.#steward.leadershipChanged(slot.led, now);
+    if (slot.led) slot.catalog?.becameLeader(now);
+    else this.#watches.lostLeadership(slot.partition, now);
+  }
+
+  #answered(token: number, response: Response): void {
+    if (token === STEWARD_TOKEN) this.#steward.decided(this.#now);
+    else this.#router.answer(token, response, this.#now);
+  }
+
+  /**
+   * A member that was away too long comes back by joining again; one that has moved all its data off reports so;
+   * one that has a new address says so.
+   */
+  #checkStanding(now: Instant): void {
+    const op = this.#standingOp();
+    this.#standingAt = op === null ? NEVER : after(now, STANDING_US);
+    if (op === null || this.#stopBy !== null) return;
+    if (op.kind !== "set-state" || this.#replicas.all.length === 0) {
+      this.#router.take({ kind: "self" }, { op }, now);
+    }
+  }
+
+  #standingOp(): SystemOp | null {
+    const member = findMember(this.#layout.view, this.id);
+    const { address } = this.#options;
+    if (member === null) return null;
+    if (member.state === "gone") {
+      return this.#retired
+        ? null
+        : { kind: "join", member: { ...member, address }, network: this.#layout.view.network };
+    }
+    if (member.state === "draining") return { kind: "set-state", node: this.id, state: "gone", force: true };
+    return member.address === address ? null : { kind: "set-address", node: this.id, address };
+  }
+
+  #finishStopping(now: Instant): void {
+    const leads = this.#replicas.all.some((s) =>
+      s.replica.isLeader && s.replica.configuration.voters.length > 1
+    );
+    if (leads && this.#stopBy !== null && now < this.#stopBy) return;
+    if (!this.#effects.stopped) this.#membership.leave(now, this.#effects);
+    this.#effects.stopped = true;
+  }
+
+  #checkpointHead(): JournalRecord[] {
+    const peers = this.#membership.knownPeers();
+    return [
+      { kind: "view", view: this.#layout.view },
+      { kind: "peers", incarnation: this.#membership.incarnation, peers },
+    ];
+  }
+
+  #count(): void {
+    for (const note of this.#effects.notes) {
+      const name = note.kind === "refused" ? `refused ${note.message}` : note.kind;
+      this.#counters.set(name, (this.#counters.get(name) ?? 0) + 1);
+    }
+  }
+}

@@ -1,0 +1,495 @@
+/**
+ * The replicas this node holds, and what they share: one heartbeat clock, one journal checkpoint, one place where
+ * beats to the same peer are gathered into one message.
+ *
+ * N1. A replica is evaluated once after all items of an input were handed to it, never in between.
+ * N2. At most one checkpoint is under way; a replica that asked for one is told of a checkpoint that began afterwards.
+ * N3. A replica outside the layout is dropped only on word of a committed configuration at least as new as its own.
+ */
+import { after, type Instant, NEVER, type NodeId, type PartitionId, SYSTEM_PARTITION } from "../base/ids.ts";
+import { fmix32 } from "../base/hash.ts";
+import { LIMITS, type Settings } from "../base/limits.ts";
+import type { Tables } from "../base/ports.ts";
+import type { Random } from "../base/random.ts";
+import { Catalog } from "../catalog/catalog.ts";
+import type { ReplicaHost } from "../partition/contracts.ts";
+import { Replica } from "../partition/replica.ts";
+import { System } from "../system/system.ts";
+import type { Effects, JournalRecord, RecoveredReplica } from "../wire/kernel.ts";
+import type { Beat, BeatReply, Configuration, Message, MessageOf, SystemView } from "../wire/messages.ts";
+import type { Response } from "../wire/requests.ts";
+
+/** How often a node asks whether a replica that the layout does not give it may go. */
+const CHECK_US = 1_000_000;
+
+export interface Slot {
+  readonly partition: PartitionId;
+  readonly replica: Replica;
+  /** One of the two, by partition. */
+  readonly catalog: Catalog | null;
+  readonly system: System | null;
+  /** Waits for evaluate() in this step. */
+  dirty: boolean;
+  /** Led this partition when last evaluated. */
+  led: boolean;
+  /** The number of the last journal record that may be this replica's, while `persisting`. */
+  recordedUpTo: number;
+  persisting: boolean;
+  /** A proposal to expire leases is under way. */
+  expiring: boolean;
+}
+
+export interface ReplicasOptions {
+  readonly self: NodeId;
+  readonly settings: Settings;
+  readonly random: Random;
+  readonly tables: Tables;
+  readonly effects: Effects;
+  readonly reachable: (node: NodeId) => boolean;
+  readonly view: () => SystemView;
+  readonly answer: (token: number, response: Response) => void;
+  readonly readable: (token: number, refused: Response | null) => void;
+  /** Called after the evaluation of a replica whose leadership changed. */
+  readonly leadership: (slot: Slot, now: Instant) => void;
+  /** Called after each evaluation of a replica. */
+  readonly evaluated: (slot: Slot, now: Instant) => void;
+}
+
+type RaftMessage =
+  | MessageOf<"vote">
+  | MessageOf<"vote-reply">
+  | MessageOf<"append">
+  | MessageOf<"append-reply">
+  | MessageOf<"timeout-now">
+  | MessageOf<"snapshot">
+  | MessageOf<"snapshot-reply">;
+
+export class Replicas implements ReplicaHost {
+  readonly #options: ReplicasOptions;
+  readonly #slots: (Slot | undefined)[] = [];
+  /** Open partitions in ascending order, for iteration without holes. */
+  #open: Slot[] = [];
+  readonly #wakeAt: Float64Array;
+  readonly #dirty: Slot[] = [];
+  #unpersisted: Slot[] = [];
+  readonly #beats = new Map<NodeId, Beat[]>();
+  readonly #beatReplies = new Map<NodeId, BeatReply[]>();
+  #heartbeatAt: Instant = NEVER;
+  #checkAt: Instant = NEVER;
+  #checkRound = 0;
+  #fingerprint = 0;
+
+  #checkpoints = 0;
+  #checkpointUnderWay = false;
+  #checkpointWanted = false;
+  #journalBytes = 0;
+  #askedForCheckpoint: Slot[] = [];
+  #coveredByCheckpoint: Slot[] = [];
+  /** The replica at work, which is who calls requestCheckpoint(). */
+  #current: Slot | null = null;
+
+  constructor(options: ReplicasOptions) {
+    this.#options = options;
+    this.#wakeAt = new Float64Array(options.settings.partitions + 1).fill(NEVER);
+  }
+
+  get effects(): Effects {
+    return this.#options.effects;
+  }
+  get all(): readonly Slot[] {
+    return this.#open;
+  }
+  get(partition: PartitionId): Slot | undefined {
+    return this.#slots[partition];
+  }
+
+  // ---- opening and closing
+
+  open(
+    partition: PartitionId,
+    origin: { recovered: RecoveredReplica | null; bootstrap: Configuration | null },
+    now: Instant,
+  ): Slot {
+    const { self, settings, random, tables } = this.#options;
+    const system = partition === SYSTEM_PARTITION
+      ? new System({ tables, initial: this.#options.view() })
+      : null;
+    const catalog = system === null ? new Catalog({ partition, tables }) : null;
+    const replica = new Replica({
+      partition,
+      self,
+      settings,
+      random: random.fork(`partition ${partition}`),
+      machine: (system ?? catalog)!,
+      host: this,
+      recovered: origin.recovered,
+      bootstrap: origin.bootstrap,
+    });
+    const slot: Slot = {
+      partition,
+      replica,
+      catalog,
+      system,
+      dirty: false,
+      led: false,
+      recordedUpTo: 0,
+      persisting: false,
+      expiring: false,
+    };
+    this.#slots[partition] = slot;
+    this.#open = this.#slots.filter((s) => s !== undefined);
+    replica.start(now);
+    this.#target(slot, this.#options.view(), now);
+    this.touch(slot);
+    return slot;
+  }
+
+  #drop(slot: Slot, now: Instant): void {
+    this.#current = slot;
+    slot.replica.drop(now);
+    this.#current = null;
+    this.#slots[slot.partition] = undefined;
+    this.#wakeAt[slot.partition] = NEVER;
+    this.#open = this.#open.filter((s) => s !== slot);
+    this.effects.note({ kind: "dropped", partition: slot.partition });
+    // Term and vote outlive the replica, so that it can never vote twice in a term.
+    const { term, votedFor } = slot.replica;
+    this.#retired.set(slot.partition, { term, votedFor });
+  }
+  readonly #retired = new Map<PartitionId, { term: RecoveredReplica["term"]; votedFor: NodeId | null }>();
+
+  /** The replica of a partition that a message is for, opened empty where this node holds none. */
+  #openFor(partition: PartitionId, now: Instant): Slot | null {
+    const slot = this.#slots[partition];
+    if (slot !== undefined) return slot;
+    if (partition > this.#options.settings.partitions) return null;
+    const retired = this.#retired.get(partition);
+    const recovered = retired === undefined ? null : emptyReplica(retired.term, retired.votedFor);
+    return this.open(partition, { recovered, bootstrap: null }, now);
+  }
+
+  // ---- inputs
+
+  handle(from: NodeId, message: RaftMessage, now: Instant): void {
+    const slot = this.#openFor(message.partition, now);
+    if (slot === null) return this.#refuse(from, message.kind, "There is no such partition");
+    this.#current = slot;
+    slot.replica.handle(from, message, now);
+    this.#current = null;
+    this.touch(slot);
+  }
+
+  handleBeats(from: NodeId, beats: readonly Beat[], now: Instant): void {
+    for (const beat of beats) {
+      const slot = this.#openFor(beat.partition, now);
+      if (slot === null) {
+        this.#refuse(from, "beats", "There is no such partition");
+        continue;
+      }
+      slot.replica.handleBeat(from, beat, now);
+      this.touch(slot);
+    }
+  }
+
+  handleBeatReplies(from: NodeId, replies: readonly BeatReply[], now: Instant): void {
+    for (const reply of replies) {
+      const slot = this.#slots[reply.partition];
+      if (slot === undefined) continue;
+      slot.replica.handleBeatReply(from, reply, now);
+      this.touch(slot);
+    }
+  }
+
+  persisted(upTo: number, now: Instant): void {
+    const rest: Slot[] = [];
+    for (const slot of this.#unpersisted) {
+      if (this.#slots[slot.partition] !== slot) continue;
+      slot.replica.persisted(upTo, now);
+      this.touch(slot);
+      if (slot.recordedUpTo > upTo) rest.push(slot);
+      else slot.persisting = false;
+    }
+    this.#unpersisted = rest;
+  }
+
+  checkpointed(number: number, now: Instant): void {
+    if (!this.#checkpointUnderWay || number !== this.#checkpoints) return;
+    this.#checkpointUnderWay = false;
+    const covered = this.#coveredByCheckpoint;
+    this.#coveredByCheckpoint = [];
+    for (const slot of covered) {
+      if (this.#slots[slot.partition] !== slot) continue;
+      slot.replica.checkpointed(now);
+      this.touch(slot);
+    }
+  }
+
+  wake(now: Instant): void {
+    for (const slot of this.#open) {
+      if (this.#wakeAt[slot.partition]! <= now) {
+        slot.replica.wake(now);
+        this.touch(slot);
+      }
+    }
+    if (this.#heartbeatAt <= now) {
+      this.#heartbeatAt = NEVER;
+      for (const slot of this.#open) {
+        if (!slot.replica.wantsBeats) continue;
+        slot.replica.beat(now);
+        this.touch(slot);
+      }
+    }
+    if (this.#checkAt <= now) this.#askWhetherNeeded(now);
+  }
+
+  nextWake(): Instant {
+    let at = Math.min(this.#heartbeatAt, this.#checkAt);
+    for (const slot of this.#open) {
+      const wake = this.#wakeAt[slot.partition]!;
+      if (wake < at) at = wake;
+    }
+    return at as Instant;
+  }
+
+  /** Membership lost sight of `node`: partitions that it leads stop waiting for it. */
+  suspected(node: NodeId, now: Instant): void {
+    for (const slot of this.#open) {
+      slot.replica.leaderSuspected(node, now);
+      this.touch(slot);
+    }
+  }
+  alive(node: NodeId, now: Instant): void {
+    for (const slot of this.#open) {
+      slot.replica.memberAlive(node, now);
+      this.touch(slot);
+    }
+  }
+  peerLost(node: NodeId, now: Instant): void {
+    for (const slot of this.#open) {
+      slot.replica.peerLost(node, now);
+      this.touch(slot);
+    }
+  }
+  stop(now: Instant): void {
+    for (const slot of this.#open) {
+      slot.replica.stop(now);
+      this.touch(slot);
+    }
+  }
+
+  // ---- the layout
+
+  /** Leads each partition toward the view's assignment and looks for replicas that are not needed any more. */
+  follow(view: SystemView, now: Instant): void {
+    for (const slot of this.#open) this.#target(slot, view, now);
+    this.#scheduleCheck(now);
+  }
+
+  #target(slot: Slot, view: SystemView, now: Instant): void {
+    slot.replica.setTarget(view.assignment[slot.partition] ?? [], now);
+    this.touch(slot);
+    if (!this.#assigned(slot, view)) this.#scheduleCheck(now);
+  }
+
+  #assigned(slot: Slot, view: SystemView): boolean {
+    return view.assignment[slot.partition]?.includes(this.#options.self) ?? false;
+  }
+
+  #scheduleCheck(now: Instant): void {
+    const view = this.#options.view();
+    const idle = this.#open.every((slot) => this.#assigned(slot, view));
+    this.#checkAt = idle ? NEVER : Math.min(this.#checkAt, after(now, CHECK_US)) as Instant;
+  }
+
+  #askWhetherNeeded(now: Instant): void {
+    const view = this.#options.view();
+    this.#checkAt = NEVER;
+    for (const slot of this.#open) {
+      if (this.#assigned(slot, view) || slot.replica.isLeader) continue;
+      const holders = (view.assignment[slot.partition] ?? []).filter((n) => this.#options.reachable(n));
+      const holder = holders[this.#checkRound % Math.max(1, holders.length)];
+      if (holder !== undefined) {
+        this.effects.send(holder, { kind: "replica-check", partition: slot.partition });
+      }
+    }
+    this.#checkRound++;
+    this.#scheduleCheck(now);
+  }
+
+  answerCheck(from: NodeId, partition: PartitionId): void {
+    const slot = this.#slots[partition];
+    if (slot === undefined) return;
+    const { committedConfiguration: c, committedConfigurationIndex, term } = slot.replica;
+    if (c.voters.length === 0) return;
+    const needed = c.voters.includes(from) || c.outgoing.includes(from) || c.learners.includes(from);
+    const configurationIndex = committedConfigurationIndex;
+    this.effects.send(from, { kind: "replica-verdict", partition, term, configurationIndex, needed });
+  }
+
+  handleVerdict(verdict: MessageOf<"replica-verdict">, now: Instant): void {
+    const slot = this.#slots[verdict.partition];
+    if (slot === undefined || verdict.needed || slot.replica.isLeader) return;
+    if (this.#assigned(slot, this.#options.view())) return;
+    if (verdict.configurationIndex < slot.replica.configurationIndex) return; // N3
+    this.#drop(slot, now);
+    this.#scheduleCheck(now);
+  }
+
+  // ---- the end of a step
+
+  touch(slot: Slot): void {
+    if (slot.dirty) return;
+    slot.dirty = true;
+    this.#dirty.push(slot);
+  }
+
+  /** Evaluates what was touched (N1). What one evaluation touches is evaluated too. */
+  evaluate(now: Instant): void {
+    const recordsBefore = this.effects.persistedUpTo;
+    for (let i = 0; i < this.#dirty.length; i++) {
+      const slot = this.#dirty[i]!;
+      slot.dirty = false;
+      if (this.#slots[slot.partition] !== slot) continue;
+      this.#evaluateOne(slot, now);
+    }
+    if (this.effects.persistedUpTo > recordsBefore || this.effects.persist.length > 0) {
+      for (const slot of this.#dirty) this.#notePersisting(slot);
+    }
+    this.#dirty.length = 0;
+  }
+
+  #evaluateOne(slot: Slot, now: Instant): void {
+    const { replica } = slot;
+    this.#current = slot;
+    replica.evaluate(now);
+    this.#current = null;
+    if (replica.isLeader !== slot.led) {
+      slot.led = replica.isLeader;
+      slot.expiring = false;
+      this.#options.leadership(slot, now);
+    }
+    this.#expireLeases(slot, now);
+    const expiry = slot.led && !slot.expiring ? slot.catalog?.nextExpiry() ?? NEVER : NEVER;
+    this.#wakeAt[slot.partition] = Math.min(replica.nextWake(), expiry);
+    this.#options.evaluated(slot, now);
+    this.#fingerprint = fmix32(this.#fingerprint ^ replica.fingerprint() ^ slot.partition);
+    if (replica.wantsBeats && this.#heartbeatAt === NEVER) {
+      this.#heartbeatAt = after(now, this.#options.settings.heartbeatUs);
+    }
+  }
+
+  /** A lease ends through the log, so that it ends at one position on every replica. */
+  #expireLeases(slot: Slot, now: Instant): void {
+    const { catalog, replica } = slot;
+    if (!slot.led || slot.expiring || catalog === null || catalog.nextExpiry() > now) return;
+    const due = catalog.expired(now);
+    if (due === null) return;
+    slot.expiring = true;
+    replica.propose(due, -slot.partition, now);
+    this.touch(slot);
+  }
+
+  #notePersisting(slot: Slot): void {
+    if (!slot.persisting) this.#unpersisted.push(slot);
+    slot.persisting = true;
+    slot.recordedUpTo = this.effects.persistedUpTo;
+  }
+
+  /** Sends the gathered beats and begins a checkpoint where one is due. `head`: the node's own records. */
+  finish(head: () => readonly JournalRecord[]): void {
+    flush(this.#beats, (to, beats) => this.effects.send(to, { kind: "beats", beats }));
+    flush(this.#beatReplies, (to, replies) => this.effects.send(to, { kind: "beat-replies", replies }));
+    for (const record of this.effects.persist) this.#journalBytes += recordBytes(record);
+    if (this.#journalBytes >= LIMITS.journalBytesPerCheckpoint) this.#checkpointWanted = true;
+    if (this.#checkpointWanted && !this.#checkpointUnderWay) this.#beginCheckpoint(head());
+  }
+
+  #beginCheckpoint(head: readonly JournalRecord[]): void {
+    const records = [...head];
+    for (const [partition, { term, votedFor }] of this.#retired) {
+      if (this.#slots[partition] === undefined) records.push({ kind: "vote", partition, term, votedFor });
+    }
+    for (const slot of this.#open) records.push(...slot.replica.checkpointRecords());
+    this.#checkpointUnderWay = true;
+    this.#checkpointWanted = false;
+    this.#coveredByCheckpoint = this.#askedForCheckpoint; // N2
+    this.#askedForCheckpoint = [];
+    this.#journalBytes = 0;
+    this.effects.checkpoint = { number: ++this.#checkpoints, records };
+  }
+
+  fingerprint(): number {
+    return this.#fingerprint;
+  }
+
+  #refuse(from: NodeId, message: Message["kind"], why: string): void {
+    this.effects.note({ kind: "refused", from, message, why });
+  }
+
+  // ---- ReplicaHost
+
+  beat(to: NodeId, beat: Beat): void {
+    gather(this.#beats, to, beat);
+  }
+  beatReply(to: NodeId, reply: BeatReply): void {
+    gather(this.#beatReplies, to, reply);
+  }
+  /** Requests have tokens from 0; a partition's own proposal to expire leases has its number, negated. */
+  answer(token: number, response: Response): void {
+    if (token >= 0) return this.#options.answer(token, response);
+    const slot = this.#slots[-token];
+    if (slot === undefined) return;
+    slot.expiring = false;
+    this.touch(slot);
+  }
+  readable(token: number, refused: Response | null): void {
+    this.#options.readable(token, refused);
+  }
+  requestCheckpoint(): void {
+    this.#checkpointWanted = true;
+    if (this.#current !== null) this.#askedForCheckpoint.push(this.#current);
+  }
+  reachable(node: NodeId): boolean {
+    return this.#options.reachable(node);
+  }
+
+  /** Partitions of which only term and vote are known, as recovery found them. */
+  retire(partition: PartitionId, replica: RecoveredReplica): void {
+    this.#retired.set(partition, { term: replica.term, votedFor: replica.votedFor });
+  }
+}
+
+function emptyReplica(term: RecoveredReplica["term"], votedFor: NodeId | null): RecoveredReplica {
+  const zero = 0 as RecoveredReplica["base"]["index"];
+  return {
+    term,
+    votedFor,
+    exists: false,
+    base: { index: zero, term: 0 as RecoveredReplica["term"] },
+    configuration: { voters: [], outgoing: [], learners: [] },
+    configurationIndex: zero,
+    entries: [],
+  };
+}
+
+function gather<T>(lists: Map<NodeId, T[]>, to: NodeId, item: T): void {
+  const list = lists.get(to);
+  if (list === undefined) lists.set(to, [item]);
+  else list.push(item);
+}
+
+function flush<T>(lists: Map<NodeId, T[]>, send: (to: NodeId, items: T[]) => void): void {
+  if (lists.size === 0) return;
+  for (const [to, items] of lists) send(to, items);
+  lists.clear();
+}
+
+/** About what a record takes in the journal. */
+function recordBytes(record: JournalRecord): number {
+  if (record.kind === "entries") {
+    let bytes = 32;
+    for (const entry of record.entries) bytes += entry.data.length + 16;
+    return bytes;
+  }
+  return record.kind === "view" ? 64 * record.view.members.length + 32 * record.view.assignment.length : 64;
+}

@@ -1,0 +1,326 @@
+/**
+ * Requests on their way: from a client or a peer to the replica that can answer, and back.
+ *
+ * R1. Every request taken in is answered exactly once: by its replica, by the peer it was forwarded to, or by its
+ *     deadline. What may have been done by then is answered "unsure", never "failed".
+ * R2. A forwarded request is not forwarded again by its receiver; it answers who leads instead.
+ */
+import { after, type Instant, type NodeId, type PartitionId, SYSTEM_PARTITION } from "../base/ids.ts";
+import { invariant, unreachable } from "../base/invariant.ts";
+import { LIMITS } from "../base/limits.ts";
+import { encodeCommand } from "../catalog/command.ts";
+import { validateRequest } from "../catalog/validate.ts";
+import { partitionOf } from "../placement/placement.ts";
+import { encodeSystemCommand } from "../system/command.ts";
+import type { Effects } from "../wire/kernel.ts";
+import type { MessageOf, SystemView } from "../wire/messages.ts";
+import type { Op, RangeOp, ReadOp, Refused, Request, Response, SystemOp, WriteOp } from "../wire/requests.ts";
+import { mergeRanges } from "./merge.ts";
+import { type Asker, Pending, type Waiting } from "./pending.ts";
+import type { Replicas, Slot } from "./replicas.ts";
+
+export interface RouterOptions {
+  readonly self: NodeId;
+  readonly effects: Effects;
+  readonly replicas: () => Replicas;
+  readonly view: () => SystemView;
+  readonly reachable: (node: NodeId) => boolean;
+  /** Checks what only the leader of the system partition can know; null: go on. */
+  readonly vet: (op: SystemOp) => Refused | null;
+}
+
+/** A range over all partitions, while its parts come in. */
+interface Gathering {
+  readonly asker: Asker;
+  readonly op: RangeOp;
+  readonly parts: Extract<Response, { kind: "values" }>[];
+  missing: number;
+}
+
+export class Router {
+  readonly #options: RouterOptions;
+  readonly #pending = new Pending();
+  /** Who led a partition that this node does not hold, as last heard. */
+  readonly #hints: (NodeId | null)[] = [];
+  readonly #gatherings = new Map<number, Gathering>();
+  #nextGathering = 1;
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#pending.size;
+  }
+
+  /** Takes a request in. Watches and what a node answers by itself are not for the router. */
+  take(asker: Asker, request: Request, now: Instant): void {
+    const { op } = request;
+    const deadline = after(now, LIMITS.requestUs);
+    if (isSystemOp(op)) {
+      return this.#dispatch(this.#pending.add(asker, request, deadline), SYSTEM_PARTITION, now);
+    }
+    const { partitions } = this.#options.view().settings;
+    const invalid = validateRequest(request, (key) => partitionOf(key, partitions));
+    if (invalid !== null) return this.#deliver(asker, invalid, now);
+    if (op.kind === "range" && op.partition === undefined) return this.#gather(asker, op, deadline, now);
+    const partition = partitionOfOp(op, partitions);
+    if (partition > partitions) {
+      return this.#deliver(
+        asker,
+        refusal("invalid", `Partition ${partition} does not exist; the last one is ${partitions}`),
+        now,
+      );
+    }
+    this.#dispatch(this.#pending.add(asker, request, deadline), partition, now);
+  }
+
+  // ---- toward the replica
+
+  #dispatch(waiting: Waiting, partition: PartitionId, now: Instant): void {
+    const slot = this.#options.replicas().get(partition);
+    const { op } = waiting.request;
+    if (slot !== undefined && isReadOp(op) && op.read === "stale" && slot.replica.appliedIndex > 0) {
+      return this.#finish(waiting.token, this.#readHere(slot, op, now), now);
+    }
+    if (slot !== undefined && slot.replica.isLeader) return this.#serve(slot, waiting, now);
+    this.#forward(waiting, partition, slot, now);
+  }
+
+  #serve(slot: Slot, waiting: Waiting, now: Instant): void {
+    const { op } = waiting.request;
+    const replicas = this.#options.replicas();
+    replicas.touch(slot);
+    if (isReadOp(op)) return slot.replica.read(waiting.token, now);
+    if (isSystemOp(op)) {
+      const vetoed = this.#options.vet(op);
+      if (vetoed !== null) return this.#finish(waiting.token, vetoed, now);
+      return slot.replica.propose(encodeSystemCommand(op), waiting.token, now);
+    }
+    slot.replica.propose(encodeCommand({ ...waiting.request, op: op as WriteOp }), waiting.token, now);
+  }
+
+  #forward(waiting: Waiting, partition: PartitionId, slot: Slot | undefined, now: Instant): void {
+    const leader = slot?.replica.leader ?? this.#hints[partition] ?? null;
+    if (waiting.asker.kind === "peer") return this.#finish(waiting.token, moved(partition, leader), now); // R2
+    const target = this.#targetFor(partition, leader, slot !== undefined, waiting);
+    if (target === null) return this.#finish(waiting.token, moved(partition, null), now);
+    waiting.to = target;
+    waiting.hops++;
+    this.#options.effects.send(target, {
+      kind: "forward",
+      id: waiting.token,
+      hops: waiting.hops,
+      request: waiting.request,
+    });
+  }
+
+  /** The believed leader; else, for a partition not held here, any reachable replica, which knows more. */
+  #targetFor(partition: PartitionId, leader: NodeId | null, held: boolean, waiting: Waiting): NodeId | null {
+    const { self, reachable } = this.#options;
+    const stale = isReadOp(waiting.request.op) && waiting.request.op.read === "stale";
+    if (leader !== null && leader !== self && reachable(leader)) return leader;
+    if (held && !stale) return null;
+    const holders = (this.#options.view().assignment[partition] ?? []).filter((n) =>
+      n !== self && reachable(n)
+    );
+    return holders[waiting.hops % Math.max(1, holders.length)] ?? null;
+  }
+
+  // ---- and back
+
+  /** From a replica: the outcome of a proposal. */
+  answer(token: number, response: Response, now: Instant): void {
+    this.#finish(token, response, now);
+  }
+
+  /** From a replica: it may be read now, or why not. */
+  readable(token: number, refused: Response | null, now: Instant): void {
+    if (refused !== null) return this.#finish(token, refused, now);
+    const waiting = this.#pending.get(token);
+    if (waiting === undefined) return;
+    const { op } = waiting.request;
+    invariant(isReadOp(op), "Only reads are told that they may read");
+    const slot = this.#options.replicas().get(partitionOfOp(op, this.#options.view().settings.partitions));
+    invariant(slot !== undefined, "A replica that may be read is held here");
+    this.#finish(token, this.#readHere(slot, op, now), now);
+  }
+
+  #readHere(slot: Slot, op: ReadOp, now: Instant): Response {
+    invariant(slot.catalog !== null, "Reads go to data partitions");
+    const ageUs = op.read === "linearizable"
+      ? 0
+      : slot.replica.isLeader
+      ? 0
+      : Math.max(0, now - slot.replica.lastContact);
+    return slot.catalog.read(op, ageUs);
+  }
+
+  handleForward(from: NodeId, message: MessageOf<"forward">, now: Instant): void {
+    this.take({ kind: "peer", peer: from, id: message.id }, message.request, now);
+  }
+
+  handleForwardReply(from: NodeId, message: MessageOf<"forward-reply">, now: Instant): void {
+    const waiting = this.#pending.get(message.id);
+    if (waiting === undefined || waiting.to !== from) return;
+    const { response } = message;
+    const partition = partitionOfOp(waiting.request.op, this.#options.view().settings.partitions);
+    if (response.kind === "refused" && response.reason === "moved") {
+      this.#hints[partition] = response.leader ?? null;
+      const elsewhere = response.leader !== undefined && response.leader !== from;
+      if (elsewhere && waiting.hops < LIMITS.forwardHopsMax) return this.#dispatch(waiting, partition, now);
+    } else if (response.kind !== "refused") this.#hints[partition] = from;
+    this.#finish(waiting.token, response, now);
+  }
+
+  /** A peer is gone: what was forwarded to it may or may not have been done. */
+  peerDown(peer: NodeId, now: Instant): void {
+    for (let p = 0; p < this.#hints.length; p++) if (this.#hints[p] === peer) this.#hints[p] = null;
+    for (const token of this.#pending.tokensWhere((w) => w.to === peer)) {
+      const waiting = this.#pending.get(token)!;
+      this.#finish(token, lost(waiting.request.op, `Node "${peer}", which had the request, was lost`), now);
+    }
+  }
+
+  clientGone(client: number): void {
+    for (
+      const token of this.#pending.tokensWhere((w) => w.asker.kind === "client" && w.asker.client === client)
+    ) {
+      this.#pending.take(token);
+    }
+    for (const [id, g] of this.#gatherings) {
+      if (g.asker.kind === "client" && g.asker.client === client) this.#gatherings.delete(id);
+    }
+  }
+
+  wake(now: Instant): void {
+    for (let w = this.#pending.takeExpired(now); w !== null; w = this.#pending.takeExpired(now)) {
+      const waited = `No answer within ${LIMITS.requestUs / 1000} ms`;
+      this.#deliver(w.asker, lost(w.request.op, waited), now);
+    }
+  }
+
+  nextWake(): Instant {
+    return this.#pending.nextDeadline();
+  }
+
+  #finish(token: number, response: Response, now: Instant): void {
+    const waiting = this.#pending.take(token);
+    if (waiting !== undefined) this.#deliver(waiting.asker, response, now);
+  }
+
+  #deliver(asker: Asker, response: Response, now: Instant): void {
+    switch (asker.kind) {
+      case "client":
+        return this.#options.effects.reply(asker.client, asker.id, response);
+      case "peer":
+        return this.#options.effects.send(asker.peer, { kind: "forward-reply", id: asker.id, response });
+      case "part":
+        return this.#collect(asker.whole, response, now);
+      case "self":
+        return;
+      default:
+        return unreachable(asker);
+    }
+  }
+
+  // ---- ranges over all partitions
+
+  #gather(asker: Asker, op: RangeOp, deadline: Instant, now: Instant): void {
+    const { partitions } = this.#options.view().settings;
+    const whole = this.#nextGathering++;
+    this.#gatherings.set(whole, { asker, op, parts: [], missing: partitions });
+    for (let p = 1; p <= partitions && this.#gatherings.has(whole); p++) {
+      const part: RangeOp = { ...op, partition: p as PartitionId };
+      const waiting = this.#pending.add({ kind: "part", whole, part: p }, { op: part }, deadline);
+      this.#dispatch(waiting, p as PartitionId, now);
+    }
+  }
+
+  #collect(whole: number, response: Response, now: Instant): void {
+    const gathering = this.#gatherings.get(whole);
+    if (gathering === undefined) return;
+    if (response.kind !== "values") {
+      this.#gatherings.delete(whole);
+      return this.#deliver(gathering.asker, response, now);
+    }
+    gathering.parts.push(response);
+    if (--gathering.missing > 0) return;
+    this.#gatherings.delete(whole);
+    this.#deliver(gathering.asker, mergeRanges(gathering.op, gathering.parts), now);
+  }
+
+  /** The believed leader of a partition; for one that is not held here, as last heard, or its preferred replica. */
+  leaderFor(partition: PartitionId): NodeId | null {
+    const slot = this.#options.replicas().get(partition);
+    if (slot !== undefined) return slot.replica.leader;
+    return this.#hints[partition] ?? this.#options.view().assignment[partition]?.[0] ?? null;
+  }
+
+  /** leaderFor() of every partition, for clients that want to ask leaders directly. Index: partition. */
+  leaders(): (NodeId | null)[] {
+    const { partitions } = this.#options.view().settings;
+    return Array.from({ length: partitions + 1 }, (_, p) => this.leaderFor(p as PartitionId));
+  }
+}
+
+export function isSystemOp(op: Op): op is SystemOp {
+  return op.kind === "join" || op.kind === "set-state" || op.kind === "set-address";
+}
+
+export function isReadOp(op: Op): op is ReadOp {
+  return op.kind === "get" || op.kind === "history" || op.kind === "range";
+}
+
+/** The partition that answers `op`, which is checked and no range over all partitions. */
+export function partitionOfOp(op: Op, partitions: number): PartitionId {
+  switch (op.kind) {
+    case "put":
+    case "delete":
+    case "cas":
+    case "get":
+    case "history":
+      return partitionOf(op.key, partitions);
+    case "grant":
+    case "keep-alive":
+    case "revoke":
+      return partitionOf(op.lease, partitions);
+    case "transact": {
+      const key = op.conditions[0]?.key ?? op.then[0]?.key ?? op.otherwise[0]?.key;
+      invariant(key !== undefined, "A checked transaction names a key");
+      return partitionOf(key, partitions);
+    }
+    case "range":
+      invariant(op.partition !== undefined, "A range over all partitions is taken apart first");
+      return op.partition;
+    case "join":
+    case "set-state":
+    case "set-address":
+      return SYSTEM_PARTITION;
+    case "watch":
+    case "unwatch":
+    case "status":
+    case "members":
+    case "layout":
+      throw new TypeError(`A "${op.kind}" belongs to no single partition`);
+    default:
+      return unreachable(op);
+  }
+}
+
+export function refusal(reason: Refused["reason"], message: string): Refused {
+  return { kind: "refused", reason, message };
+}
+
+function moved(partition: PartitionId, leader: NodeId | null): Refused {
+  if (leader === null) {
+    return refusal("no-leader", `Partition ${partition} has no leader that is known here; try again`);
+  }
+  return { ...refusal("moved", `Partition ${partition} is led by "${leader}"`), leader };
+}
+
+/** A read that found no answer may be asked again; a write may have been done. */
+function lost(op: Op, why: string): Refused {
+  if (isReadOp(op)) return refusal("timeout", `${why}; try again`);
+  return refusal("unsure", `${why}; the write may or may not have been done`);
+}

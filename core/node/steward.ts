@@ -1,0 +1,138 @@
+/**
+ * What the leader of the system partition does for the network: it takes newcomers in, declares members gone that
+ * stayed unreachable longer than the grace period, and proposes the layout that follows. Any voter can do it, because
+ * everything is computed from the agreed view and from what membership says at that node.
+ *
+ * T1. One proposal is under way at a time; the next is computed from the view that it left.
+ * T2. Unreachable time is counted by the leader itself, anew after each election, so a clock elsewhere does not matter.
+ */
+import { after, type Instant, NEVER, type NodeId, SYSTEM_PARTITION } from "../base/ids.ts";
+import type { Membership } from "../membership/membership.ts";
+import { assign } from "../placement/placement.ts";
+import { encodeSystemCommand } from "../system/command.ts";
+import { findMember } from "../system/system.ts";
+import type { Member, MemberState, SystemView } from "../wire/messages.ts";
+import type { Refused, SystemOp } from "../wire/requests.ts";
+import type { Replicas, Slot } from "./replicas.ts";
+import { refusal } from "./router.ts";
+
+/** How often the view is held against what membership says, while leading. */
+const LOOK_US = 250_000;
+/** A proposal that was neither applied nor refused by then is made again. */
+const PROPOSAL_US = 5_000_000;
+/** Marks the steward's own proposals; requests have tokens from 1. */
+export const STEWARD_TOKEN = 0;
+
+export class Steward {
+  readonly #self: NodeId;
+  readonly #membership: Membership;
+  readonly #replicas: Replicas;
+  readonly #unreachableSince = new Map<NodeId, Instant>();
+  #lookAt: Instant = NEVER;
+  #proposedAt: Instant | null = null;
+
+  constructor({ self, membership, replicas }: { self: NodeId; membership: Membership; replicas: Replicas }) {
+    this.#self = self;
+    this.#membership = membership;
+    this.#replicas = replicas;
+  }
+
+  leadershipChanged(leads: boolean, now: Instant): void {
+    this.#unreachableSince.clear();
+    this.#proposedAt = null;
+    this.#lookAt = leads ? now : NEVER;
+  }
+
+  /** Something changed that the layout may depend on. */
+  lookSoon(now: Instant): void {
+    if (this.#lookAt !== NEVER && now < this.#lookAt) this.#lookAt = now;
+  }
+
+  nextWake(): Instant {
+    return this.#lookAt;
+  }
+
+  wake(now: Instant): void {
+    if (this.#lookAt > now) return;
+    const slot = this.#replicas.get(SYSTEM_PARTITION);
+    const view = slot?.system?.view ?? null;
+    if (slot === undefined || view === null || !slot.replica.isLeader) {
+      this.#lookAt = NEVER;
+      return;
+    }
+    this.#lookAt = this.#nextLook(view, now);
+    if (this.#proposedAt !== null && now < this.#proposedAt + PROPOSAL_US) return; // T1
+    this.#propose(slot, view, now);
+  }
+
+  /** Calm networks are looked at only when something changes: timers run only while someone is unreachable. */
+  #nextLook(view: SystemView, now: Instant): Instant {
+    let waiting = this.#proposedAt !== null;
+    for (const member of view.members) {
+      if (member.state === "gone") {
+        this.#unreachableSince.delete(member.id);
+        continue;
+      }
+      if (this.#reachable(member.id)) this.#unreachableSince.delete(member.id);
+      else {
+        if (!this.#unreachableSince.has(member.id)) this.#unreachableSince.set(member.id, now);
+        waiting = true;
+      }
+    }
+    return after(now, waiting ? LOOK_US : 20 * LOOK_US);
+  }
+
+  #reachable(node: NodeId): boolean {
+    if (node === this.#self) return true;
+    const liveness = this.#membership.liveness(node);
+    return liveness === "alive" || liveness === "suspect";
+  }
+
+  #propose(slot: Slot, view: SystemView, now: Instant): void {
+    const states: [NodeId, MemberState][] = [];
+    for (const member of view.members) {
+      const state = this.#stateOf(member, view, now);
+      if (state !== member.state) states.push([member.id, state]);
+    }
+    const changed = new Map(states);
+    const members = view.members.map((m) => ({ ...m, state: changed.get(m.id) ?? m.state }));
+    if (!members.some((m) => m.state === "active")) return;
+    const assignment = assign(view.assignment, members, view.settings);
+    if (states.length === 0 && equalAssignments(assignment, view.assignment)) return;
+    const command = encodeSystemCommand({ kind: "layout", base: view.version, states, assignment });
+    this.#proposedAt = now;
+    slot.replica.propose(command, STEWARD_TOKEN, now);
+    this.#replicas.touch(slot);
+  }
+
+  #stateOf(member: Member, view: SystemView, now: Instant): MemberState {
+    if (member.state === "gone") return "gone";
+    const since = this.#unreachableSince.get(member.id);
+    if (since !== undefined && now - since >= view.settings.graceUs) return "gone";
+    return member.state === "joining" && since === undefined ? "active" : member.state;
+  }
+
+  /** The proposal under way has been decided, or the view has changed under it. */
+  decided(now: Instant): void {
+    this.#proposedAt = null;
+    this.lookSoon(now);
+  }
+
+  /** What only this leader can know about a request: whether the member it is about is alive. */
+  vet(op: SystemOp, view: SystemView): Refused | null {
+    if (op.kind === "join" && op.network !== null && op.network !== view.network) {
+      return refusal("foreign", `This is network ${view.network}, not ${op.network}`);
+    }
+    if (op.kind !== "set-state" || op.state !== "gone" || op.force) return null;
+    const member = findMember(view, op.node);
+    if (member === null || member.state === "gone" || !this.#reachable(op.node)) return null;
+    return refusal("conflict", `Node "${op.node}" is alive: drain it first, or force its removal`);
+  }
+}
+
+function equalAssignments(a: SystemView["assignment"], b: SystemView["assignment"]): boolean {
+  return a.length === b.length && a.every((replicas, p) => {
+    const other = b[p]!;
+    return replicas.length === other.length && replicas.every((node, i) => node === other[i]);
+  });
+}

@@ -1,0 +1,260 @@
+/**
+ * The replicated state of partition 0: who belongs to the network, in which state, and which replicas every partition
+ * has. Policy (who is declared gone, what the next layout is) belongs to the leader, in core/node/steward.ts; this
+ * machine only checks and applies what was proposed, so every voter reaches the same view.
+ *
+ * S1. view.version is the log index of the command that changed the view last; it never falls.
+ * S2. A layout command changes nothing unless it was computed from the very view it is applied to.
+ * S3. A member's id appears once; members are sorted by id. The network always keeps one active member.
+ * S4. A command at or below view.version is already in the view (the view was restored from the journal, which may be
+ *     ahead of the tables) and is passed over.
+ */
+import { type Epoch, type LogIndex, type NodeId, SYSTEM_PARTITION, type Term } from "../base/ids.ts";
+import { EMPTY_BYTES } from "../base/bytes.ts";
+import { hashBytes32 } from "../base/hash.ts";
+import { invariant, unreachable } from "../base/invariant.ts";
+import { LIMITS } from "../base/limits.ts";
+import type { Row, Tables } from "../base/ports.ts";
+import type { SnapshotSource, StateMachine } from "../partition/contracts.ts";
+import type { Entry, Member, MemberState, SystemView } from "../wire/messages.ts";
+import type { Refused, Response } from "../wire/requests.ts";
+import { decodeSystemCommand, type SystemCommand } from "./command.ts";
+import { decodePosition, decodeStoredView, encodePosition, encodeStoredView } from "./stored.ts";
+
+const key = (tag: number): Uint8Array => Uint8Array.of(SYSTEM_PARTITION >>> 8, SYSTEM_PARTITION & 255, tag);
+const VIEW_KEY = key(1);
+const POSITION_KEY = key(2);
+const PREFIX = { start: key(0), end: Uint8Array.of(0, 1) };
+/** Former members are remembered, so that one that comes back learns its state; the oldest are forgotten past this. */
+const GONE_KEPT_MAX = 256;
+
+export interface SystemOptions {
+  readonly tables: Tables;
+  /** What the view is where the tables hold none: the genesis view, or the newest the journal knows. */
+  readonly initial: SystemView | null;
+}
+
+export class System implements StateMachine {
+  readonly #tables: Tables;
+  #view: SystemView | null;
+  #index = 0 as LogIndex;
+  #term = 0 as Term;
+  #digest = 0;
+  #incoming: Row[] = [];
+
+  constructor({ tables, initial }: SystemOptions) {
+    this.#tables = tables;
+    const stored = tables.get(VIEW_KEY);
+    const position = tables.get(POSITION_KEY);
+    this.#view = stored === null ? null : decodeStoredView(stored);
+    if (position !== null) [this.#index, this.#term] = decodePosition(position);
+    if (initial !== null && (this.#view === null || initial.version > this.#view.version)) {
+      this.#setView(initial);
+    } else if (stored !== null) this.#digest = hashBytes32(stored);
+  }
+
+  /** null on a replica that has not received its first snapshot or entry. */
+  get view(): SystemView | null {
+    return this.#view;
+  }
+  get appliedIndex(): LogIndex {
+    return this.#index;
+  }
+  get appliedTerm(): Term {
+    return this.#term;
+  }
+
+  /** 0 while the view is ahead of the applied position (S4), where replicas cannot be compared. */
+  stateDigest(): number {
+    return this.#view !== null && this.#view.version <= this.#index ? this.#digest : 0;
+  }
+
+  apply(
+    entries: readonly Entry[],
+    _now: number,
+    answer: (index: LogIndex, response: Response) => void,
+  ): void {
+    for (const entry of entries) {
+      invariant(entry.index === this.#index + 1, () => `Entry ${entry.index} follows applied ${this.#index}`);
+      this.#index = entry.index;
+      this.#term = entry.term;
+      if (entry.kind === "command") answer(entry.index, this.#applyCommand(entry));
+    }
+    this.#tables.set(POSITION_KEY, encodePosition(this.#index, this.#term));
+  }
+
+  #applyCommand(entry: Entry): Response {
+    const view = this.#view;
+    invariant(view !== null, "The system partition starts with a view");
+    if (entry.index <= view.version) return { kind: "done", version: view.version };
+    const command = decodeSystemCommand(entry.data);
+    const next = nextView(view, command, entry.index);
+    if ("reason" in next) return next;
+    if (next !== view) this.#setView(next);
+    return command.kind === "join" ? { kind: "joined", view: next } : { kind: "done", version: next.version };
+  }
+
+  #setView(view: SystemView): void {
+    const bytes = encodeStoredView(view);
+    this.#view = view;
+    this.#digest = hashBytes32(bytes);
+    this.#tables.set(VIEW_KEY, bytes);
+  }
+
+  snapshot(): SnapshotSource {
+    const view = this.#view;
+    let rows: readonly Row[] = view === null ? [] : [[VIEW_KEY, encodeStoredView(view)]];
+    return {
+      index: this.#index,
+      term: this.#term,
+      next: () => {
+        const page = rows;
+        rows = [];
+        return page;
+      },
+      close: () => {},
+    };
+  }
+
+  beginInstall(): void {
+    this.#incoming = [];
+  }
+  installRows(rows: readonly Row[]): void {
+    this.#incoming.push(...rows);
+  }
+  finishInstall(index: LogIndex, term: Term): void {
+    const row = this.#incoming.find(([k]) => k[2] === VIEW_KEY[2]);
+    invariant(row !== undefined, "A snapshot of the system partition holds a view");
+    this.#incoming = [];
+    this.#setView(decodeStoredView(row[1]));
+    this.#index = index;
+    this.#term = term;
+    this.#tables.set(POSITION_KEY, encodePosition(index, term));
+  }
+
+  drop(): void {
+    this.#tables.deleteRange(PREFIX);
+    this.#view = null;
+    this.#index = 0 as LogIndex;
+    this.#term = 0 as Term;
+    this.#digest = hashBytes32(EMPTY_BYTES);
+  }
+}
+
+/** The view after `command` at log position `index`, the same view where it changes nothing, or why it is refused. */
+export function nextView(view: SystemView, command: SystemCommand, index: LogIndex): SystemView | Refused {
+  switch (command.kind) {
+    case "join":
+      return join(view, command.member, index);
+    case "set-state":
+      return setState(view, command.node, command.state, index);
+    case "set-address": {
+      const member = findMember(view, command.node);
+      if (member === null) return unknownMember(command.node);
+      if (member.address === command.address) return view;
+      return withMembers(view, replaceMember(view.members, { ...member, address: command.address }), index);
+    }
+    case "layout":
+      return layout(view, command, index);
+    default:
+      return unreachable(command);
+  }
+}
+
+/** Binary search in the sorted members. */
+export function findMember(view: SystemView, id: NodeId): Member | null {
+  const { members } = view;
+  let low = 0, high = members.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (members[middle]!.id < id) low = middle + 1;
+    else high = middle;
+  }
+  const found = members[low];
+  return found !== undefined && found.id === id ? found : null;
+}
+
+function join(view: SystemView, member: Member, index: LogIndex): SystemView | Refused {
+  const known = findMember(view, member.id);
+  if (known === null && view.members.length >= LIMITS.membersMax) {
+    return refused(
+      "conflict",
+      `The network has ${view.members.length} members, and ${LIMITS.membersMax} is the most`,
+    );
+  }
+  const state = known === null || known.state === "gone" ? "joining" : known.state;
+  return withMembers(view, replaceMember(view.members, { ...member, state }), index);
+}
+
+function setState(view: SystemView, node: NodeId, state: MemberState, index: LogIndex): SystemView | Refused {
+  const member = findMember(view, node);
+  if (member === null) return unknownMember(node);
+  if (member.state === state) return view;
+  const lastActive = member.state === "active" && state !== "active" &&
+    !view.members.some((m) => m.state === "active" && m.id !== node);
+  if (lastActive) return refused("conflict", `Node "${node}" is the last active member and must stay`);
+  if (member.state === "gone") return refused("conflict", `Node "${node}" is gone; it comes back by joining`);
+  return withMembers(view, replaceMember(view.members, { ...member, state }), index);
+}
+
+function layout(
+  view: SystemView,
+  command: SystemCommand & { kind: "layout" },
+  index: LogIndex,
+): SystemView | Refused {
+  if (command.base !== view.version) {
+    return refused(
+      "conflict",
+      `The layout was computed from version ${command.base}, and ${view.version} is current`,
+    );
+  }
+  const states = new Map(command.states);
+  const members = view.members.map((m) => {
+    const state = states.get(m.id);
+    return state === undefined || state === m.state ? m : { ...m, state };
+  });
+  if (!members.some((m) => m.state === "active")) {
+    return refused("conflict", "A layout keeps an active member");
+  }
+  if (command.assignment.length !== view.settings.partitions + 1) {
+    return refused(
+      "invalid",
+      `A layout names ${view.settings.partitions + 1} partitions, not ${command.assignment.length}`,
+    );
+  }
+  const epoch = (view.epoch + 1) as Epoch;
+  return {
+    ...view,
+    version: index,
+    epoch,
+    members: forgetOldest(members, view),
+    assignment: command.assignment,
+  };
+}
+
+/** Keeps the gone members that some replica may still ask about; forgets by id order past the bound. */
+function forgetOldest(members: readonly Member[], view: SystemView): readonly Member[] {
+  let surplus = members.reduce((n, m) => n + (m.state === "gone" ? 1 : 0), 0) - GONE_KEPT_MAX;
+  if (surplus <= 0) return members;
+  return members.filter((m) =>
+    m.state !== "gone" || findMember(view, m.id)?.state !== "gone" || surplus-- <= 0
+  );
+}
+
+function replaceMember(members: readonly Member[], member: Member): readonly Member[] {
+  const rest = members.filter((m) => m.id !== member.id);
+  const at = rest.findIndex((m) => m.id > member.id);
+  return at < 0 ? [...rest, member] : [...rest.slice(0, at), member, ...rest.slice(at)];
+}
+
+function withMembers(view: SystemView, members: readonly Member[], index: LogIndex): SystemView {
+  return { ...view, version: index, members };
+}
+
+function unknownMember(node: NodeId): Refused {
+  return refused("not-found", `No member is called "${node}"; \`space-opera members\` lists them`);
+}
+
+function refused(reason: Refused["reason"], message: string): Refused {
+  return { kind: "refused", reason, message };
+}
