@@ -1,0 +1,97 @@
+import type { NodeId } from "../core/base/ids.ts";
+import { invariant } from "../core/base/invariant.ts";
+import type { Random } from "../core/base/random.ts";
+import type { Envelope, Kernel } from "../core/wire/kernel.ts";
+import type { Clock } from "./clock.ts";
+import type { Disk } from "./disk.ts";
+
+/** What a node is at a moment. `left`: it stopped in good order. `broken`: it stopped itself on a broken invariant. */
+export type Power = "off" | "running" | "crashed" | "left" | "broken";
+
+/** Messages that wait for the journal. */
+interface Withheld {
+  readonly upTo: number;
+  readonly envelopes: readonly Envelope[];
+}
+
+/** One simulated computer: a clock, a disk and, while it runs, a kernel. Known to the world by a small integer. */
+export class Machine {
+  readonly index: number;
+  readonly id: NodeId;
+  readonly address: string;
+  readonly zone: string;
+  readonly capacity: number;
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly random: Random;
+
+  kernel: Kernel | null = null;
+  power: Power = "off";
+  /** A crashed machine that answers nothing at all, as after power loss; else its system refuses connections. */
+  silent = false;
+  /** Never to be started again. */
+  retired = false;
+  /** Counts starts, so that events of an earlier life are told apart. */
+  life = 0;
+  /** Each input takes this long while the machine is slow, one after the other. */
+  slowUs = 0;
+  busyUntil = 0;
+  /** Waits for durability, in order. */
+  readonly withheld: Withheld[] = [];
+
+  /** Times of the wake events in the queue, the latest first: each was asked for while a later one was queued. */
+  readonly wakes: number[] = [];
+  /** The local time that the last of `wakes` stands for. */
+  wakeDue = -1;
+  /** The wake input of a slow machine waits its turn. */
+  wakeWaits = false;
+  steps = 0;
+  #wakesAtOnce = 0;
+  #lastWake = -1;
+
+  constructor(options: {
+    readonly index: number;
+    readonly id: NodeId;
+    readonly address: string;
+    readonly zone: string;
+    readonly capacity: number;
+    readonly clock: Clock;
+    readonly disk: Disk;
+    readonly random: Random;
+  }) {
+    this.index = options.index;
+    this.id = options.id;
+    this.address = options.address;
+    this.zone = options.zone;
+    this.capacity = options.capacity;
+    this.clock = options.clock;
+    this.disk = options.disk;
+    this.random = options.random;
+  }
+
+  get running(): boolean {
+    return this.power === "running";
+  }
+
+  /** Whether an input that comes at `now` has to wait. */
+  slow(now: number): boolean {
+    return this.slowUs > 0 || this.busyUntil > now;
+  }
+
+  /** A kernel that asks to be woken for a time that has come, over and over, would stop the world. */
+  countWake(now: number): void {
+    this.#wakesAtOnce = this.#lastWake === now ? this.#wakesAtOnce + 1 : 0;
+    this.#lastWake = now;
+    invariant(this.#wakesAtOnce < 1000, "nextWake() moves on when the node is woken");
+  }
+
+  /** The machine no longer runs: nothing of this life is left but the disk. */
+  halt(power: Power): void {
+    this.power = power;
+    this.kernel = null;
+    this.withheld.length = 0;
+    this.wakes.length = 0;
+    this.wakeDue = -1;
+    this.wakeWaits = false;
+  }
+}

@@ -1,0 +1,29 @@
+import type { Origin } from "../core/node/options.ts";
+import type { Effects, Input } from "../core/wire/kernel.ts";
+import type { Machine } from "./machine.ts";
+
+/** Watches a run from outside the nodes. It must change nothing. Times are virtual microseconds. */
+export interface Observer {
+  /** A kernel was made; its "start" follows. */
+  started?(machine: Machine, origin: Origin, now: number): void;
+  /** After each step that persisted or noted something, before its messages leave. */
+  stepped?(machine: Machine, input: Input, effects: Effects, now: number): void;
+  /** A machine stopped, for whatever reason; its power says which. */
+  halted?(machine: Machine, now: number): void;
+}
+
+/** Sees every step, for traces and for finding the first differing event of two runs. */
+export type Tracer = (
+  machine: Machine,
+  input: Input,
+  effects: Effects,
+  now: number,
+  sequence: number,
+) => void;
+
+/** A rule that was found broken, with enough of the story to begin looking. */
+export interface Violation {
+  readonly check: string;
+  readonly detail: string;
+  readonly time: number;
+}

@@ -1,0 +1,606 @@
+import type { NodeId } from "../core/base/ids.ts";
+import { invariant, InvariantError } from "../core/base/invariant.ts";
+import type { Random } from "../core/base/random.ts";
+import type { NodeOptions, Origin } from "../core/node/options.ts";
+import type { Effects, Envelope, Input, Kernel, Reply } from "../core/wire/kernel.ts";
+import type { Message } from "../core/wire/messages.ts";
+import {
+  type Client,
+  type ClientReply,
+  clientRequests,
+  Connections,
+  type IdentifiedRequest,
+} from "./clients.ts";
+import { Clock } from "./clock.ts";
+import { Digest } from "./digest.ts";
+import { Disk, type DiskOptions, type JournalFormat } from "./disk.ts";
+import { type EventHandler, Loop } from "./loop.ts";
+import { Machine, type Power } from "./machine.ts";
+import { type Distance, happens, Network, type NetworkOptions } from "./network.ts";
+import type { Observer, Tracer, Violation } from "./observer.ts";
+
+/** Makes the code under test. Every machine of a world runs the same. */
+export type KernelFactory = (options: NodeOptions) => Kernel;
+
+/** The real wire format, or a stand-in. */
+export interface FrameFormat {
+  /** Encodes the messages of one frame and decodes them again. */
+  roundTrip(messages: readonly Message[]): readonly Message[];
+  /** True where the receiver finds out that the frame was damaged on its way. */
+  detectsDamage(messages: readonly Message[], random: Random): boolean;
+}
+
+export interface WorldOptions {
+  readonly random: Random;
+  readonly network: NetworkOptions;
+  readonly disk: DiskOptions;
+  readonly distance: Distance;
+  readonly kernel: KernelFactory;
+  readonly journal: JournalFormat;
+  readonly frames: FrameFormat | null;
+  /** Every frame goes through the real codec, instead of the share the network options name. */
+  readonly fullCodec: boolean;
+}
+
+export interface MachineSpec {
+  readonly id: NodeId;
+  readonly zone: string;
+  readonly capacity: number;
+  readonly clockOffsetUs: number;
+  readonly clockDriftPpm: number;
+}
+
+/** What the loop's events mean. `a` is a machine or client, `b` is given behind each. */
+const EVENT = {
+  /** A frame arrives; b: sender; payload: Input. */
+  deliver: 0,
+  /** An input that waited for a slow machine; b: life; payload: Input. */
+  resume: 1,
+  /** b: life. */
+  wake: 2,
+  synced: 3,
+  checkpointed: 4,
+  /** b: the peer whose connection broke. */
+  peerLost: 5,
+  /** b: connection; payload: requests, replies. */
+  request: 6,
+  reply: 7,
+  clientGone: 8,
+  clientWake: 9,
+  clientLost: 10,
+  /** payload: a function. For what happens rarely: faults and phases. */
+  action: 11,
+} as const;
+
+/** A peer that refuses connections is tried again after this long. */
+const RECONNECT_US = 1_000_000;
+/** A connection to a machine that answers nothing is given up after this long. */
+const CONNECT_TIMEOUT_US = 3_000_000;
+
+const INPUT_CODE: Readonly<Record<Input["kind"], number>> = {
+  start: 0,
+  wake: 1,
+  messages: 2,
+  persisted: 3,
+  checkpointed: 4,
+  requests: 5,
+  "client-gone": 6,
+  "peer-lost": 7,
+  stop: 8,
+};
+const WAKE: Input = { kind: "wake" };
+
+/**
+ * The virtual world: machines on one virtual clock, joined by a network, with clients beside them.
+ *
+ * Invariants:
+ * 1. Messages that a step wants sent after persisting leave only when the disk says their records are durable.
+ * 2. An event of an earlier life of a machine never reaches a later one, except frames that were on their way.
+ * 3. Whatever is random comes from a stream of its own, so that the same seed gives the same run in every process.
+ */
+export class World implements EventHandler {
+  readonly loop = new Loop();
+  readonly network: Network;
+  readonly machines: Machine[] = [];
+  readonly digest = new Digest();
+  readonly violations: Violation[] = [];
+  tracer: Tracer | null = null;
+  /** Steps of all kernels. */
+  steps = 0;
+  /** Messages handed to kernels. */
+  delivered = 0;
+
+  readonly #options: WorldOptions;
+  readonly #indexes = new Map<NodeId, number>();
+  readonly #observers: Observer[] = [];
+  readonly #clients: Client[] = [];
+  readonly #connections: Connections;
+  readonly #codecRandom: Random;
+  readonly #damageRandom: Random;
+  /** By sender and receiver: not to be told before this time again that the peer refuses. */
+  readonly #refusedUntil = new Map<number, number>();
+  /** For gathering one step's messages to one peer into a frame. */
+  #frameOf = new Int32Array(16).fill(-1);
+  readonly #frameTo: number[] = [];
+  readonly #frames: Message[][] = [];
+
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    this.network = new Network(options.network, options.distance, options.random.fork("network"));
+    this.#codecRandom = options.random.fork("codec");
+    this.#damageRandom = options.random.fork("damage");
+    this.#connections = new Connections({
+      latencyUs: options.network.clientLatencyUs,
+      jitterUs: options.network.jitterUs,
+      random: options.random.fork("clients"),
+    });
+  }
+
+  // ---- what runs and who watches
+
+  observe(observer: Observer): void {
+    this.#observers.push(observer);
+  }
+
+  run(until: number): void {
+    this.loop.run(this, until);
+  }
+
+  /** Calls `action` at virtual time `time`. */
+  schedule(time: number, action: () => void): void {
+    this.loop.at(Math.max(time, this.loop.now), EVENT.action, 0, 0, action);
+  }
+
+  violate(check: string, detail: string): void {
+    this.violations.push({ check, detail, time: this.loop.now });
+  }
+
+  // ---- machines
+
+  addMachine(spec: MachineSpec): Machine {
+    invariant(!this.#indexes.has(spec.id), () => `Node ids are unique: ${spec.id}`);
+    const index = this.machines.length, random = this.#options.random.fork(`node ${spec.id}`);
+    const machine = new Machine({
+      index,
+      id: spec.id,
+      address: `${spec.id}:7400`,
+      zone: spec.zone,
+      capacity: spec.capacity,
+      clock: new Clock({ offsetUs: spec.clockOffsetUs, driftPpm: spec.clockDriftPpm }),
+      disk: new Disk(this.#options.disk, this.#options.journal, random.fork("disk")),
+      random,
+    });
+    this.machines.push(machine);
+    this.#indexes.set(spec.id, index);
+    if (index >= this.#frameOf.length) {
+      this.#frameOf = new Int32Array(this.#frameOf.length * 2).fill(-1);
+    }
+    return machine;
+  }
+
+  /** The machine of a node, if it has one. */
+  machine(id: NodeId): Machine | undefined {
+    const index = this.#indexes.get(id);
+    return index === undefined ? undefined : this.machines[index];
+  }
+
+  /** Switches a machine on with a fresh kernel. */
+  start(machine: Machine, origin: Origin): void {
+    invariant(!machine.running, () => `${machine.id} starts only while it is off`);
+    machine.life++;
+    machine.power = "running";
+    machine.silent = false;
+    machine.busyUntil = 0;
+    try {
+      machine.kernel = this.#options.kernel({
+        id: machine.id,
+        address: machine.address,
+        origin,
+        random: machine.random.fork(`life ${machine.life}`),
+        tables: machine.disk.tables,
+      });
+    } catch (error) {
+      return this.#broke(machine, error);
+    }
+    for (const observer of this.#observers) observer.started?.(machine, origin, this.loop.now);
+    this.#step(machine, { kind: "start" });
+  }
+
+  /** Starts a machine again on what its disk kept. */
+  restart(machine: Machine): void {
+    if (machine.running || machine.retired || machine.life === 0) return;
+    this.start(machine, { kind: "recovered", recovered: machine.disk.recover() });
+  }
+
+  /** The process dies. `silent`: peers notice only that it no longer answers. */
+  crash(machine: Machine, silent: boolean): void {
+    if (!machine.running) return;
+    machine.silent = silent;
+    this.#halt(machine, "crashed");
+    try {
+      machine.disk.crash();
+    } catch (error) {
+      this.violate("recovery", `${machine.id}: ${messageOf(error)}`);
+      machine.power = "broken";
+    }
+  }
+
+  /** Asks a node to stop in good order. */
+  stop(machine: Machine): void {
+    if (machine.running) this.#step(machine, { kind: "stop" });
+  }
+
+  /** Has the machine take this long for each input; 0 ends it. */
+  slow(machine: Machine, us: number): void {
+    machine.slowUs = us;
+  }
+
+  jumpClock(machine: Machine, us: number): void {
+    machine.clock.jump(us, this.loop.now);
+    this.#clockChanged(machine);
+  }
+
+  setDrift(machine: Machine, ppm: number): void {
+    machine.clock.setDrift(ppm, this.loop.now);
+    this.#clockChanged(machine);
+  }
+
+  /** Cuts one direction. `noticed`: both ends see their connection break. */
+  cut(from: Machine, to: Machine, noticed: boolean): void {
+    this.network.cut(from.index, to.index);
+    if (noticed) this.#disconnect(from, to);
+  }
+
+  heal(from: Machine, to: Machine): void {
+    this.network.heal(from.index, to.index);
+  }
+
+  // ---- clients
+
+  addClient(client: Client): number {
+    this.#clients.push(client);
+    return this.#clients.length - 1;
+  }
+
+  wakeClient(client: number, at: number): void {
+    this.loop.at(Math.max(at, this.loop.now), EVENT.clientWake, client, 0, null);
+  }
+
+  /** Connects a client with a node. The connection may be lost at once. */
+  connect(client: number, machine: Machine): number {
+    const connection = this.#connections.open(client, machine.index, machine.life);
+    if (!machine.running) {
+      this.#connections.close(connection);
+      const later = machine.silent ? CONNECT_TIMEOUT_US : 2 * this.#options.network.clientLatencyUs;
+      this.loop.at(this.loop.now + later, EVENT.clientLost, client, connection, null);
+    }
+    return connection;
+  }
+
+  request(connection: number, requests: readonly IdentifiedRequest[]): void {
+    const entry = this.#connections.get(connection);
+    if (!entry?.open) return;
+    const at = this.#connections.up(connection, this.loop.now);
+    const input: Input = { kind: "requests", requests: clientRequests(connection, requests) };
+    this.loop.at(at, EVENT.request, entry.node, connection, input);
+  }
+
+  disconnect(connection: number): void {
+    const entry = this.#connections.get(connection);
+    if (!entry || !this.#connections.close(connection)) return;
+    this.loop.at(
+      this.#connections.up(connection, this.loop.now),
+      EVENT.clientGone,
+      entry.node,
+      connection,
+      null,
+    );
+  }
+
+  // ---- events
+
+  handle(kind: number, a: number, b: number, payload: unknown): void {
+    switch (kind) {
+      case EVENT.deliver:
+        return this.#deliver(a, b, payload as Input);
+      case EVENT.resume: {
+        const machine = this.machines[a]!;
+        if (!machine.running || machine.life !== b) return;
+        if (payload === WAKE) machine.wakeWaits = false;
+        this.#step(machine, payload as Input);
+        return;
+      }
+      case EVENT.wake:
+        return this.#wake(a, b);
+      case EVENT.synced:
+        return this.#synced(a, b);
+      case EVENT.checkpointed:
+        return this.#checkpointed(a, b);
+      case EVENT.peerLost: {
+        const machine = this.machines[a]!;
+        if (machine.running) this.#step(machine, { kind: "peer-lost", peer: this.machines[b]!.id });
+        return;
+      }
+      case EVENT.request:
+        return this.#requested(a, b, payload as Input);
+      case EVENT.reply:
+        return this.#replied(a, b, payload as ClientReply[]);
+      case EVENT.clientGone: {
+        const machine = this.machines[a]!;
+        if (machine.running && this.#connections.get(b)!.life === machine.life) {
+          this.#input(machine, { kind: "client-gone", client: b });
+        }
+        return;
+      }
+      case EVENT.clientWake:
+        return this.#clients[a]!.wake(this.loop.now);
+      case EVENT.clientLost:
+        return this.#clients[a]!.lost(b, this.loop.now);
+      case EVENT.action:
+        return (payload as () => void)();
+    }
+    invariant(false, () => `Event kind ${kind} is known`);
+  }
+
+  #deliver(to: number, from: number, input: Input): void {
+    const machine = this.machines[to]!;
+    if (machine.running) {
+      this.delivered++;
+      this.#input(machine, input);
+    } else if (!machine.silent) this.#refuse(from, to);
+  }
+
+  /** A running system without the process answers at once; the sender then waits before it tries again. */
+  #refuse(from: number, to: number): void {
+    const link = from * 65536 + to, now = this.loop.now;
+    if (now < (this.#refusedUntil.get(link) ?? 0) || this.network.isCut(to, from)) return;
+    this.#refusedUntil.set(link, now + RECONNECT_US);
+    this.loop.at(now + this.network.latency(to, from), EVENT.peerLost, from, to, null);
+  }
+
+  #requested(node: number, connection: number, input: Input): void {
+    const machine = this.machines[node]!, entry = this.#connections.get(connection)!;
+    if (machine.running && entry.life === machine.life) return this.#input(machine, input);
+    // A process that does not know the connection resets it.
+    if (machine.running && this.#connections.close(connection)) this.#loseConnection(connection);
+  }
+
+  #replied(client: number, connection: number, replies: readonly ClientReply[]): void {
+    if (this.#connections.get(connection)!.open) {
+      this.#clients[client]!.received(connection, replies, this.loop.now);
+    }
+  }
+
+  #wake(index: number, life: number): void {
+    const machine = this.machines[index]!;
+    if (!machine.running || machine.life !== life) return;
+    machine.wakes.pop();
+    machine.wakeDue = -1;
+    const now = this.loop.now;
+    if (machine.kernel!.nextWake() > machine.clock.read(now)) return this.#armWake(machine);
+    machine.countWake(now);
+    machine.wakeWaits = machine.slow(now);
+    this.#input(machine, WAKE);
+  }
+
+  #synced(index: number, life: number): void {
+    const machine = this.machines[index]!;
+    if (!machine.running || machine.life !== life) return;
+    const disk = machine.disk, before = disk.durableUpTo;
+    disk.endSync();
+    const upTo = disk.durableUpTo;
+    this.#beginSync(machine);
+    const withheld = machine.withheld;
+    let released = 0;
+    while (released < withheld.length && withheld[released]!.upTo <= upTo) {
+      this.#send(machine, withheld[released++]!.envelopes);
+    }
+    if (released > 0) withheld.splice(0, released);
+    if (upTo > before) this.#input(machine, { kind: "persisted", upTo });
+  }
+
+  #checkpointed(index: number, life: number): void {
+    const machine = this.machines[index]!;
+    if (!machine.running || machine.life !== life) return;
+    const checkpoint = machine.disk.endCheckpoint();
+    if (checkpoint < 0) {
+      // Its records wait for a sync still.
+      this.loop.at(this.loop.now + this.#options.disk.syncUsMax, EVENT.checkpointed, index, life, null);
+    } else this.#input(machine, { kind: "checkpointed", checkpoint });
+  }
+
+  // ---- steps
+
+  /** Hands an input over, later if the machine is slow. */
+  #input(machine: Machine, input: Input): void {
+    if (!machine.slow(this.loop.now)) return this.#step(machine, input);
+    machine.busyUntil = Math.max(machine.busyUntil, this.loop.now) + machine.slowUs;
+    this.loop.at(machine.busyUntil, EVENT.resume, machine.index, machine.life, input);
+  }
+
+  #step(machine: Machine, input: Input): void {
+    const now = this.loop.now, kernel = machine.kernel!;
+    let effects: Effects;
+    try {
+      effects = kernel.step(input, machine.clock.read(now));
+    } catch (error) {
+      return this.#broke(machine, error);
+    }
+    this.steps++;
+    machine.steps++;
+    this.digest.add(now, this.loop.sequence, machine.index, INPUT_CODE[input.kind], kernel.fingerprint());
+    if (this.tracer !== null) this.tracer(machine, input, effects, now, this.loop.sequence);
+    if (effects.persist.length > 0 || effects.notes.length > 0) this.#observed(machine, input, effects);
+    if (effects.persist.length > 0 || effects.checkpoint !== null) this.#persist(machine, effects);
+    if (effects.sendNow.length > 0) this.#send(machine, effects.sendNow);
+    if (effects.sendAfterPersist.length > 0) this.#sendAfterPersist(machine, effects);
+    if (effects.replies.length > 0) this.#reply(effects.replies);
+    if (effects.stopped) {
+      machine.disk.shutDown();
+      return this.#halt(machine, "left");
+    }
+    this.#armWake(machine);
+  }
+
+  #observed(machine: Machine, input: Input, effects: Effects): void {
+    for (let i = 0; i < this.#observers.length; i++) {
+      this.#observers[i]!.stepped?.(machine, input, effects, this.loop.now);
+    }
+    const notes = effects.notes;
+    for (let i = 0; i < notes.length; i++) {
+      if (notes[i]!.kind === "applied") return machine.disk.applied(effects.persistedUpTo);
+    }
+  }
+
+  #persist(machine: Machine, effects: Effects): void {
+    const syncUs = machine.disk.write(effects), now = this.loop.now;
+    if (syncUs >= 0) this.loop.at(now + syncUs, EVENT.synced, machine.index, machine.life, null);
+    if (effects.checkpoint !== null) {
+      this.loop.at(now + machine.disk.checkpointUs(), EVENT.checkpointed, machine.index, machine.life, null);
+    }
+  }
+
+  #beginSync(machine: Machine): void {
+    const syncUs = machine.disk.beginSync();
+    if (syncUs >= 0) this.loop.at(this.loop.now + syncUs, EVENT.synced, machine.index, machine.life, null);
+  }
+
+  #sendAfterPersist(machine: Machine, effects: Effects): void {
+    if (effects.persistedUpTo <= machine.disk.durableUpTo) this.#send(machine, effects.sendAfterPersist);
+    else machine.withheld.push({ upTo: effects.persistedUpTo, envelopes: effects.sendAfterPersist.slice() });
+  }
+
+  /** Sends one frame to each peer named, with all that is for it. */
+  #send(machine: Machine, envelopes: readonly Envelope[]): void {
+    if (envelopes.length === 1) {
+      const to = this.#indexes.get(envelopes[0]!.to);
+      if (to !== undefined) this.#sendFrame(machine, to, [envelopes[0]!.message]);
+      return;
+    }
+    const frameOf = this.#frameOf, frameTo = this.#frameTo, frames = this.#frames;
+    for (let i = 0; i < envelopes.length; i++) {
+      const to = this.#indexes.get(envelopes[i]!.to);
+      if (to === undefined) continue;
+      if (frameOf[to]! >= 0) frames[frameOf[to]!]!.push(envelopes[i]!.message);
+      else {
+        frameOf[to] = frameTo.length;
+        frameTo.push(to);
+        frames.push([envelopes[i]!.message]);
+      }
+    }
+    for (let i = 0; i < frames.length; i++) {
+      frameOf[frameTo[i]!] = -1;
+      this.#sendFrame(machine, frameTo[i]!, frames[i]!);
+    }
+    frameTo.length = 0;
+    frames.length = 0;
+  }
+
+  #sendFrame(machine: Machine, to: number, sent: readonly Message[]): void {
+    const network = this.network, from = machine.index;
+    const arrival = network.send(from, to, this.loop.now);
+    if (arrival < 0) return;
+    const format = this.#options.frames;
+    if (network.corrupted) {
+      if (format !== null && !format.detectsDamage(sent, this.#damageRandom)) {
+        this.violate("damage is detected", `A damaged frame from ${machine.id} was taken for a whole one`);
+      }
+      // The receiver drops the connection; both ends see it.
+      return this.#disconnect(machine, this.machines[to]!);
+    }
+    const coded = format !== null &&
+      (this.#options.fullCodec || happens(this.#codecRandom, this.#options.network.codec));
+    const input: Input = {
+      kind: "messages",
+      from: machine.id,
+      messages: coded ? format.roundTrip(sent) : sent,
+    };
+    this.loop.at(arrival, EVENT.deliver, to, from, input);
+    if (network.duplicateAt >= 0) this.loop.at(network.duplicateAt, EVENT.deliver, to, from, input);
+  }
+
+  #reply(replies: readonly Reply[]): void {
+    for (let i = 0; i < replies.length; i++) {
+      const connection = replies[i]!.client, entry = this.#connections.get(connection);
+      if (!entry?.open) continue;
+      const frame: ClientReply[] = [];
+      for (; i < replies.length && replies[i]!.client === connection; i++) {
+        frame.push({ id: replies[i]!.id, response: replies[i]!.response });
+      }
+      i--;
+      this.loop.at(
+        this.#connections.down(connection, this.loop.now),
+        EVENT.reply,
+        entry.client,
+        connection,
+        frame,
+      );
+    }
+  }
+
+  /**
+   * Queues a wake event unless one is queued that comes in time. A later one stays queued and takes over afterwards,
+   * so that a node whose next wake moves to and fro leaves no stale events behind it.
+   */
+  #armWake(machine: Machine): void {
+    const due = machine.kernel!.nextWake();
+    if (due === machine.wakeDue || machine.wakeWaits) return;
+    const at = machine.clock.virtual(due, this.loop.now), wakes = machine.wakes;
+    if (at === Infinity || (wakes.length > 0 && wakes[wakes.length - 1]! <= at)) return;
+    machine.wakeDue = due;
+    wakes.push(at);
+    this.loop.at(at, EVENT.wake, machine.index, machine.life, null);
+  }
+
+  #clockChanged(machine: Machine): void {
+    machine.wakeDue = -1;
+    if (machine.running) this.#armWake(machine);
+  }
+
+  // ---- ends
+
+  #broke(machine: Machine, error: unknown): void {
+    const what = error instanceof InvariantError ? "broke an invariant" : "threw";
+    this.violate("no node stops by itself", `${machine.id} ${what}: ${messageOf(error)}`);
+    machine.silent = false;
+    this.#halt(machine, "broken");
+  }
+
+  #halt(machine: Machine, power: Power): void {
+    machine.halt(power);
+    for (const observer of this.#observers) observer.halted?.(machine, this.loop.now);
+    for (const peer of this.machines) {
+      const open = this.network.connected(machine.index, peer.index) ||
+        this.network.connected(peer.index, machine.index);
+      if (peer === machine || !open) continue;
+      this.network.disconnect(machine.index, peer.index);
+      this.network.disconnect(peer.index, machine.index);
+      if (peer.running && !machine.silent && !this.network.isCut(machine.index, peer.index)) {
+        const at = this.loop.now + this.network.latency(machine.index, peer.index);
+        this.loop.at(at, EVENT.peerLost, peer.index, machine.index, null);
+      }
+    }
+    for (const connection of this.#connections.ofNode(machine.index)) {
+      // After power loss the client finds out by itself, from the silence.
+      if (!machine.silent && this.#connections.close(connection)) this.#loseConnection(connection);
+    }
+  }
+
+  /** A connection between two peers breaks, and both notice. */
+  #disconnect(from: Machine, to: Machine): void {
+    this.network.disconnect(from.index, to.index);
+    this.network.disconnect(to.index, from.index);
+    const at = this.loop.now + this.network.latency(from.index, to.index);
+    this.loop.at(at, EVENT.peerLost, from.index, to.index, null);
+    this.loop.at(at, EVENT.peerLost, to.index, from.index, null);
+  }
+
+  #loseConnection(connection: number): void {
+    const at = this.#connections.down(connection, this.loop.now);
+    this.loop.at(at, EVENT.clientLost, this.#connections.get(connection)!.client, connection, null);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
