@@ -31,7 +31,12 @@ export interface ClientRequest {
 /** What a node keeps for good, in the order written. Replaying them over the tables rebuilds the node. */
 export type JournalRecord =
   /** Term and vote of a partition (Raft's persistent state). */
-  | { readonly kind: "vote"; readonly partition: PartitionId; readonly term: Term; readonly votedFor: NodeId | null }
+  | {
+    readonly kind: "vote";
+    readonly partition: PartitionId;
+    readonly term: Term;
+    readonly votedFor: NodeId | null;
+  }
   /** Entries that follow the log directly. */
   | { readonly kind: "entries"; readonly partition: PartitionId; readonly entries: readonly Entry[] }
   /** Entries from this index on are void. */
@@ -100,14 +105,34 @@ export interface Checkpoint {
 
 /** Things worth knowing that change nothing: for traces, metrics and checkers. */
 export type Note =
-  | { readonly kind: "member"; readonly node: NodeId; readonly status: Liveness; readonly incarnation: number }
+  | {
+    readonly kind: "member";
+    readonly node: NodeId;
+    readonly status: Liveness;
+    readonly incarnation: number;
+  }
   | { readonly kind: "leader"; readonly partition: PartitionId; readonly term: Term }
-  | { readonly kind: "stepped-down"; readonly partition: PartitionId; readonly term: Term; readonly why: string }
+  | {
+    readonly kind: "stepped-down";
+    readonly partition: PartitionId;
+    readonly term: Term;
+    readonly why: string;
+  }
   | { readonly kind: "campaign"; readonly partition: PartitionId; readonly term: Term; readonly pre: boolean }
   | { readonly kind: "quiet"; readonly partition: PartitionId; readonly quiet: boolean }
-  | { readonly kind: "configuration"; readonly partition: PartitionId; readonly index: LogIndex; readonly configuration: Configuration }
+  | {
+    readonly kind: "configuration";
+    readonly partition: PartitionId;
+    readonly index: LogIndex;
+    readonly configuration: Configuration;
+  }
   | { readonly kind: "applied"; readonly partition: PartitionId; readonly index: LogIndex }
-  | { readonly kind: "snapshot-sent"; readonly partition: PartitionId; readonly to: NodeId; readonly index: LogIndex }
+  | {
+    readonly kind: "snapshot-sent";
+    readonly partition: PartitionId;
+    readonly to: NodeId;
+    readonly index: LogIndex;
+  }
   | { readonly kind: "snapshot-installed"; readonly partition: PartitionId; readonly index: LogIndex }
   | { readonly kind: "transfer"; readonly partition: PartitionId; readonly to: NodeId }
   | { readonly kind: "compacted"; readonly partition: PartitionId; readonly base: LogIndex }
@@ -115,7 +140,12 @@ export type Note =
   | { readonly kind: "duplicate"; readonly partition: PartitionId }
   | { readonly kind: "view"; readonly version: number; readonly epoch: number }
   /** A peer's message that was not obeyed. */
-  | { readonly kind: "refused"; readonly from: NodeId; readonly message: Message["kind"]; readonly why: string };
+  | {
+    readonly kind: "refused";
+    readonly from: NodeId;
+    readonly message: Message["kind"];
+    readonly why: string;
+  };
 
 /**
  * What a step asks of the host. One object is filled anew by each step: the host takes what it needs before it steps

@@ -122,7 +122,12 @@ export interface UnwatchOp {
 /** What goes through the system partition's log. */
 export type SystemOp =
   | { readonly kind: "join"; readonly member: Member; readonly network: string | null }
-  | { readonly kind: "set-state"; readonly node: NodeId; readonly state: MemberState; readonly force: boolean }
+  | {
+    readonly kind: "set-state";
+    readonly node: NodeId;
+    readonly state: MemberState;
+    readonly force: boolean;
+  }
   | { readonly kind: "set-address"; readonly node: NodeId; readonly address: string };
 
 /** Answered by the node asked, from what it knows. */
@@ -150,7 +155,12 @@ export type Response =
   /** Of put, delete, grant, keep-alive, revoke. `existed`: there was something to delete, revoke or overwrite. */
   | { readonly kind: "written"; readonly version: Version; readonly existed: boolean }
   /** `applied` false: the expectation did not hold and `found` is the key as it is (null: absent). */
-  | { readonly kind: "cas"; readonly applied: boolean; readonly version: Version; readonly found: KeyValue | null }
+  | {
+    readonly kind: "cas";
+    readonly applied: boolean;
+    readonly version: Version;
+    readonly found: KeyValue | null;
+  }
   | {
     readonly kind: "transacted";
     /** Which branch ran. */

@@ -1,0 +1,191 @@
+/** The parts that messages, requests, records and commands share: `…Wire` encodes, `read…` decodes and checks. */
+import type { NodeId } from "../base/ids.ts";
+import type { Settings } from "../base/limits.ts";
+import { LIMITS } from "../base/limits.ts";
+import type { Row } from "../base/ports.ts";
+import { encode, Reader, type Wire } from "./cbor.ts";
+import type { Configuration, Entry, Member, SystemView } from "./messages.ts";
+import type { KeyValue, Version } from "./requests.ts";
+import { ENTRY_KIND, MEMBER_STATE } from "./tags.ts";
+
+const SHORT_BYTES_MAX = 255;
+
+export function entryWire(entry: Entry): Wire {
+  return [entry.term, entry.index, ENTRY_KIND.codes[entry.kind], entry.data];
+}
+export function readEntry(reader: Reader): Entry {
+  reader.tuple(4);
+  return {
+    term: reader.term(),
+    index: reader.index(),
+    kind: reader.choice(ENTRY_KIND.names),
+    data: reader.bytes(),
+  };
+}
+
+export function listWire<T>(items: readonly T[], one: (item: T) => Wire): Wire {
+  const list: Wire[] = new Array(items.length);
+  for (let i = 0; i < items.length; i++) list[i] = one(items[i]!);
+  return list;
+}
+/** An array of at most `max` items, each taken by `one`. */
+export function readList<T>(reader: Reader, max: number, one: (reader: Reader) => T): T[] {
+  const count = reader.array(max);
+  const items: T[] = [];
+  for (let i = 0; i < count; i++) items.push(one(reader));
+  return items;
+}
+
+export function readNodeIds(reader: Reader, max: number): NodeId[] {
+  const count = reader.array(max);
+  const ids: NodeId[] = [];
+  for (let i = 0; i < count; i++) ids.push(reader.nodeId());
+  return ids;
+}
+
+export function configurationWire(configuration: Configuration): Wire {
+  return [configuration.voters, configuration.outgoing, configuration.learners];
+}
+export function readConfiguration(reader: Reader): Configuration {
+  reader.tuple(3);
+  return {
+    voters: readNodeIds(reader, LIMITS.replicasMax),
+    outgoing: readNodeIds(reader, LIMITS.replicasMax),
+    learners: readNodeIds(reader, LIMITS.replicasMax),
+  };
+}
+/** All of `bytes` as one value that `read` takes. */
+export function decodeWith<T>(bytes: Uint8Array, read: (reader: Reader) => T): T {
+  const reader = new Reader(bytes);
+  const value = read(reader);
+  reader.end();
+  return value;
+}
+
+export function versionWire(version: Version): Wire {
+  return [version.term, version.index];
+}
+export function readVersion(reader: Reader): Version {
+  reader.tuple(2);
+  return { term: reader.term(), index: reader.index() };
+}
+
+export function keyValueWire(item: KeyValue): Wire {
+  return [item.key, item.value, item.version.term, item.version.index];
+}
+export function readKeyValue(reader: Reader): KeyValue {
+  reader.tuple(4);
+  return {
+    key: reader.text(),
+    value: readBytesOrNull(reader),
+    version: { term: reader.term(), index: reader.index() },
+  };
+}
+
+export function readBytesOrNull(reader: Reader): Uint8Array | null {
+  return reader.skipNull() ? null : reader.bytes();
+}
+export function readTextOrNull(reader: Reader, max?: number): string | null {
+  return reader.skipNull() ? null : reader.text(max);
+}
+
+export function readRow(reader: Reader): Row {
+  reader.tuple(2);
+  return [reader.bytes(), reader.bytes()];
+}
+
+export function memberWire(member: Member): Wire {
+  return [member.id, member.address, member.zone, member.capacity, MEMBER_STATE.codes[member.state]];
+}
+export function readMember(reader: Reader): Member {
+  reader.tuple(5);
+  return {
+    id: reader.nodeId(),
+    address: readAddress(reader),
+    zone: reader.text(SHORT_BYTES_MAX),
+    capacity: reader.integer(),
+    state: reader.choice(MEMBER_STATE.names),
+  };
+}
+
+export function readAddress(reader: Reader): string {
+  return reader.text(LIMITS.addressBytesMax);
+}
+
+const HEX_32 = /^[0-9a-f]{32}$/;
+
+/** 32 hexadecimal digits: the name of a network or a client. */
+export function readName(reader: Reader): string {
+  const name = reader.text(32);
+  if (!HEX_32.test(name)) reader.fail("invalid", `${JSON.stringify(name)} is not 32 hexadecimal digits`);
+  return name;
+}
+
+function settingsWire(settings: Settings): Wire {
+  return [
+    settings.partitions,
+    settings.replicas,
+    settings.systemReplicas,
+    settings.heartbeatUs,
+    settings.electionTimeoutUsMin,
+    settings.electionTimeoutUsMax,
+    settings.probeIntervalUs,
+    settings.probeTimeoutUs,
+    settings.suspicionMultiplier,
+    settings.pushPullUs,
+    settings.graceUs,
+    settings.quietAfterUs,
+    settings.leaseReads,
+  ];
+}
+function readSettings(reader: Reader): Settings {
+  reader.tuple(13);
+  return {
+    partitions: reader.integer(LIMITS.partitionsMax),
+    replicas: reader.integer(LIMITS.replicasMax),
+    systemReplicas: reader.integer(LIMITS.replicasMax),
+    heartbeatUs: reader.integer(),
+    electionTimeoutUsMin: reader.integer(),
+    electionTimeoutUsMax: reader.integer(),
+    probeIntervalUs: reader.integer(),
+    probeTimeoutUs: reader.integer(),
+    suspicionMultiplier: reader.integer(),
+    pushPullUs: reader.integer(),
+    graceUs: reader.integer(),
+    quietAfterUs: reader.integer(),
+    leaseReads: reader.boolean(),
+  };
+}
+
+export function viewWire(view: SystemView): Wire {
+  return [
+    view.version,
+    view.network,
+    settingsWire(view.settings),
+    view.epoch,
+    listWire(view.members, memberWire),
+    view.assignment,
+  ];
+}
+export function readView(reader: Reader): SystemView {
+  reader.tuple(6);
+  return {
+    version: reader.integer(),
+    network: readName(reader),
+    settings: readSettings(reader),
+    epoch: reader.epoch(),
+    members: readList(reader, LIMITS.membersMax, readMember),
+    assignment: readList(reader, LIMITS.partitionsMax + 1, readReplicas),
+  };
+}
+function readReplicas(reader: Reader): NodeId[] {
+  return readNodeIds(reader, LIMITS.replicasMax);
+}
+/** What a snapshot or a table keeps of the agreed state. */
+export function encodeView(view: SystemView): Uint8Array {
+  return encode(viewWire(view));
+}
+/** @throws {WireError} when `bytes` is not exactly one view */
+export function decodeView(bytes: Uint8Array): SystemView {
+  return decodeWith(bytes, readView);
+}
