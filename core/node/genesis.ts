@@ -1,6 +1,6 @@
 import type { Epoch } from "../base/ids.ts";
 import { LIMITS, type Settings } from "../base/limits.ts";
-import { assign } from "../placement/placement.ts";
+import { assign } from "../placement/assign.ts";
 import type { Member, SystemView } from "../wire/messages.ts";
 
 /**

@@ -26,7 +26,8 @@ export class Layout {
   readonly #options: LayoutOptions;
   #view: SystemView;
   #fetchAt: Instant = NEVER;
-  #askedAt: Instant | null = null;
+  /** Who showed a newer version and has not sent it yet. */
+  #newer: { readonly version: number; readonly from: NodeId } | null = null;
 
   constructor(options: LayoutOptions) {
     this.#options = options;
@@ -54,12 +55,12 @@ export class Layout {
 
   /** Makes membership watch exactly the members that the view names and does not hold for gone. */
   introduce(now: Instant): void {
-    const { membership, self } = this.#options;
+    const { membership, self, effects } = this.#options;
     membership.viewVersion = this.#view.version;
     for (const member of this.#view.members) {
       if (member.id === self) continue;
       if (member.state === "gone") membership.forget(member.id);
-      else membership.add(member.id, member.address, now);
+      else membership.add(member.id, member.address, now, effects);
     }
   }
 
@@ -74,21 +75,22 @@ export class Layout {
       const why = "It tells the layout of another network";
       return this.#options.effects.note({ kind: "refused", from, message: "layout-is", why });
     }
-    this.#askedAt = null;
     this.adopt(view, now);
   }
 
   /** Asks for a newer view where membership has heard of one. Called at the end of each step. */
   fetch(now: Instant): void {
-    const { version, node } = this.#options.membership.newestView;
-    if (node === null || version <= this.#view.version) {
+    const heard = this.#options.membership.takeNewerView();
+    if (heard !== null) this.#newer = heard;
+    const newer = this.#newer;
+    if (newer === null || newer.version <= this.#view.version) {
+      this.#newer = null;
       this.#fetchAt = NEVER;
       return;
     }
-    if (this.#askedAt !== null && now < this.#askedAt + FETCH_AGAIN_US) return;
-    this.#askedAt = now;
+    if (this.#fetchAt !== NEVER && now < this.#fetchAt) return;
     this.#fetchAt = after(now, FETCH_AGAIN_US);
-    this.#options.effects.send(node, { kind: "layout-get", version: this.#view.version });
+    this.#options.effects.send(newer.from, { kind: "layout-get", version: this.#view.version });
   }
 
   nextWake(): Instant {

@@ -55,14 +55,13 @@ export class Node implements Kernel {
     const view = origin.kind === "recovered" ? origin.recovered.view : origin.view;
     invariant(view !== null, "A node that ran before has a view in its journal");
     const { settings } = view;
-    const known = recovered?.peers ?? [];
     this.#membership = new Membership({
       self: id,
       address,
-      incarnation: (recovered?.incarnation ?? 0) + 1,
+      incarnation: recovered === null ? 0 : recovered.incarnation + 1,
       random: random.fork("membership"),
       settings,
-      peers: known,
+      peers: recovered?.peers ?? [],
     });
     const reachable = (node: NodeId) => {
       const liveness = this.#membership.liveness(node);
@@ -203,7 +202,7 @@ export class Node implements Kernel {
       if (origin.kind === "genesis") this.#found(origin.view, now);
     }
     this.#layout.introduce(now);
-    this.#membership.start(now, this.#effects);
+    this.#membership.wake(now, this.#effects);
     this.#adoptAgreed(now);
     this.#checkStanding(now);
   }
@@ -336,7 +335,8 @@ export class Node implements Kernel {
     this.#replicas.finish(() => this.#checkpointHead());
     this.#count();
     this.#fingerprint = fmix32(
-      this.#fingerprint ^ this.#replicas.fingerprint() ^ (this.#effects.persistedUpTo << 8) ^
+      this.#fingerprint ^ this.#replicas.fingerprint() ^ this.#membership.fingerprint() ^
+        (this.#effects.persistedUpTo << 8) ^
         (this.#effects.sendNow.length << 4) ^ this.#effects.sendAfterPersist.length ^
         (this.#layout.view.version << 16),
     );
@@ -415,11 +415,7 @@ export class Node implements Kernel {
   }
 
   #checkpointHead(): JournalRecord[] {
-    const peers = this.#membership.knownPeers();
-    return [
-      { kind: "view", view: this.#layout.view },
-      { kind: "peers", incarnation: this.#membership.incarnation, peers },
-    ];
+    return [{ kind: "view", view: this.#layout.view }, this.#membership.record()];
   }
 
   #count(): void {

@@ -45,6 +45,7 @@ export class Pending {
   }
 
   nextDeadline(): Instant {
+    if (this.#waiting.size === 0) return NEVER; // the common case, without an iterator
     for (const waiting of this.#waiting.values()) return waiting.deadline;
     return NEVER;
   }

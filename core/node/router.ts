@@ -10,7 +10,7 @@ import { invariant, unreachable } from "../base/invariant.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeCommand } from "../catalog/command.ts";
 import { validateRequest } from "../catalog/validate.ts";
-import { partitionOf } from "../placement/placement.ts";
+import { partitionOf } from "../placement/key.ts";
 import { encodeSystemCommand } from "../system/command.ts";
 import type { Effects } from "../wire/kernel.ts";
 import type { MessageOf, SystemView } from "../wire/messages.ts";

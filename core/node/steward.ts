@@ -8,7 +8,7 @@
  */
 import { after, type Instant, NEVER, type NodeId, SYSTEM_PARTITION } from "../base/ids.ts";
 import type { Membership } from "../membership/membership.ts";
-import { assign } from "../placement/placement.ts";
+import { assign } from "../placement/assign.ts";
 import { encodeSystemCommand } from "../system/command.ts";
 import { findMember } from "../system/system.ts";
 import type { Member, MemberState, SystemView } from "../wire/messages.ts";

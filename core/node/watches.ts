@@ -17,7 +17,7 @@ import {
   type PartitionId,
 } from "../base/ids.ts";
 import { LIMITS } from "../base/limits.ts";
-import { partitionOf } from "../placement/placement.ts";
+import { partitionOf } from "../placement/key.ts";
 import type { Effects } from "../wire/kernel.ts";
 import type { Message, MessageOf, SystemView, WatchEvent } from "../wire/messages.ts";
 import type { Refused, WatchOp } from "../wire/requests.ts";

@@ -19,7 +19,8 @@ import type { SnapshotSource, StateMachine } from "../partition/contracts.ts";
 import type { Entry, Member, MemberState, SystemView } from "../wire/messages.ts";
 import type { Refused, Response } from "../wire/requests.ts";
 import { decodeSystemCommand, type SystemCommand } from "./command.ts";
-import { decodePosition, decodeStoredView, encodePosition, encodeStoredView } from "./stored.ts";
+import { encode } from "../wire/cbor.ts";
+import { decodeView, decodeWith, encodeView } from "../wire/shared_codec.ts";
 
 const key = (tag: number): Uint8Array => Uint8Array.of(SYSTEM_PARTITION >>> 8, SYSTEM_PARTITION & 255, tag);
 const VIEW_KEY = key(1);
@@ -46,8 +47,10 @@ export class System implements StateMachine {
     this.#tables = tables;
     const stored = tables.get(VIEW_KEY);
     const position = tables.get(POSITION_KEY);
-    this.#view = stored === null ? null : decodeStoredView(stored);
-    if (position !== null) [this.#index, this.#term] = decodePosition(position);
+    this.#view = stored === null ? null : decodeView(stored);
+    if (position !== null) {
+      [this.#index, this.#term] = decodeWith(position, (r) => (r.tuple(2), [r.index(), r.term()] as const));
+    }
     if (initial !== null && (this.#view === null || initial.version > this.#view.version)) {
       this.#setView(initial);
     } else if (stored !== null) this.#digest = hashBytes32(stored);
@@ -80,7 +83,7 @@ export class System implements StateMachine {
       this.#term = entry.term;
       if (entry.kind === "command") answer(entry.index, this.#applyCommand(entry));
     }
-    this.#tables.set(POSITION_KEY, encodePosition(this.#index, this.#term));
+    this.#tables.set(POSITION_KEY, encode([this.#index, this.#term]));
   }
 
   #applyCommand(entry: Entry): Response {
@@ -95,7 +98,7 @@ export class System implements StateMachine {
   }
 
   #setView(view: SystemView): void {
-    const bytes = encodeStoredView(view);
+    const bytes = encodeView(view);
     this.#view = view;
     this.#digest = hashBytes32(bytes);
     this.#tables.set(VIEW_KEY, bytes);
@@ -103,7 +106,7 @@ export class System implements StateMachine {
 
   snapshot(): SnapshotSource {
     const view = this.#view;
-    let rows: readonly Row[] = view === null ? [] : [[VIEW_KEY, encodeStoredView(view)]];
+    let rows: readonly Row[] = view === null ? [] : [[VIEW_KEY, encodeView(view)]];
     return {
       index: this.#index,
       term: this.#term,
@@ -126,10 +129,10 @@ export class System implements StateMachine {
     const row = this.#incoming.find(([k]) => k[2] === VIEW_KEY[2]);
     invariant(row !== undefined, "A snapshot of the system partition holds a view");
     this.#incoming = [];
-    this.#setView(decodeStoredView(row[1]));
+    this.#setView(decodeView(row[1]));
     this.#index = index;
     this.#term = term;
-    this.#tables.set(POSITION_KEY, encodePosition(index, term));
+    this.#tables.set(POSITION_KEY, encode([index, term]));
   }
 
   drop(): void {
