@@ -1,0 +1,194 @@
+import type { NodeId } from "../base/ids.ts";
+import { unreachable } from "../base/invariant.ts";
+import { LIMITS } from "../base/limits.ts";
+import type { Random } from "../base/random.ts";
+import type { Liveness, Update } from "../wire/messages.ts";
+
+export interface Peer {
+  readonly node: NodeId;
+  readonly address: string;
+}
+
+/** Of two beliefs of one incarnation the graver one holds. */
+export function gravity(status: Liveness): number {
+  switch (status) {
+    case "alive":
+      return 0;
+    case "suspect":
+      return 1;
+    case "dead":
+      return 2;
+    case "left":
+      return 3;
+    default:
+      return unreachable(status);
+  }
+}
+
+/**
+ * SWIM, section 4.2: the higher incarnation holds, and within one the graver status. A total order of what can be
+ * believed of a member, so nodes that have heard the same, in any order, believe the same.
+ */
+export function outranks(a: Update, b: Update): boolean {
+  return a.incarnation !== b.incarnation
+    ? a.incarnation > b.incarnation
+    : gravity(a.status) > gravity(b.status);
+}
+
+export function isReachable(status: Liveness): boolean {
+  return status === "alive" || status === "suspect";
+}
+
+/**
+ * The other members as this node believes them. A record is the very update that was believed last: it is what gossip
+ * and push-pull send, so nothing is kept twice, and in a simulation nodes share one object for it.
+ *
+ * Nodes that were declared gone are remembered by name, so that an old rumour does not bring them back.
+ */
+export class MemberTable {
+  /** True where a member or an address changed since the caller last set it to false. */
+  peersChanged = false;
+
+  readonly #random: Random;
+  readonly #records = new Map<NodeId, Update>();
+  readonly #gone = new Set<NodeId>();
+  /** All members in a random order. */
+  readonly #order: NodeId[] = [];
+  #next = 0;
+  #nextDead = 0;
+  #reachable = 0;
+  #dead = 0;
+  #sorted: readonly Update[] | null = null;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  get size(): number {
+    return this.#records.size;
+  }
+  /** Members that are alive or suspect. */
+  get reachable(): number {
+    return this.#reachable;
+  }
+  get dead(): number {
+    return this.#dead;
+  }
+
+  get(node: NodeId): Update | undefined {
+    return this.#records.get(node);
+  }
+
+  isGone(node: NodeId): boolean {
+    return this.#gone.has(node);
+  }
+
+  put(update: Update): void {
+    const before = this.#records.get(update.node);
+    this.#records.set(update.node, update);
+    this.#sorted = null;
+    if (before === undefined) this.#insert(update.node);
+    else this.#count(before.status, -1);
+    this.#count(update.status, 1);
+    if (before === undefined || before.address !== update.address) this.peersChanged = true;
+  }
+
+  /** Lets a node that was declared gone be a member again. */
+  welcome(node: NodeId): void {
+    this.#gone.delete(node);
+  }
+
+  /** Removes a member for good. */
+  forget(node: NodeId): void {
+    const before = this.#records.get(node);
+    if (before !== undefined) {
+      this.#count(before.status, -1);
+      this.#records.delete(node);
+      this.#sorted = null;
+      this.peersChanged = true;
+      const at = this.#order.indexOf(node);
+      this.#order.splice(at, 1);
+      if (at < this.#next) this.#next--;
+      if (at < this.#nextDead) this.#nextDead--;
+    }
+    this.#gone.add(node);
+    if (this.#gone.size > LIMITS.membersMax) {
+      for (const oldest of this.#gone) {
+        this.#gone.delete(oldest);
+        break;
+      }
+    }
+  }
+
+  /**
+   * SWIM, section 4.3: the next member to probe, going round all in random order, a new order each time, so that
+   * every member is probed within two rounds.
+   */
+  nextToProbe(): NodeId | null {
+    if (this.#reachable === 0) return null;
+    for (;;) {
+      if (this.#next >= this.#order.length) {
+        this.#random.shuffle(this.#order);
+        this.#next = 0;
+      }
+      const node = this.#order[this.#next++]!;
+      const record = this.#records.get(node);
+      if (record !== undefined && isReachable(record.status)) return node;
+    }
+  }
+
+  /** Goes round the dead members. */
+  nextDead(): NodeId | null {
+    for (let i = 0; i < this.#order.length; i++) {
+      if (this.#nextDead >= this.#order.length) this.#nextDead = 0;
+      const node = this.#order[this.#nextDead++]!;
+      if (this.#records.get(node)?.status === "dead") return node;
+    }
+    return null;
+  }
+
+  /** Up to `count` members other than `except`, taken at random; suspects too where asked. */
+  pick(count: number, options: { except: NodeId | null; suspects: boolean }): NodeId[] {
+    const picked: NodeId[] = [];
+    const n = this.#order.length;
+    if (n === 0) return picked;
+    // The order is random already, so a run of it from a random place is a random choice.
+    let at = this.#random.below(n);
+    for (let i = 0; i < n && picked.length < count; i++) {
+      const node = this.#order[at]!;
+      if (++at === n) at = 0;
+      const status = this.#records.get(node)?.status;
+      if (node !== options.except && (status === "alive" || (options.suspects && status === "suspect"))) {
+        picked.push(node);
+      }
+    }
+    return picked;
+  }
+
+  /** All records by name. The list is shared until a record changes. */
+  sorted(): readonly Update[] {
+    this.#sorted ??= [...this.#records.values()].sort((a, b) => (a.node < b.node ? -1 : 1));
+    return this.#sorted;
+  }
+
+  /** Names and addresses by name. */
+  peers(): readonly Peer[] {
+    return this.sorted().map(({ node, address }) => ({ node, address }));
+  }
+
+  /** A newcomer takes a random place in the round under way or behind it. */
+  #insert(node: NodeId): void {
+    const at = this.#random.below(this.#order.length + 1);
+    if (at === this.#order.length) {
+      this.#order.push(node);
+      return;
+    }
+    this.#order.push(this.#order[at]!);
+    this.#order[at] = node;
+  }
+
+  #count(status: Liveness, by: 1 | -1): void {
+    if (isReachable(status)) this.#reachable += by;
+    else if (status === "dead") this.#dead += by;
+  }
+}

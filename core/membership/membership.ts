@@ -1,0 +1,557 @@
+import { after, type Instant, NEVER, type NodeId } from "../base/ids.ts";
+import { unreachable } from "../base/invariant.ts";
+import type { Settings } from "../base/limits.ts";
+import type { Random } from "../base/random.ts";
+import type { Effects, JournalRecord } from "../wire/kernel.ts";
+import type { Ack, Liveness, Message, Nack, Ping, PingRequest, PushPull, Update } from "../wire/messages.ts";
+import { Beliefs, type Change, type Source } from "./beliefs.ts";
+import { LocalHealth } from "./local_health.ts";
+import { isReachable, type Peer } from "./member_table.ts";
+import { HELPERS, type Probe, Probes, Relays } from "./probe.ts";
+
+export type { Change } from "./beliefs.ts";
+export type { Peer } from "./member_table.ts";
+
+export type MembershipMessage = Ping | Ack | PingRequest | Nack | PushPull;
+
+/** News goes to this many members at once, and this many times a protocol period while there is any. */
+const GOSSIP_FANOUT = 3;
+const GOSSIPS_PER_INTERVAL = 5;
+/** How many of all that hear of a suspicion look for themselves: twice what Lifeguard needs for confirmation. */
+const VOLUNTEERS = 6;
+/** A member whose connection broke answers within this share of the probe timeout, or others are asked. */
+const URGENT_TIMEOUT_SHARE = 4;
+/** Lifeguard: a helper says that it is well after this share (in tenths) of the probe timeout. */
+const NACK_TENTHS = 8;
+/** Each node tries one of the dead at least this often, on average. */
+const RETRY_INTERVALS_MAX = 20;
+/** Up to this many members, whole tables are exchanged every `pushPullUs`; each doubling adds one more such time. */
+const PUSH_PULL_MEMBERS = 32;
+/** Known peers are written to the journal at most this often. */
+const RECORD_US_MIN = 5_000_000;
+
+export interface MembershipOptions {
+  readonly self: NodeId;
+  /** Where others reach this node. */
+  readonly address: string;
+  /** 0 in a node's first life; in each later one more than the journal's. */
+  readonly incarnation: number;
+  readonly random: Random;
+  readonly settings: Settings;
+  /** Members known from the start, taken for alive. */
+  readonly peers: readonly Peer[];
+}
+
+/**
+ * Who is reachable: SWIM (Das, Gupta, Motivala 2002) with Lifeguard (Dadgar, Phillips, Currey 2017).
+ *
+ * Invariants, cited by number below and in the tests:
+ * 1. What is believed of a member only ever moves up in the order of outranks(): incarnation, then gravity.
+ * 2. Only a member itself raises its incarnation.
+ * 3. A member is suspect here exactly while a suspicion of it runs here.
+ * 4. Every change of a member's status or address is reported once, in order; an incarnation alone is no change.
+ * 5. No member is declared dead here but after a suspicion ran its whole time, or by another's word of that.
+ * 6. As long as a dead member is not forgotten, someone tries it now and then: a healed partition needs no operator.
+ * 7. nextWake() is the next protocol period unless a probe, a suspicion or news is under way.
+ */
+export class Membership {
+  /** The version of the agreed view this node has; told with every ping and ack. */
+  viewVersion = 0;
+
+  readonly #beliefs: Beliefs;
+  readonly #health = new LocalHealth();
+  readonly #probes = new Probes();
+  readonly #relays = new Relays();
+  readonly #random: Random;
+  readonly #settings: Settings;
+  #sequence = 0;
+  #started = false;
+  #tickAt = 0 as Instant;
+  #gossipAt: Instant = NEVER;
+  #gossipedAt = 0 as Instant;
+  #pushPullAt: Instant = NEVER;
+  #mergeAt = 0 as Instant;
+  #recordAt = 0 as Instant;
+  /** The message being handled came from someone who has not heard this node's refutation. */
+  #misjudged = false;
+  #heardVersion = 0;
+  #heardFrom: NodeId | null = null;
+
+  constructor(options: MembershipOptions) {
+    const { self, address, incarnation, random, settings, peers } = options;
+    if (!Number.isSafeInteger(incarnation) || incarnation < 0) {
+      throw new RangeError(`An incarnation is an integer from 0, not ${incarnation}`);
+    }
+    this.#random = random;
+    this.#settings = settings;
+    const own: Update = { node: self, address, incarnation, status: "alive", by: self };
+    this.#beliefs = new Beliefs({ own, settings, random });
+    for (const peer of peers) if (peer.node !== self) this.#beliefs.add(peer.node, peer.address);
+    this.#beliefs.takeChanges();
+  }
+
+  // ---- questions
+
+  get self(): NodeId {
+    return this.#beliefs.own.node;
+  }
+  get incarnation(): number {
+    return this.#beliefs.own.incarnation;
+  }
+  /** Lifeguard's local health: 0 is healthy, 8 the worst. */
+  get health(): number {
+    return this.#health.score;
+  }
+  /** Members other than this node that are alive or suspect. */
+  get reachable(): number {
+    return this.#beliefs.table.reachable;
+  }
+
+  liveness(node: NodeId): Liveness | "unknown" {
+    if (node === this.#beliefs.own.node) return this.#beliefs.own.status;
+    return this.#beliefs.table.get(node)?.status ?? "unknown";
+  }
+
+  addressOf(node: NodeId): string | null {
+    if (node === this.#beliefs.own.node) return this.#beliefs.own.address;
+    return this.#beliefs.table.get(node)?.address ?? null;
+  }
+
+  /** What is believed of every other member, by name. */
+  members(): readonly Update[] {
+    return this.#beliefs.table.sorted();
+  }
+
+  /** All changes since last asked (invariant 4). */
+  takeChanges(): readonly Change[] {
+    return this.#beliefs.takeChanges();
+  }
+
+  /** The highest version of the agreed view above `viewVersion` heard of since last asked, and who has it. */
+  takeNewerView(): { readonly version: number; readonly from: NodeId } | null {
+    const version = this.#heardVersion, from = this.#heardFrom;
+    if (from === null) return null;
+    this.#heardVersion = 0;
+    this.#heardFrom = null;
+    return version > this.viewVersion ? { version, from } : null;
+  }
+
+  /** What a checkpoint of the journal holds of this machine. */
+  record(): JournalRecord {
+    return { kind: "peers", incarnation: this.incarnation, peers: this.#beliefs.table.peers() };
+  }
+
+  fingerprint(): number {
+    return this.#beliefs.fingerprint;
+  }
+
+  /** One line: `a 3 alive, health 0: b 0 alive, c 2 suspect`. */
+  describe(): string {
+    const { own, table } = this.#beliefs;
+    const line = (update: Update) => `${update.node} ${update.incarnation} ${update.status}`;
+    const others = table.sorted().map(line).join(", ");
+    return `${line(own)}, health ${this.#health.score}${others === "" ? "" : `: ${others}`}`;
+  }
+
+  nextWake(): Instant {
+    let at = this.#tickAt;
+    if (this.#probes.due < at) at = this.#probes.due;
+    if (this.#relays.due < at) at = this.#relays.due;
+    if (this.#beliefs.suspicions.due < at) at = this.#beliefs.suspicions.due;
+    if (this.#gossipAt < at) at = this.#gossipAt;
+    return at;
+  }
+
+  // ---- events
+
+  handle(from: NodeId, message: MembershipMessage, now: Instant, effects: Effects): void {
+    this.#begin(now, effects);
+    if (from === this.#beliefs.own.node) return this.#refuse(from, message, "from myself", effects);
+    switch (message.kind) {
+      case "ping":
+        this.#onPing(from, message, now, effects);
+        break;
+      case "ack":
+        this.#onAck(from, message, now, effects);
+        break;
+      case "ping-request":
+        this.#onPingRequest(from, message, now, effects);
+        break;
+      case "nack":
+        this.#onNack(from, message);
+        break;
+      case "push-pull":
+        this.#onPushPull(from, message, now, effects);
+        break;
+      default:
+        unreachable(message);
+    }
+    // Any other than a ping has no answer that could tell the sender.
+    if (this.#misjudged) effects.send(from, this.#ack(0, from));
+    this.#spread(now, effects);
+  }
+
+  wake(now: Instant, effects: Effects): void {
+    const late = this.#started ? now - this.nextWake() : 0;
+    this.#begin(now, effects);
+    if (late > this.#settings.probeTimeoutUs) this.#excuse(late);
+    for (let probe = this.#probes.firstDue(now); probe !== null; probe = this.#probes.firstDue(now)) {
+      this.#advance(probe, now, effects);
+    }
+    for (let relay = this.#relays.firstDue(now); relay !== null; relay = this.#relays.firstDue(now)) {
+      effects.send(relay.origin, { kind: "nack", sequence: relay.originSequence });
+      this.#relays.nacked(relay);
+    }
+    const { suspicions } = this.#beliefs;
+    for (let node = suspicions.firstDue(now); node !== null; node = suspicions.firstDue(now)) {
+      this.#beliefs.declareDead(node);
+    }
+    if (now >= this.#tickAt) this.#tick(now, effects);
+    this.#spread(now, effects);
+  }
+
+  /** The connection to a member broke or was refused: looks at once whether it lives. */
+  peerLost(node: NodeId, now: Instant, effects: Effects): void {
+    this.#begin(now, effects);
+    const known = this.#beliefs.table.get(node);
+    if (known === undefined || !isReachable(known.status)) return;
+    const probe = this.#probes.of(node);
+    if (probe === null) this.#probe(known, { urgent: true, claim: null }, now, effects);
+    else if (probe.helpers === null) this.#askHelpers(probe, effects);
+    this.#spread(now, effects);
+  }
+
+  /** A member that the agreed view names. Its address there counts until the member itself is heard of. */
+  add(node: NodeId, address: string, now: Instant, effects: Effects): void {
+    this.#begin(now, effects);
+    if (node !== this.#beliefs.own.node) this.#beliefs.add(node, address);
+  }
+
+  /** A member that was declared gone, for good: whatever is still said of it is ignored from now on. */
+  forget(node: NodeId): void {
+    if (node === this.#beliefs.own.node) return;
+    const probe = this.#probes.of(node);
+    if (probe !== null) this.#probes.remove(probe);
+    this.#beliefs.forget(node);
+  }
+
+  /** Says good-bye. Pings are still answered and news still spread, but nobody is probed or suspected any more. */
+  leave(now: Instant, effects: Effects): void {
+    this.#begin(now, effects);
+    if (this.#beliefs.own.status === "left") return;
+    this.#beliefs.leave();
+    this.#probes.clear();
+    this.#tickAt = NEVER;
+    this.#gossipAt = now;
+    this.#spread(now, effects);
+  }
+
+  // ---- messages
+
+  #onPing(from: NodeId, ping: Ping, now: Instant, effects: Effects): void {
+    if (ping.target !== this.#beliefs.own.node) return this.#refuse(from, ping, "meant for another", effects);
+    this.#hearView(from, ping.view);
+    if (this.#beliefs.table.isGone(from)) {
+      // It learns from our view's version that it is out; what it says of others may be long out of date.
+      this.#refuse(from, ping, "declared gone", effects);
+      effects.send(from, this.#ack(ping.sequence, null));
+      return;
+    }
+    this.#learn(from, ping, ping.updates, now, effects);
+    effects.send(from, this.#ack(ping.sequence, from));
+    if (this.#beliefs.table.get(from) === undefined) this.#mergeWith(from, now, effects);
+  }
+
+  #onAck(from: NodeId, ack: Ack, now: Instant, effects: Effects): void {
+    this.#hearView(from, ack.view);
+    if (this.#beliefs.table.isGone(from)) return this.#refuse(from, ack, "declared gone", effects);
+    this.#learn(from, ack, ack.updates, now, effects);
+    const probe = this.#probes.withSequence(ack.sequence);
+    if (probe !== null) {
+      if (from !== probe.target && probe.helpers?.includes(from) !== true) {
+        return this.#refuse(from, ack, "not asked", effects);
+      }
+      this.#probes.remove(probe);
+      this.#health.change(-1);
+      return;
+    }
+    const relay = this.#relays.withSequence(ack.sequence);
+    if (relay === null || relay.target !== from) return;
+    this.#relays.remove(relay);
+    effects.send(relay.origin, this.#ack(relay.originSequence, null));
+  }
+
+  #onPingRequest(from: NodeId, request: PingRequest, now: Instant, effects: Effects): void {
+    this.#learn(from, request, request.updates, now, effects);
+    const { target } = request;
+    if (target === this.#beliefs.own.node) return effects.send(from, this.#ack(request.sequence, from));
+    const known = this.#beliefs.table.get(target);
+    if (known === undefined || this.#relays.isFull || this.#beliefs.own.status === "left") {
+      effects.send(from, { kind: "nack", sequence: request.sequence });
+      const why = known === undefined ? "unknown target" : "too many relays";
+      return this.#refuse(from, request, why, effects);
+    }
+    const { probeTimeoutUs, probeIntervalUs } = this.#settings;
+    const sequence = this.#ping(known, known.status === "alive" ? null : known, effects);
+    this.#relays.add({
+      origin: from,
+      originSequence: request.sequence,
+      target,
+      sequence,
+      dueAt: after(now, Math.floor((probeTimeoutUs * NACK_TENTHS) / 10)),
+      endAt: after(now, probeIntervalUs),
+    });
+  }
+
+  #onNack(from: NodeId, nack: Nack): void {
+    const probe = this.#probes.withSequence(nack.sequence);
+    if (probe === null || probe.helpers?.includes(from) !== true || probe.nackedBy.includes(from)) return;
+    probe.nackedBy.push(from);
+  }
+
+  #onPushPull(from: NodeId, message: PushPull, now: Instant, effects: Effects): void {
+    if (this.#beliefs.table.isGone(from)) return this.#refuse(from, message, "declared gone", effects);
+    this.#learn(from, message, message.members, now, effects);
+    if (!message.reply) this.#pushPull(from, true, effects);
+  }
+
+  #learn(
+    from: NodeId,
+    message: MembershipMessage,
+    updates: readonly Update[],
+    now: Instant,
+    effects: Effects,
+  ): void {
+    if (updates.length === 0) return;
+    const source: Source = { from, message: message.kind, secondHand: message.kind === "push-pull" };
+    for (let i = 0; i < updates.length; i++) {
+      const update = updates[i]!;
+      switch (this.#beliefs.learn(update, source)) {
+        case "old":
+        case "refused":
+          break;
+        case "adopted":
+          this.#dropProbeOfUnreachable(update);
+          break;
+        case "suspected":
+          this.#volunteer(update, now, effects);
+          break;
+        case "disputed":
+          this.#dispute(update, now, effects);
+          break;
+        case "revived":
+          if (update.node === from) this.#mergeWith(from, now, effects);
+          break;
+        case "refuted":
+          // Lifeguard: that others suspected this node says something about this node.
+          if (update.status !== "alive") this.#health.change(1);
+          this.#write(now, effects);
+          break;
+        case "outdated":
+          this.#misjudged = true;
+          break;
+      }
+    }
+  }
+
+  #dropProbeOfUnreachable(update: Update): void {
+    if (isReachable(update.status)) return;
+    const probe = this.#probes.of(update.node);
+    if (probe !== null) this.#probes.remove(probe);
+  }
+
+  /**
+   * Some of those who hear of a suspicion probe the suspect at once. That tells it (Lifeguard's buddy system), so a
+   * living one refutes within a round trip, and it confirms the death of a dead one within a protocol period.
+   */
+  #volunteer(suspect: Update, now: Instant, effects: Effects): void {
+    const n = this.#beliefs.table.reachable;
+    if (VOLUNTEERS < n && !this.#random.chance(VOLUNTEERS, n)) return;
+    if (this.#probes.of(suspect.node) === null) {
+      this.#probe(suspect, { urgent: false, claim: null }, now, effects);
+    }
+  }
+
+  /**
+   * Another's table holds a member for dead that is reachable from here: two halves of a healed partition meet. The
+   * member is told and refutes, if it lives; meanwhile nobody on this side takes it for dead.
+   */
+  #dispute(claim: Update, now: Instant, effects: Effects): void {
+    if (this.#probes.of(claim.node) !== null) return;
+    const known = this.#beliefs.table.get(claim.node);
+    if (known !== undefined) this.#probe(known, { urgent: false, claim }, now, effects);
+  }
+
+  /** A member held for dead, or a stranger, spoke: it may stand for a whole lost half of the network. */
+  #mergeWith(node: NodeId, now: Instant, effects: Effects): void {
+    if (now < this.#mergeAt) return;
+    this.#mergeAt = after(now, this.#settings.probeIntervalUs);
+    this.#pushPull(node, false, effects);
+  }
+
+  #hearView(from: NodeId, version: number): void {
+    if (version <= this.viewVersion || version <= this.#heardVersion) return;
+    this.#heardVersion = version;
+    this.#heardFrom = from;
+  }
+
+  #refuse(from: NodeId, message: Message, why: string, effects: Effects): void {
+    effects.note({ kind: "refused", from, message: message.kind, why });
+  }
+
+  // ---- time
+
+  #begin(now: Instant, effects: Effects): void {
+    this.#beliefs.begin(now, effects);
+    if (this.#started) return;
+    this.#started = true;
+    // A random phase, so that nodes started together do not probe in step.
+    this.#tickAt = after(now, this.#random.below(this.#settings.probeIntervalUs));
+    this.#pushPullAt = now;
+    this.#beliefs.queue.put(this.#beliefs.own);
+    this.#write(now, effects);
+    this.#exchangeTables(now, effects);
+  }
+
+  /**
+   * This process itself did not run for `lateUs`: answers may wait unread, so every deadline moves by as much.
+   * Lifeguard blames slow message handling on the node itself; a stopped process is the extreme of it.
+   */
+  #excuse(lateUs: number): void {
+    this.#probes.extend(lateUs);
+    this.#beliefs.suspicions.extend(lateUs);
+    this.#health.change(1);
+  }
+
+  /** SWIM's protocol period. */
+  #tick(now: Instant, effects: Effects): void {
+    const { table } = this.#beliefs;
+    const { probeIntervalUs } = this.#settings;
+    // Alone there is nobody to wrong by haste.
+    this.#tickAt = after(now, table.reachable === 0 ? probeIntervalUs : this.#health.scale(probeIntervalUs));
+    this.#relays.expire(now);
+    const node = table.nextToProbe();
+    if (node !== null && this.#probes.of(node) === null) {
+      this.#probe(table.get(node)!, { urgent: false, claim: null }, now, effects);
+    }
+    // Invariant 6. Together the living try each of the dead about once every other period, whatever their numbers; one
+    // alone, which may be the only one to hold it for dead, at least once in RETRY_INTERVALS_MAX periods.
+    const shares = Math.min(2 * table.reachable + 1, RETRY_INTERVALS_MAX * table.dead);
+    if (table.dead > 0 && (table.dead >= shares || this.#random.chance(table.dead, shares))) {
+      const dead = table.get(table.nextDead()!)!;
+      this.#ping(dead, dead, effects);
+    }
+    if (now >= this.#pushPullAt) this.#exchangeTables(now, effects);
+    if (table.peersChanged && now >= this.#recordAt) this.#write(now, effects);
+  }
+
+  #exchangeTables(now: Instant, effects: Effects): void {
+    let us = this.#settings.pushPullUs;
+    for (let n = PUSH_PULL_MEMBERS; n < this.#beliefs.population; n *= 2) us += this.#settings.pushPullUs;
+    this.#pushPullAt = after(now, Math.floor(us / 2) + this.#random.below(us));
+    const [node] = this.#beliefs.table.pick(1, { except: null, suspects: true });
+    if (node !== undefined) this.#pushPull(node, false, effects);
+  }
+
+  #write(now: Instant, effects: Effects): void {
+    this.#recordAt = after(now, RECORD_US_MIN);
+    this.#beliefs.table.peersChanged = false;
+    effects.record(this.record());
+  }
+
+  /** Sends waiting news to a few at random, several times a period. With nobody to hear it, it waits. */
+  #spread(now: Instant, effects: Effects): void {
+    const { queue, table } = this.#beliefs;
+    if (queue.size === 0 || table.reachable === 0) {
+      this.#gossipAt = NEVER;
+      return;
+    }
+    const intervalUs = Math.floor(this.#settings.probeIntervalUs / GOSSIPS_PER_INTERVAL);
+    if (this.#gossipAt === NEVER) {
+      this.#gossipAt = Math.max(now, after(this.#gossipedAt, intervalUs)) as Instant;
+    }
+    if (now < this.#gossipAt) return;
+    this.#gossipedAt = now;
+    for (const node of table.pick(GOSSIP_FANOUT, { except: null, suspects: true })) {
+      if (queue.size > 0) effects.send(node, this.#ack(0, node));
+    }
+    this.#gossipAt = queue.size > 0 ? after(now, intervalUs) : NEVER;
+  }
+
+  // ---- probing
+
+  #probe(
+    member: Update,
+    how: { readonly urgent: boolean; readonly claim: Update | null },
+    now: Instant,
+    effects: Effects,
+  ): void {
+    if (this.#probes.isFull || this.#beliefs.own.status === "left") return;
+    const { probeTimeoutUs, probeIntervalUs } = this.#settings;
+    const directUs = how.urgent ? Math.floor(probeTimeoutUs / URGENT_TIMEOUT_SHARE) : probeTimeoutUs;
+    const wholeUs = how.urgent ? directUs + probeTimeoutUs : probeIntervalUs;
+    // Lifeguard's buddy system: a suspect is told so by the ping, and can refute in the ack.
+    const told = how.claim ?? (member.status === "alive" ? null : member);
+    this.#probes.add({
+      target: member.node,
+      sequence: this.#ping(member, told, effects),
+      dueAt: after(now, this.#health.scale(directUs)),
+      endAt: after(now, this.#health.scale(wholeUs)),
+      urgent: how.urgent,
+      helpers: null,
+      nackedBy: [],
+    });
+  }
+
+  /** Returns the ping's sequence number. */
+  #ping(member: Update, told: Update | null, effects: Effects): number {
+    const sequence = ++this.#sequence;
+    const updates = this.#beliefs.news(told);
+    effects.send(member.node, {
+      kind: "ping",
+      sequence,
+      target: member.node,
+      view: this.viewVersion,
+      updates,
+    });
+    return sequence;
+  }
+
+  /**
+   * An ack that tells `to` what is believed of it, or of this node where it is wrong about that, before other news.
+   * With sequence 0 it answers nothing.
+   */
+  #ack(sequence: number, to: NodeId | null): Ack {
+    const { own, table } = this.#beliefs;
+    const known = to === null ? undefined : table.get(to);
+    let told = known === undefined || known.status === "alive" ? null : known;
+    if (own.status === "left" || (to !== null && this.#misjudged)) {
+      told = own;
+      this.#misjudged = false;
+    }
+    return { kind: "ack", sequence, view: this.viewVersion, updates: this.#beliefs.news(told) };
+  }
+
+  #pushPull(to: NodeId, reply: boolean, effects: Effects): void {
+    const { own, table } = this.#beliefs;
+    effects.send(to, { kind: "push-pull", reply, members: [own, ...table.sorted()] });
+  }
+
+  #advance(probe: Probe, now: Instant, effects: Effects): void {
+    if (probe.helpers === null && now < probe.endAt) return this.#askHelpers(probe, effects);
+    this.#probes.remove(probe);
+    const asked = probe.helpers?.length ?? 0;
+    if (!probe.urgent) this.#health.change(asked === 0 ? 1 : asked - probe.nackedBy.length);
+    this.#beliefs.suspect(probe.target);
+  }
+
+  #askHelpers(probe: Probe, effects: Effects): void {
+    const { target, sequence } = probe;
+    probe.helpers = this.#beliefs.table.pick(HELPERS, { except: target, suspects: false });
+    probe.dueAt = probe.endAt;
+    this.#probes.refresh();
+    for (const helper of probe.helpers) {
+      effects.send(helper, { kind: "ping-request", sequence, target, updates: this.#beliefs.news(null) });
+    }
+  }
+}
