@@ -1,0 +1,209 @@
+/**
+ * The journal's bytes. A journal is a row of segments (files), each begun by a checkpoint:
+ *
+ *     segment  magic | u32 format | u32 length | u32 CRC-32 | header: [node, segment number, first sequence]
+ *              head record …   what the checkpoint says: the whole state at the end of one step
+ *              live record …   what happened since, the checkpoint's mark somewhere among it
+ *     record   u32 length | u32 CRC-32 of what follows | u64 sequence | u32 unsynced | u32 part | payload
+ *
+ * Numbers are big-endian. Sequences count every record of the journal, head records and marks included, over all
+ * segments and over all lives of the node. `unsynced` says how many of the records before this one were not known to
+ * be durable when it was written, so each record also proves what had been durable by then.
+ *
+ * What the host keeps, and recovery (journal_recovery.ts) relies on
+ *  J1  Records are appended in the order of their sequences, and a record is reported durable only after it and all
+ *      before it are.
+ *  J2  A segment is synced to its end before the next one is created; the new one is synced with its head before
+ *      anything in it counts as durable.
+ *  J3  The mark is written when the head is durable and the tables are durable as they were when the checkpoint was
+ *      asked for. Until then the older segments stay, and live records go into the new segment after its head.
+ *  J4  Older segments are deleted, oldest first, when the mark is durable.
+ *  J5  After recovery the host cuts the tail that was reported, deletes a segment cut at 0, and syncs what is left
+ *      before the node starts: a record that was read back may be acted upon.
+ *
+ * What follows
+ *  J6  Recovery starts at the newest segment with a mark (or at number 1, before which there is nothing): its head
+ *      and all live records from there on. The heads of later segments are skipped: they repeat what the older
+ *      segments say. So a crash while a checkpoint is written loses nothing, whatever came after its head.
+ *  J7  A record that cannot be read is the torn end of what a crash interrupted, and cut, only where it lies in the
+ *      last segment and no later record proves that it had been durable. A disk may keep a later page of the
+ *      interrupted write and lose an earlier one: whole records behind a torn one are cut with it, none of them was
+ *      reported durable. Everything else is damage, and recovery refuses to guess.
+ */
+import { readUint32, utf8Encode, writeUint32 } from "../base/bytes.ts";
+import { crc32 } from "../base/hash.ts";
+import type { NodeId } from "../base/ids.ts";
+import { LIMITS } from "../base/limits.ts";
+import { encode, type Reader, WireError } from "./cbor.ts";
+import type { JournalRecord } from "./kernel.ts";
+import { recordWire } from "./record_codec.ts";
+import { decodeWith } from "./shared_codec.ts";
+
+/** Raised with every change of the format that an older build could misread. */
+export const JOURNAL_VERSION = 1;
+
+/** Which part of a segment a record belongs to. */
+export const PART = { live: 0, head: 1, mark: 2 } as const;
+export type Part = typeof PART[keyof typeof PART];
+
+const MAGIC = utf8Encode("SPOPJRN\n");
+const SEGMENT_HEADER_BYTES = 20;
+/** What each record takes beside its payload. */
+export const RECORD_HEADER_BYTES = 24;
+
+export interface SegmentHeader {
+  readonly node: NodeId;
+  /** 1 for the first segment of a journal, then one more for each. */
+  readonly segment: number;
+  /** The sequence of the first record in it. */
+  readonly firstSequence: number;
+}
+
+export interface RecordsOptions {
+  /** The sequence of the first record; the others follow. The first of a journal is 1. */
+  readonly firstSequence: number;
+  /** The last sequence known to be durable. */
+  readonly durableUpTo: number;
+  /** True for the records of a checkpoint at the start of its segment. */
+  readonly head?: boolean;
+}
+
+/** The first bytes of a segment. */
+export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
+  const bytes = encode([header.node, header.segment, header.firstSequence], SEGMENT_HEADER_BYTES);
+  bytes.set(MAGIC);
+  writeUint32(bytes, 8, JOURNAL_VERSION);
+  writeUint32(bytes, 12, bytes.length - SEGMENT_HEADER_BYTES);
+  writeUint32(bytes, 16, headerChecksum(bytes, bytes.length));
+  return bytes;
+}
+
+/**
+ * The bytes of `records`, to be appended with one write.
+ * @throws {RangeError} when one is above LIMITS.journalRecordBytesMax
+ */
+export function encodeRecords(records: readonly JournalRecord[], options: RecordsOptions): Uint8Array {
+  const part = options.head === true ? PART.head : PART.live;
+  const encoded: Uint8Array[] = [];
+  let total = 0;
+  for (let i = 0; i < records.length; i++) {
+    const bytes = encode(recordWire(records[i]!), RECORD_HEADER_BYTES);
+    sealRecord(bytes, options.firstSequence + i, options.durableUpTo, part);
+    encoded.push(bytes);
+    total += bytes.length;
+  }
+  if (encoded.length === 1) return encoded[0]!;
+  const out = new Uint8Array(total);
+  let at = 0;
+  for (const bytes of encoded) {
+    out.set(bytes, at);
+    at += bytes.length;
+  }
+  return out;
+}
+
+/** The record that makes a checkpoint count (J3). Takes one sequence. `headRecords` is how many its head has. */
+export function encodeMark(
+  { sequence, durableUpTo, headRecords }: { sequence: number; durableUpTo: number; headRecords: number },
+): Uint8Array {
+  const bytes = encode([headRecords], RECORD_HEADER_BYTES);
+  sealRecord(bytes, sequence, durableUpTo, PART.mark);
+  return bytes;
+}
+
+function sealRecord(bytes: Uint8Array, sequence: number, durableUpTo: number, part: Part): void {
+  const length = bytes.length - RECORD_HEADER_BYTES;
+  if (length > LIMITS.journalRecordBytesMax) {
+    throw new RangeError(`A journal record holds up to ${LIMITS.journalRecordBytesMax} bytes, not ${length}`);
+  }
+  writeUint32(bytes, 0, length);
+  writeUint32(bytes, 8, Math.floor(sequence / 0x1_0000_0000));
+  writeUint32(bytes, 12, sequence);
+  writeUint32(bytes, 16, Math.min(0xffff_ffff, sequence - 1 - durableUpTo));
+  writeUint32(bytes, 20, part);
+  writeUint32(bytes, 4, crc32(bytes.subarray(8)));
+}
+
+/** A record as it lies in a segment. */
+export interface RawRecord {
+  readonly sequence: number;
+  readonly durableUpTo: number;
+  readonly part: Part;
+  readonly payload: Uint8Array;
+  /** Where the next record begins. */
+  readonly end: number;
+}
+
+/** The record that begins at `at`; null unless it is whole and its checksum right. */
+export function readRawRecord(bytes: Uint8Array, at: number): RawRecord | null {
+  if (at + RECORD_HEADER_BYTES >= bytes.length) return null;
+  const length = readUint32(bytes, at);
+  const end = at + RECORD_HEADER_BYTES + length;
+  if (length < 1 || length > LIMITS.journalRecordBytesMax || end > bytes.length) return null;
+  const part = readUint32(bytes, at + 20);
+  if (part > PART.mark) return null;
+  if (crc32(bytes.subarray(at + 8, end)) !== readUint32(bytes, at + 4)) return null;
+  const sequence = sequenceAt(bytes, at);
+  const durableUpTo = sequence - 1 - readUint32(bytes, at + 16);
+  const payload = bytes.subarray(at + RECORD_HEADER_BYTES, end);
+  return { sequence, durableUpTo, part: part as Part, payload, end };
+}
+
+/**
+ * True where, at or after `from`, a whole record proves that the one with `sequence` had been durable (J7). Whole
+ * records are looked for at every byte, since a damaged length leaves no other way to find the next.
+ */
+export function provesDurable(bytes: Uint8Array, from: number, sequence: number): boolean {
+  const last = bytes.length - RECORD_HEADER_BYTES;
+  for (let at = from; at < last; at++) {
+    const found = sequenceAt(bytes, at);
+    // Cheap tests first: only what could be such a record has its checksum computed.
+    if (found <= sequence || found - sequence > bytes.length) continue;
+    if (found - 1 - readUint32(bytes, at + 16) < sequence) continue;
+    if (readRawRecord(bytes, at) !== null) return true;
+  }
+  return false;
+}
+
+function sequenceAt(bytes: Uint8Array, at: number): number {
+  return readUint32(bytes, at + 8) * 0x1_0000_0000 + readUint32(bytes, at + 12);
+}
+
+/** What the first bytes of a segment say. damaged: not a whole header. */
+export type SegmentStart =
+  | { readonly kind: "segment"; readonly header: SegmentHeader; readonly end: number }
+  | { readonly kind: "version"; readonly version: number }
+  | { readonly kind: "damaged" };
+
+export function readSegmentHeader(bytes: Uint8Array): SegmentStart {
+  const damaged = { kind: "damaged" } as const;
+  if (bytes.length < SEGMENT_HEADER_BYTES) return damaged;
+  for (let i = 0; i < MAGIC.length; i++) {
+    if (bytes[i] !== MAGIC[i]) return damaged;
+  }
+  const length = readUint32(bytes, 12);
+  const end = SEGMENT_HEADER_BYTES + length;
+  if (end > bytes.length || readUint32(bytes, 16) !== headerChecksum(bytes, end)) return damaged;
+  const version = readUint32(bytes, 8);
+  if (version !== JOURNAL_VERSION) return { kind: "version", version };
+  try {
+    return {
+      kind: "segment",
+      header: decodeWith(bytes.subarray(SEGMENT_HEADER_BYTES, end), readHeader),
+      end,
+    };
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    return damaged;
+  }
+}
+
+function readHeader(reader: Reader): SegmentHeader {
+  reader.tuple(3);
+  return { node: reader.nodeId(), segment: reader.integer(), firstSequence: reader.integer() };
+}
+
+/** Of format, length and header: all but the magic and the checksum itself. */
+function headerChecksum(bytes: Uint8Array, end: number): number {
+  return crc32(bytes.subarray(SEGMENT_HEADER_BYTES, end), crc32(bytes.subarray(8, 16)));
+}

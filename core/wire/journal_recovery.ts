@@ -1,0 +1,227 @@
+/** Reads a journal back after a stop of any kind. The format and its rules J1 to J7 are in journal.ts. */
+import type { NodeId } from "../base/ids.ts";
+import { WireError } from "./cbor.ts";
+import {
+  JOURNAL_VERSION,
+  PART,
+  provesDurable,
+  type RawRecord,
+  readRawRecord,
+  readSegmentHeader,
+  type SegmentHeader,
+} from "./journal.ts";
+import { JournalState } from "./journal_state.ts";
+import type { JournalRecord, Recovered } from "./kernel.ts";
+import { readRecord } from "./record_codec.ts";
+import { decodeWith } from "./shared_codec.ts";
+
+/** A journal that must not be used as it is. `file` and `offset` (in bytes) say where that was seen. */
+export class JournalError extends Error {
+  override readonly name: string = "JournalError";
+  constructor(readonly file: string, readonly offset: number, message: string) {
+    super(message);
+  }
+}
+
+/** Something that had been durable cannot be read. */
+export class JournalCorruptError extends JournalError {
+  override readonly name = "JournalCorruptError";
+  constructor(file: string, offset: number, what: string) {
+    super(
+      file,
+      offset,
+      `Journal file "${file}" is damaged at byte ${offset}: ${what}. Restore the data directory from a copy, or ` +
+        `remove it and let the node join again under a new id`,
+    );
+  }
+}
+
+/** The journal was written by another build, a newer one. */
+export class JournalVersionError extends JournalError {
+  override readonly name = "JournalVersionError";
+  constructor(file: string, readonly version: number) {
+    super(
+      file,
+      0,
+      `Journal file "${file}" has format ${version} and this build reads ${JOURNAL_VERSION}. Start the build that wrote it`,
+    );
+  }
+}
+
+/** The journal is another node's. */
+export class JournalOwnerError extends JournalError {
+  override readonly name = "JournalOwnerError";
+  constructor(file: string, readonly owner: NodeId, expected: NodeId) {
+    super(
+      file,
+      0,
+      `Journal file "${file}" belongs to node "${owner}", not to "${expected}". Start the node with its own data directory`,
+    );
+  }
+}
+
+export interface JournalSegment {
+  /** For messages: the file's name. */
+  readonly name: string;
+  /** Read once, before recovery ends; nothing recovered refers to them afterwards. */
+  readonly bytes: Uint8Array;
+}
+
+export interface JournalRecovery {
+  readonly recovered: Recovered;
+  /** The sequence of the last whole record; 0 where there is none. */
+  readonly lastSequence: number;
+  /** The segment to go on with, and where it ends once the tail is cut; null: begin with segment 1. */
+  readonly append: { readonly name: string; readonly segment: number; readonly offset: number } | null;
+  /** Bytes to cut before anything else is written (J5). A segment cut at 0 is deleted. */
+  readonly tail: { readonly segment: string; readonly cutAt: number; readonly bytes: number } | null;
+}
+
+/**
+ * Recovers a journal from its segments, oldest first.
+ * @throws {JournalCorruptError | JournalVersionError | JournalOwnerError}
+ *
+ * @example
+ * ```ts
+ * const { recovered, lastSequence, append, tail } = recoverJournal(segments, nodeId("sirius"));
+ * ```
+ */
+export function recoverJournal(segments: readonly JournalSegment[], node: NodeId): JournalRecovery {
+  const replay = new JournalReplay(node);
+  for (let i = startSegment(segments); i < segments.length; i++) {
+    replay.add(segments[i]!, i === segments.length - 1);
+  }
+  return replay.finish();
+}
+
+/** The position of the segment that recovery starts at (J6). */
+function startSegment(segments: readonly JournalSegment[]): number {
+  for (let i = segments.length - 1; i > 0; i--) {
+    if (isCheckpointed(segments[i]!)) return i;
+  }
+  return 0;
+}
+
+/**
+ * True where recovery may start at this segment: it is the first of all, or its checkpoint is complete. A host that
+ * reads one file at a time looks from the newest to the oldest for the first such, and feeds a JournalReplay from there.
+ * @throws {JournalVersionError}
+ */
+export function isCheckpointed({ name, bytes }: JournalSegment): boolean {
+  const start = readSegmentHeader(bytes);
+  if (start.kind === "version") throw new JournalVersionError(name, start.version);
+  if (start.kind === "damaged") return false;
+  if (start.header.segment === 1) return true;
+  let at = start.end;
+  let due = start.header.firstSequence;
+  for (
+    let raw = readRawRecord(bytes, at);
+    raw !== null && raw.sequence === due;
+    raw = readRawRecord(bytes, at)
+  ) {
+    if (raw.part === PART.mark) return true;
+    at = raw.end;
+    due++;
+  }
+  return false;
+}
+
+/** Recovery segment by segment, from the one to start at to the newest; keeps no segment's bytes. */
+export class JournalReplay {
+  readonly #node: NodeId;
+  readonly #state = new JournalState();
+  /** The sequence due next; 0 before the first segment. */
+  #due = 0;
+  #append: JournalRecovery["append"] = null;
+  #tail: JournalRecovery["tail"] = null;
+
+  constructor(node: NodeId) {
+    this.#node = node;
+  }
+
+  /** @throws {JournalCorruptError | JournalVersionError | JournalOwnerError} */
+  add(segment: JournalSegment, last: boolean): void {
+    const { name, bytes } = segment;
+    const header = this.#open(segment, last);
+    if (header === null) return;
+    const first = this.#append === null;
+    let at = header.end;
+    while (at < bytes.length) {
+      const raw = readRawRecord(bytes, at);
+      if (raw === null || raw.sequence !== this.#due) {
+        this.#cut(segment, at, last);
+        break;
+      }
+      if (raw.part === PART.live || (raw.part === PART.head && first)) this.#apply(name, at, raw);
+      this.#due++;
+      at = raw.end;
+    }
+    this.#state.own();
+    this.#append = { name, segment: header.segment, offset: at };
+  }
+
+  finish(): JournalRecovery {
+    return {
+      recovered: this.#state.recovered(),
+      lastSequence: Math.max(0, this.#due - 1),
+      append: this.#append,
+      tail: this.#tail,
+    };
+  }
+
+  /** The header, and where it ends; null where the segment is nothing but a torn end. */
+  #open(segment: JournalSegment, last: boolean): (SegmentHeader & { end: number }) | null {
+    const { name, bytes } = segment;
+    const start = readSegmentHeader(bytes);
+    if (start.kind === "version") throw new JournalVersionError(name, start.version);
+    if (start.kind === "damaged") {
+      this.#cut(segment, 0, last);
+      return null;
+    }
+    const { header, end } = start;
+    if (header.node !== this.#node) throw new JournalOwnerError(name, header.node, this.#node);
+    if (this.#due === 0) {
+      if (header.segment !== 1 && !isCheckpointed(segment)) {
+        throw new JournalCorruptError(name, end, "its checkpoint is incomplete and no older segment is left");
+      }
+      this.#due = header.firstSequence;
+    }
+    if (header.firstSequence !== this.#due) {
+      const what =
+        `it begins with record ${header.firstSequence} where ${this.#due} is due, a segment before it is missing`;
+      throw new JournalCorruptError(name, 0, what);
+    }
+    return { ...header, end };
+  }
+
+  /** What is at `at` cannot be read: a torn end, or damage (J7). */
+  #cut({ name, bytes }: JournalSegment, at: number, last: boolean): void {
+    const due = Math.max(1, this.#due);
+    if (!last) {
+      throw new JournalCorruptError(name, at, `record ${due} cannot be read, and a newer segment exists`);
+    }
+    if (provesDurable(bytes, at, due)) {
+      throw new JournalCorruptError(
+        name,
+        at,
+        `record ${due} cannot be read, and later ones prove that it was durable`,
+      );
+    }
+    this.#tail = { segment: name, cutAt: at, bytes: bytes.length - at };
+  }
+
+  #apply(name: string, at: number, raw: RawRecord): void {
+    const wrong = this.#state.apply(decodeRecord(name, at, raw));
+    if (wrong !== null) throw new JournalCorruptError(name, at, wrong);
+  }
+}
+
+/** The checksum was right: a payload that does not decode was written so, and no crash explains it. */
+function decodeRecord(name: string, at: number, raw: RawRecord): JournalRecord {
+  try {
+    return decodeWith(raw.payload, readRecord);
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    throw new JournalCorruptError(name, at, `record ${raw.sequence} does not decode (${error.message})`);
+  }
+}
