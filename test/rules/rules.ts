@@ -116,7 +116,8 @@ export function checkCycles(files: readonly SourceFile[]): string[] {
 /** What must not be used and is named at this token, or null. */
 function impurityAt(tokens: readonly Token[], at: number): string | null {
   const token = tokens[at]!, text = token.text;
-  if (token.kind === "punctuation") return text === "**" ? text : null;
+  // A power of two is exact, however it is computed.
+  if (token.kind === "punctuation") return text === "**" && tokens[at - 1]?.text !== "2" ? text : null;
   if (token.kind !== "word") return null;
   const before = tokens[at - 1], next = tokens[at + 1]?.text, afterNext = tokens[at + 2]?.text;
   if (before?.kind === "punctuation" && (before.text === "." || before.text === "?.")) {
@@ -172,11 +173,22 @@ function whyNotOutside(from: string, found: Import, named: readonly string[]): s
     : `The core takes only ${allowed!.join(", ")} from ${specifier}, not ${bad}`;
 }
 
-/** True for `{ process: … }` and `readonly process: …`, which only name a property. */
+/** True for `{ process: … }`, `readonly process: …` and the method `process(…) {`, which only name a property. */
 function isKey(tokens: readonly Token[], at: number): boolean {
   const before = tokens[at - 1]?.text, next = tokens[at + 1]?.text;
-  const follows = next === ":" || (next === "?" && tokens[at + 2]?.text === ":");
-  return follows && before !== undefined && ["{", ",", ";", "readonly"].includes(before);
+  if (before === undefined || !["{", "}", ",", ";", "readonly", "get", "set", "static"].includes(before)) {
+    return false;
+  }
+  if (next === ":" || (next === "?" && tokens[at + 2]?.text === ":")) return before !== "}";
+  if (next !== "(") return false;
+  let end = at + 1;
+  for (let depth = 0; end < tokens.length; end++) {
+    if (tokens[end]!.kind !== "punctuation") continue;
+    if (tokens[end]!.text === "(") depth++;
+    if (tokens[end]!.text === ")" && --depth === 0) break;
+  }
+  const after = tokens[end + 1]?.text;
+  return after === "{" || after === ":";
 }
 
 function scanned(file: SourceFile, judge: (tokens: Token[]) => string[]): string[] {
