@@ -50,11 +50,15 @@ export const LIMITS = {
   rangeItemsMax: 1000,
   rangeBytesMax: 1 * MiB,
   transactionItemsMax: 128,
+  /** Keys, values and expected values of one write together; and the values that one transaction reads. */
+  commandBytesMax: 2 * MiB + 64 * KiB,
   /** Earlier versions kept of one key where history is asked for. */
   historyVersionsMax: 1000,
   /** Exactly-once sessions of one partition, and answers kept of one session. */
   sessionsMax: 10_000,
   sessionAnswersMax: 1024,
+  /** A session whose kept answers are longer than this has to acknowledge some before it writes again. */
+  sessionAnswerBytesMax: 4 * MiB,
   /** A session without use for this long may be forgotten. Longer than any client retries (see retryUsMax). */
   sessionIdleUs: 3_600_000_000,
   retryUsMax: 60_000_000,
@@ -63,6 +67,7 @@ export const LIMITS = {
   keysPerLeaseMax: 10_000,
   /** Events a partition keeps for watchers that catch up. */
   watchEventsKept: 4096,
+  watchBytesKept: 2 * MiB,
   watchesPerClientMax: 1024,
 
   clientsMax: 10_000,
@@ -78,6 +83,7 @@ export const LIMITS = {
 
 invariant(LIMITS.valueBytesMax + LIMITS.keyBytesMax + 64 * KiB <= LIMITS.frameBytesMax, "A frame holds the largest put");
 invariant(LIMITS.appendBytesMax + LIMITS.valueBytesMax + 64 * KiB <= LIMITS.frameBytesMax, "A frame holds an append");
+invariant(LIMITS.appendBytesMax + LIMITS.commandBytesMax + 64 * KiB <= LIMITS.frameBytesMax, "A frame holds the largest write");
 invariant(LIMITS.snapshotChunkBytesMax + LIMITS.valueBytesMax + 64 * KiB <= LIMITS.frameBytesMax, "A frame holds a snapshot chunk");
 invariant(LIMITS.frameBytesMax <= LIMITS.journalRecordBytesMax, "A journal record holds what a frame brings");
 invariant(LIMITS.logEntriesKept < LIMITS.logEntriesMax && LIMITS.logBytesKept < LIMITS.logBytesMax, "Compaction frees something");
