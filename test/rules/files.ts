@@ -76,8 +76,8 @@ export function checkFixture(file: SourceFile): string[] {
 }
 
 /**
- * A folder of core with more than a few sources says what lives there: in a README.md, or in a comment of three lines
- * or more that opens one of its files.
+ * A folder of core with more than a few sources says what lives there: in a README.md, in a comment of three lines or
+ * more that opens one of its files, or in one that numbers the invariants of its machine.
  */
 export function checkHeaders(files: readonly SourceFile[]): string[] {
   const folders = new Map<string, SourceFile[]>();
@@ -87,7 +87,7 @@ export function checkHeaders(files: readonly SourceFile[]): string[] {
   }
   const complaints: string[] = [];
   for (const [folder, members] of folders) {
-    const told = members.some((file) => file.path === `${folder}/README.md` || opensWithHeader(file.text));
+    const told = members.some((file) => file.path === `${folder}/README.md` || tellsItsPurpose(file.text));
     if (members.length > 1 && !told) {
       complaints.push(
         `${folder}/:1: Does not say what lives here: open its main file with a comment, or add a README.md`,
@@ -97,7 +97,7 @@ export function checkHeaders(files: readonly SourceFile[]): string[] {
   return complaints;
 }
 
-function opensWithHeader(text: string): boolean {
-  const comment = /^\/\*\*[\s\S]*?\*\/|^(\/\/.*\n)+/.exec(text)?.[0] ?? "";
-  return comment.trim().split("\n").length >= 3;
+function tellsItsPurpose(text: string): boolean {
+  const opening = /^\/\*\*[\s\S]*?\*\/|^(\/\/.*\n)+/.exec(text)?.[0] ?? "";
+  return opening.trim().split("\n").length >= 3 || /\/\*\*(?:(?!\*\/)[\s\S])*\n \* +[A-Z]*1[.:) ]/.test(text);
 }

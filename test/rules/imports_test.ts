@@ -272,6 +272,8 @@ Deno.test("checkHeaders() wants a folder of core to say what lives there", () =>
   assert.equal(folder("x", "y"), 1);
   assert.equal(folder("x", header + "y"), 0);
   assert.equal(folder("x", "import y;\n" + header), 1);
+  assert.equal(folder("x", "import y;\n/**\n * What.\n *\n * 1. It holds.\n */\nclass A {}"), 0);
+  assert.equal(folder("x", "import y;\n/** What. */\nclass A {} // 1. no\n * 1. no"), 1);
   assert.equal(folder("x"), 0);
   const readme = { path: "core/base/README.md", text: "What lives here." };
   assert.deepEqual(checkHeaders([{ path: "core/base/a.ts", text: "x" }, readme]), []);
