@@ -1,5 +1,5 @@
 import type { NodeId } from "../base/ids.ts";
-import type { Settings } from "../base/limits.ts";
+import { LIMITS, type Settings } from "../base/limits.ts";
 import type { Member } from "../wire/messages.ts";
 import { distribute } from "./flow.ts";
 import { type Roster, rosterOf } from "./roster.ts";
@@ -15,8 +15,8 @@ export type PlacementSettings = Pick<Settings, "partitions" | "replicas" | "syst
  * nowhere to move anything to, and the previous layout stays.
  *
  * @param previous the layout of the last epoch, or null at the start of a network
- * @throws {RangeError} when `previous` has another number of partitions, when there is neither a previous layout nor an
- *   active member, or when a capacity is out of range or two members share an id
+ * @throws {RangeError} when a setting or a capacity is out of range, when `previous` has another number of partitions,
+ *   when there is neither a previous layout nor an active member, or when two members share an id
  * @example
  * ```ts
  * import assert from "node:assert/strict";
@@ -33,6 +33,9 @@ export function assign(
   members: readonly Member[],
   settings: PlacementSettings,
 ): Assignment {
+  requireWithin("partitions", settings.partitions, LIMITS.partitionsMax);
+  requireWithin("replicas", settings.replicas, LIMITS.replicasMax);
+  requireWithin("systemReplicas", settings.systemReplicas, LIMITS.replicasMax);
   if (previous !== null && previous.length !== settings.partitions + 1) {
     throw new RangeError(
       `The previous layout has ${previous.length} partitions, not ${settings.partitions} and the system's`,
@@ -43,11 +46,11 @@ export function assign(
     if (previous === null) throw new RangeError("No member is active, so there is nothing to place data on");
     return previous;
   }
-  const before = heldBefore(previous, roster, settings.partitions);
-  const layout = [
-    placeSystem(before[0]!, roster, settings),
-    ...placeData(before.slice(1), roster, settings),
-  ];
+  const before = Array.from(
+    { length: settings.partitions + 1 },
+    (_, p) => beforeOf(previous?.[p] ?? [], roster),
+  );
+  const layout = [placeSystem(before[0]!, roster, settings), ...placeData(before.slice(1), roster, settings)];
   return layout.map((replicas) => replicas.map((m) => roster.ids[m]!));
 }
 
@@ -62,7 +65,7 @@ export function systemSeats(active: number, settings: PlacementSettings): number
   return most % 2 === 0 ? Math.max(most - 1, 0) : most;
 }
 
-/** What each data partition's replicas, members' loads and leaders are bounded by. */
+/** The replicas of each data partition (P2). */
 export function dataReplicas(active: number, settings: PlacementSettings): number {
   return Math.min(active, settings.replicas);
 }
@@ -75,35 +78,46 @@ export function leaderBounds(loads: Int32Array, replicas: number): Bounds {
   };
 }
 
-/** By partition, the members that are still active, in their old order, each once. */
-function heldBefore(previous: Assignment | null, roster: Roster, partitions: number): number[][] {
-  return Array.from({ length: partitions + 1 }, (_, p) => {
-    const held = new Set<number>();
-    for (const id of previous?.[p] ?? []) {
-      const m = roster.indexOf.get(id);
-      if (m !== undefined) held.add(m);
-    }
-    return [...held];
-  });
+function requireWithin(name: string, value: number, most: number): void {
+  if (Number.isInteger(value) && value >= 1 && value <= most) return;
+  throw new RangeError(`The setting ${name} is an integer from 1 to ${most}, not ${value}`);
 }
 
-function placeSystem(before: readonly number[], roster: Roster, settings: PlacementSettings): number[] {
+/** One partition in the previous layout, as far as its members are still active. */
+interface Before {
+  /** In their old order, each once. */
+  readonly members: readonly number[];
+  /** Who was first; -1 for nobody or one that is not active now. */
+  readonly first: number;
+}
+
+function beforeOf(replicas: readonly NodeId[], roster: Roster): Before {
+  const members = new Set<number>();
+  for (const id of replicas) {
+    const m = roster.indexOf.get(id);
+    if (m !== undefined) members.add(m);
+  }
+  const first = replicas[0];
+  return { members: [...members], first: first === undefined ? -1 : roster.indexOf.get(first) ?? -1 };
+}
+
+function placeSystem(before: Before, roster: Roster, settings: PlacementSettings): number[] {
   const seats = systemSeats(roster.ids.length, settings);
   const zones = zoneBounds(roster, seats);
   const any = { low: new Int32Array(roster.ids.length), high: new Int32Array(roster.ids.length).fill(1) };
   const replicas = spread([before], roster, { replicas: seats, zones, loads: any, firstPartition: 0 })[0]!;
   const ordered = byScore(replicas, roster, 0);
-  const leader = before.find((m) => replicas.includes(m));
+  const leader = before.members.find((m) => replicas.includes(m));
   return leader === undefined ? ordered : leaderFirst(ordered, leader);
 }
 
-function placeData(before: readonly number[][], roster: Roster, settings: PlacementSettings): number[][] {
+function placeData(before: readonly Before[], roster: Roster, settings: PlacementSettings): number[][] {
   const replicas = dataReplicas(roster.ids.length, settings);
   const zones = zoneBounds(roster, replicas);
   const loads = fairShares(roster, zones, settings.partitions, replicas);
   const held = spread(before, roster, { replicas, zones, loads, firstPartition: 1 })
     .map((members, p) => byScore(members, roster, p + 1));
-  const leaders = chooseLeaders(before, held, roster, replicas);
+  const leaders = chooseLeaders(before, held, roster.ids.length);
   return held.map((members, p) => leaderFirst(members, leaders[p]!));
 }
 
@@ -114,7 +128,7 @@ interface Demand {
   readonly firstPartition: number;
 }
 
-function spread(before: readonly (readonly number[])[], roster: Roster, demand: Demand): number[][] {
+function spread(before: readonly Before[], roster: Roster, demand: Demand): number[][] {
   const keys = before.map((_, p) => keyHash(demand.firstPartition + p));
   return distribute({
     partitions: before.length,
@@ -125,37 +139,38 @@ function spread(before: readonly (readonly number[])[], roster: Roster, demand: 
     memberLow: demand.loads.low,
     memberHigh: demand.loads.high,
     candidates: (_, zone) => roster.zones[zone]!.members,
-    kept: before,
+    kept: before.map(({ members }) => members),
     zoneScore: (p, zone) => score(keys[p]!, roster.zones[zone]!.hash, roster.zones[zone]!.capacity),
     memberScore: (p, m) => score(keys[p]!, roster.hashes[m]!, roster.capacities[m]!),
   });
 }
 
-/** The same flow once more: every partition needs one leader out of its replicas, the last one if it may be. */
+/** The same flow once more: every partition needs one leader out of its replicas, the last one if it may be (P5). */
 function chooseLeaders(
-  before: readonly (readonly number[])[],
+  before: readonly Before[],
   held: readonly (readonly number[])[],
-  roster: Roster,
-  replicas: number,
+  members: number,
 ): number[] {
-  const loads = new Int32Array(roster.ids.length);
-  for (const members of held) for (const m of members) loads[m]!++;
+  const replicas = held[0]!.length;
+  const loads = new Int32Array(members);
+  for (const holders of held) for (const m of holders) loads[m]!++;
   const bounds = leaderBounds(loads, replicas);
-  const candidates = held.map((members) => Int32Array.from(members));
+  const candidates = held.map((holders) => Int32Array.from(holders));
   const leaders = distribute({
     partitions: held.length,
     replicas: 1,
-    zoneOf: new Int32Array(roster.ids.length),
+    zoneOf: new Int32Array(members),
     zoneLow: Int32Array.of(1),
     zoneHigh: Int32Array.of(1),
     memberLow: bounds.low,
     memberHigh: bounds.high,
     candidates: (p) => candidates[p]!,
-    kept: before.map((members, p) => members.slice(0, 1).filter((m) => held[p]!.includes(m))),
+    kept: held.map((holders, p) => holders.includes(before[p]!.first) ? [before[p]!.first] : []),
     zoneScore: () => 0,
-    memberScore: (p, m) => held[p]!.indexOf(m),
+    // A newcomer can lead only once it has caught up, so one that has the data goes before it.
+    memberScore: (p, m) => (before[p]!.members.includes(m) ? 0 : replicas) + held[p]!.indexOf(m),
   });
-  return leaders.map((members) => members[0]!);
+  return leaders.map((chosen) => chosen[0]!);
 }
 
 function byScore(members: readonly number[], roster: Roster, partition: number): number[] {

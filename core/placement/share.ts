@@ -19,15 +19,12 @@ export interface Ratio {
  */
 export function zoneBounds(roster: Roster, replicas: number): Bounds {
   const sizes = roster.zones.map((zone) => zone.members.length);
+  const held = (level: number) => sizes.reduce((sum, size) => sum + Math.min(size, level), 0);
   let level = 0;
-  let held = 0;
-  while (held < replicas) {
-    level++;
-    held = 0;
-    for (const size of sizes) held += Math.min(size, level);
-  }
+  while (held(level) < replicas) level++;
+  const leveled = held(level) === replicas;
   return {
-    low: Int32Array.from(sizes, (size) => Math.min(size, Math.max(level - 1, 0))),
+    low: Int32Array.from(sizes, (size) => Math.min(size, leveled ? level : level - 1)),
     high: Int32Array.from(sizes, (size) => Math.min(size, level)),
   };
 }
