@@ -185,8 +185,9 @@ export class Beliefs {
   /** Why an update cannot be true of a member last known in `incarnation`, or null. */
   #absurdity(update: Update, incarnation: number): string | null {
     const { incarnation: claimed, address } = update;
-    // One below the greatest, so that it can be refuted.
-    if (!Number.isSafeInteger(claimed + 1) || claimed < 0 || claimed - incarnation > INCARNATION_JUMP_MAX) {
+    // Below the greatest, so that it can be refuted.
+    const refutable = Number.isSafeInteger(claimed) && claimed >= 0 && claimed < Number.MAX_SAFE_INTEGER;
+    if (!refutable || claimed - incarnation > INCARNATION_JUMP_MAX) {
       return "absurd incarnation";
     }
     return address.length === 0 || address.length > LIMITS.addressBytesMax ? "absurd address" : null;

@@ -28,7 +28,7 @@ export function suspicionUsMin(multiplier: number, n: number, probeIntervalUs: n
   return Math.floor((multiplier * Math.max(1000, log10Milli(n)) * probeIntervalUs) / 1000);
 }
 
-/** 1000·log10(n) to within one, for n from 1 to 2^31 − 1, in whole numbers so that it is the same everywhere. */
+/** 1000·log10(n) to within two, for n from 1 to 2^31 − 1, in whole numbers so that it is the same everywhere. */
 export function log10Milli(n: number): number {
   // log2 bit by bit: squaring the mantissa (1 to 2, in 1/2^15) doubles its logarithm, and an overflow is a one bit.
   let log2 = 31 - Math.clz32(n);
