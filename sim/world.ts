@@ -13,7 +13,7 @@ import {
 } from "./clients.ts";
 import { Clock } from "./clock.ts";
 import { Digest } from "./digest.ts";
-import { Disk, type DiskOptions, type JournalFormat } from "./disk.ts";
+import { Disk, type DiskOptions } from "./disk.ts";
 import { type EventHandler, Loop } from "./loop.ts";
 import { Machine, type Power } from "./machine.ts";
 import { type Distance, happens, Network, type NetworkOptions } from "./network.ts";
@@ -36,7 +36,6 @@ export interface WorldOptions {
   readonly disk: DiskOptions;
   readonly distance: Distance;
   readonly kernel: KernelFactory;
-  readonly journal: JournalFormat;
   readonly frames: FrameFormat | null;
   /** Every frame goes through the real codec, instead of the share the network options name. */
   readonly fullCodec: boolean;
@@ -59,7 +58,7 @@ const EVENT = {
   /** b: life. */
   wake: 2,
   synced: 3,
-  checkpointed: 4,
+  tablesDurable: 4,
   /** b: the peer whose connection broke. */
   peerLost: 5,
   /** b: connection; payload: requests, replies. */
@@ -167,7 +166,7 @@ export class World implements EventHandler {
       zone: spec.zone,
       capacity: spec.capacity,
       clock: new Clock({ offsetUs: spec.clockOffsetUs, driftPpm: spec.clockDriftPpm }),
-      disk: new Disk(this.#options.disk, this.#options.journal, random.fork("disk")),
+      disk: new Disk(spec.id, this.#options.disk, random.fork("disk")),
       random,
     });
     this.machines.push(machine);
@@ -209,7 +208,7 @@ export class World implements EventHandler {
   /** Starts a machine again on what its disk kept. */
   restart(machine: Machine): void {
     if (machine.running || machine.retired || machine.life === 0) return;
-    this.start(machine, { kind: "recovered", recovered: machine.disk.recover() });
+    this.start(machine, { kind: "recovered", recovered: machine.disk.recovered() });
   }
 
   /** The process dies. `silent`: peers notice only that it no longer answers. */
@@ -314,8 +313,8 @@ export class World implements EventHandler {
         return this.#wake(a, b);
       case EVENT.synced:
         return this.#synced(a, b);
-      case EVENT.checkpointed:
-        return this.#checkpointed(a, b);
+      case EVENT.tablesDurable:
+        return this.#tablesDurable(a, b);
       case EVENT.peerLost: {
         const machine = this.machines[a]!;
         if (machine.running) this.#step(machine, { kind: "peer-lost", peer: this.machines[b]!.id });
@@ -388,7 +387,7 @@ export class World implements EventHandler {
     if (!machine.running || machine.life !== life) return;
     const disk = machine.disk, before = disk.durableUpTo;
     disk.endSync();
-    const upTo = disk.durableUpTo;
+    const upTo = disk.durableUpTo, checkpoint = disk.takeCompleted();
     this.#beginSync(machine);
     const withheld = machine.withheld;
     let released = 0;
@@ -397,16 +396,15 @@ export class World implements EventHandler {
     }
     if (released > 0) withheld.splice(0, released);
     if (upTo > before) this.#input(machine, { kind: "persisted", upTo });
+    if (checkpoint >= 0 && machine.running) this.#input(machine, { kind: "checkpointed", checkpoint });
   }
 
-  #checkpointed(index: number, life: number): void {
+  /** The tables of a checkpoint are durable; its mark follows. */
+  #tablesDurable(index: number, life: number): void {
     const machine = this.machines[index]!;
     if (!machine.running || machine.life !== life) return;
-    const checkpoint = machine.disk.endCheckpoint();
-    if (checkpoint < 0) {
-      // Its records wait for a sync still.
-      this.loop.at(this.loop.now + this.#options.disk.syncUsMax, EVENT.checkpointed, index, life, null);
-    } else this.#input(machine, { kind: "checkpointed", checkpoint });
+    machine.disk.endTables();
+    this.#beginSync(machine);
   }
 
   // ---- steps
@@ -453,11 +451,11 @@ export class World implements EventHandler {
   }
 
   #persist(machine: Machine, effects: Effects): void {
-    const syncUs = machine.disk.write(effects), now = this.loop.now;
-    if (syncUs >= 0) this.loop.at(now + syncUs, EVENT.synced, machine.index, machine.life, null);
-    if (effects.checkpoint !== null) {
-      this.loop.at(now + machine.disk.checkpointUs(), EVENT.checkpointed, machine.index, machine.life, null);
-    }
+    machine.disk.write(effects);
+    this.#beginSync(machine);
+    if (effects.checkpoint === null) return;
+    const at = this.loop.now + machine.disk.checkpointUs();
+    this.loop.at(at, EVENT.tablesDurable, machine.index, machine.life, null);
   }
 
   #beginSync(machine: Machine): void {

@@ -1,25 +1,10 @@
 import { hashString32 } from "../../core/base/hash.ts";
-import {
-  after,
-  type Instant,
-  NEVER,
-  type NodeId,
-  type PartitionId,
-  SYSTEM_PARTITION,
-  type Term,
-} from "../../core/base/ids.ts";
+import { after, type Instant, NEVER, type NodeId, SYSTEM_PARTITION, type Term } from "../../core/base/ids.ts";
 import type { Random } from "../../core/base/random.ts";
 import type { NodeOptions } from "../../core/node/options.ts";
-import {
-  Effects,
-  type Input,
-  type JournalRecord,
-  type Kernel,
-  type Recovered,
-} from "../../core/wire/kernel.ts";
+import { Effects, type Input, type Kernel } from "../../core/wire/kernel.ts";
 import type { Message } from "../../core/wire/messages.ts";
 import type { FrameFormat } from "../../sim/world.ts";
-import type { JournalFormat } from "../../sim/disk.ts";
 
 /**
  * A kernel that does a little of everything a world must carry: every tick it counts a term up, journals it, and
@@ -91,37 +76,6 @@ export class ToyKernel implements Kernel {
     return this.#hash;
   }
 }
-
-/** A stand-in for the journal's bytes: one line of JSON for each record, void without its full stop. */
-export const TOY_JOURNAL: JournalFormat = {
-  encode: (records) =>
-    new TextEncoder().encode(records.map((record) => JSON.stringify(record) + ".\n").join("")),
-  decode(bytes) {
-    const records: JournalRecord[] = [];
-    for (const line of new TextDecoder().decode(bytes).split("\n")) {
-      if (!line.endsWith("}.")) break;
-      records.push(JSON.parse(line.slice(0, -1)));
-    }
-    return records;
-  },
-  fold(records): Recovered {
-    const replicas = new Map();
-    for (const record of records) {
-      if (record.kind === "vote") {
-        replicas.set(record.partition as PartitionId, {
-          term: record.term,
-          votedFor: record.votedFor,
-          exists: false,
-          base: { index: 0, term: 0 },
-          configuration: { voters: [], outgoing: [], learners: [] },
-          configurationIndex: 0,
-          entries: [],
-        });
-      }
-    }
-    return { view: null, incarnation: 0, peers: [], replicas };
-  },
-};
 
 /** A stand-in for the codec that copies. */
 export const TOY_FRAMES: FrameFormat = {

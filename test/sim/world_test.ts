@@ -7,7 +7,7 @@ import { DEFAULT_DISK } from "../../sim/disk.ts";
 import type { Machine } from "../../sim/machine.ts";
 import { DEFAULT_NETWORK, type NetworkOptions } from "../../sim/network.ts";
 import { type KernelFactory, World } from "../../sim/world.ts";
-import { TOY_FRAMES, TOY_JOURNAL, ToyKernel } from "./toy_kernel.ts";
+import { TOY_FRAMES, ToyKernel } from "./toy_kernel.ts";
 
 const GENESIS = { kind: "genesis", view: null } as unknown as Origin;
 const SECOND = 1_000_000;
@@ -38,7 +38,6 @@ function toyWorld(options: {
       kernels.push(kernel);
       return kernel;
     }),
-    journal: TOY_JOURNAL,
     frames: TOY_FRAMES,
     fullCodec: options.fullCodec ?? false,
   });

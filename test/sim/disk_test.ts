@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { nodeId, SYSTEM_PARTITION, type Term } from "../../core/base/ids.ts";
+import { Random } from "../../core/base/random.ts";
+import { Effects, type JournalRecord } from "../../core/wire/kernel.ts";
+import { DEFAULT_DISK, Disk } from "../../sim/disk.ts";
+
+const NODE = nodeId("rigel");
+const KEY = new Uint8Array([1]);
+
+/** A node that counts a term up: its whole state is one vote record and, in its tables, the number last "applied". */
+class Counter {
+  readonly disk: Disk;
+  readonly effects = new Effects();
+  term = 0;
+  checkpoints = 0;
+  /** What the host has promised. */
+  durableTerm = 0;
+  checkpointTerm = 0;
+  #termOfNumber = new Map<number, number>();
+  #termOfCheckpoint = new Map<number, number>();
+
+  constructor(seed: number) {
+    this.disk = new Disk(NODE, DEFAULT_DISK, Random.fromSeed(seed));
+  }
+
+  step(checkpoint: boolean): void {
+    this.effects.clear();
+    this.term++;
+    this.effects.record(this.#vote());
+    this.disk.tables.set(KEY, new Uint8Array([this.term]));
+    if (checkpoint) {
+      this.effects.checkpoint = { number: ++this.checkpoints, records: [this.#vote()] };
+      this.#termOfCheckpoint.set(this.checkpoints, this.term);
+    }
+    this.#termOfNumber.set(this.effects.persistedUpTo, this.term);
+    this.disk.write(this.effects);
+    this.disk.applied(this.effects.persistedUpTo);
+  }
+
+  /** Returns whether a checkpoint was completed. */
+  sync(): boolean {
+    if (this.disk.beginSync() < 0) return false;
+    this.disk.endSync();
+    this.durableTerm = this.#termOfNumber.get(this.disk.durableUpTo) ?? this.durableTerm;
+    const completed = this.disk.takeCompleted();
+    if (completed >= 0) this.checkpointTerm = this.#termOfCheckpoint.get(completed)!;
+    return completed >= 0;
+  }
+
+  /** The terms that journal and tables hold afterwards. */
+  afterCrash(): { journal: number; tables: number } {
+    this.disk.crash();
+    const journal = this.disk.recovered().replicas.get(SYSTEM_PARTITION)?.term ?? 0;
+    return { journal, tables: this.disk.tables.get(KEY)?.[0] ?? 0 };
+  }
+
+  #vote(): JournalRecord {
+    return { kind: "vote", partition: SYSTEM_PARTITION, term: this.term as Term, votedFor: NODE };
+  }
+}
+
+const action = fc.constantFrom("step", "step", "step", "checkpoint", "sync", "sync", "tables");
+
+Deno.test("Disk.crash() keeps what was durable, and tables between the checkpoint and the journal", () => {
+  const seen = { lostSome: 0, keptUnsynced: 0, oldTables: 0, checkpointed: 0 };
+  fc.assert(
+    fc.property(fc.nat(1e6), fc.array(action, { maxLength: 60 }), (seed, actions) => {
+      const node = new Counter(seed);
+      let underWay = false, tablesDue = false;
+      for (const act of actions) {
+        if (act === "step") node.step(false);
+        else if (act === "checkpoint" && !underWay) {
+          node.step(true);
+          underWay = tablesDue = true;
+        } else if (act === "tables" && tablesDue) {
+          node.disk.endTables();
+          tablesDue = false;
+        } else if (act === "sync" && node.sync()) {
+          underWay = false;
+          seen.checkpointed++;
+        }
+      }
+      const { journal, tables } = node.afterCrash();
+      assert.ok(
+        journal >= node.durableTerm && journal <= node.term,
+        `${journal} of ${node.durableTerm}..${node.term}`,
+      );
+      assert.ok(
+        tables >= node.checkpointTerm && tables <= journal,
+        `${tables} of ${node.checkpointTerm}..${journal}`,
+      );
+      if (journal < node.term) seen.lostSome++;
+      if (journal > node.durableTerm) seen.keptUnsynced++;
+      if (tables < journal) seen.oldTables++;
+    }),
+    { numRuns: 500 },
+  );
+  for (const [what, times] of Object.entries(seen)) assert.ok(times > 5, `${what} came up ${times} times`);
+});
+
+Deno.test("Disk goes on after crash upon crash", () => {
+  fc.assert(
+    fc.property(
+      fc.nat(1e6),
+      fc.array(fc.array(action, { maxLength: 12 }), { maxLength: 8 }),
+      (seed, lives) => {
+        const node = new Counter(seed);
+        let before = 0;
+        for (const actions of lives) {
+          node.effects.persistedUpTo = 0;
+          let underWay = false;
+          for (const act of actions) {
+            if (act === "checkpoint" && !underWay) {
+              node.step(true);
+              underWay = true;
+              node.disk.endTables();
+            } else if (act === "step") node.step(false);
+            else if (node.sync()) underWay = false;
+          }
+          const { journal, tables } = node.afterCrash();
+          assert.ok(journal >= before && tables <= journal);
+          before = node.term = journal;
+          node.disk.tables.set(KEY, new Uint8Array([tables]));
+        }
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
+
+Deno.test("Disk.shutDown() loses nothing", () => {
+  const node = new Counter(1);
+  for (let i = 0; i < 5; i++) node.step(i === 2);
+  node.disk.shutDown();
+  assert.equal(node.disk.recovered().replicas.get(SYSTEM_PARTITION)?.term, 5);
+  assert.equal(node.disk.tables.get(KEY)?.[0], 5);
+});
