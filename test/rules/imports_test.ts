@@ -150,6 +150,15 @@ Deno.test("checkImports() lets nobody take what deno.json does not name, nor com
   assert.equal(cli("const broken = `"), 1);
 });
 
+Deno.test("checkImports() lets what makes fixtures fetch a package in one exact version", () => {
+  const script = (text: string) => checkImports({ path: "fixtures/scripts/stars.ts", text }, NAMED).length;
+  assert.equal(script('import a from "npm:d3-celestial@0.7.35/data/stars.6.json" with { type: "json" };'), 0);
+  assert.equal(script('import a from "npm:@scope/name@1.2.3";'), 0);
+  assert.equal(script("await import(name)"), 0);
+  assert.equal(script('import a from "npm:d3-celestial@^0.7";'), 1);
+  assert.equal(script('import a from "https://example.org/a.ts";'), 1);
+});
+
 Deno.test("checkPurity() catches clocks, randomness, waiting, printing, opening and inexact arithmetic", () => {
   const impure = [
     "Date.now()",
