@@ -62,3 +62,9 @@ function checked(numerator: number, denominator: number): Ratio | null {
   if (denominator < 1 || numerator > denominator || denominator > 0xffff_ffff) return null;
   return { numerator, denominator };
 }
+
+export function formatRatio({ numerator, denominator }: Ratio): string {
+  return numerator === 0 || numerator === denominator
+    ? String(numerator / denominator)
+    : `${numerator}/${denominator}`;
+}

@@ -1,0 +1,357 @@
+import { LineCounter, parseDocument } from "yaml";
+import { z } from "zod";
+import { DEFAULT_SETTINGS, type Settings } from "../core/base/limits.ts";
+import { DEFAULT_DISK } from "./disk.ts";
+import { DEFAULT_NETWORK } from "./network.ts";
+import { formatDuration, formatRatio, parseDuration, parseRatio, type Ratio } from "./units.ts";
+
+/** A scenario file that is not as it should be. Lines and columns count from 1. */
+export class ScenarioError extends Error {
+  override readonly name = "ScenarioError";
+  constructor(readonly file: string, readonly problems: readonly ScenarioProblem[]) {
+    super(problems.map(({ line, column, message }) => `${file}:${line}:${column}: ${message}`).join("\n"));
+  }
+}
+export interface ScenarioProblem {
+  readonly line: number;
+  readonly column: number;
+  readonly message: string;
+}
+
+/** From `min` to `max` microseconds, both included; drawn anew each time. */
+export interface Span {
+  readonly min: number;
+  readonly max: number;
+}
+
+// ---- the parts of a file
+
+const duration = z.union([z.string(), z.literal(0)]).transform((text, context) => {
+  const us = parseDuration(String(text));
+  if (us === null) {
+    context.addIssue({
+      code: "custom",
+      message: `A duration is like "250ms", "10s" or "1m30s", not ${JSON.stringify(text)}`,
+    });
+    return z.NEVER;
+  }
+  return us;
+});
+
+const span = z.string().transform((text, context): Span => {
+  const [from, to, ...rest] = text.split("..");
+  const min = parseDuration(from ?? ""), max = to === undefined ? min : parseDuration(to);
+  if (min === null || max === null || max < min || rest.length > 0) {
+    const message = `A span is a duration or two, shorter first, like "5s..30s", not ${JSON.stringify(text)}`;
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  }
+  return { min, max };
+});
+
+const ratio = z.union([z.string(), z.literal(0), z.literal(1)]).transform((text, context): Ratio => {
+  const value = parseRatio(String(text));
+  if (value === null) {
+    context.addIssue({
+      code: "custom",
+      message: `A ratio from 0 to 1 is like "1/200" or "0.5%", not ${JSON.stringify(text)}`,
+    });
+    return z.NEVER;
+  }
+  return value;
+});
+
+const count = z.int().min(0);
+const none: Ratio = { numerator: 0, denominator: 1 };
+
+const skySchema = z.strictObject({
+  catalogue: z.string().default("bright.csv"),
+  /** Stars that are nodes: the brightest. Those that do not run from the start may join. */
+  nodes: z.int().min(1).max(10_000),
+  /** Rows of the catalogue that are stored before the faults begin. */
+  records: count.default(0),
+});
+
+const settingsSchema = z.strictObject({
+  partitions: z.int().default(DEFAULT_SETTINGS.partitions),
+  replicas: z.int().default(DEFAULT_SETTINGS.replicas),
+  systemReplicas: z.int().default(DEFAULT_SETTINGS.systemReplicas),
+  heartbeat: duration.default(DEFAULT_SETTINGS.heartbeatUs),
+  electionTimeoutMin: duration.default(DEFAULT_SETTINGS.electionTimeoutUsMin),
+  electionTimeoutMax: duration.default(DEFAULT_SETTINGS.electionTimeoutUsMax),
+  probeInterval: duration.default(DEFAULT_SETTINGS.probeIntervalUs),
+  probeTimeout: duration.default(DEFAULT_SETTINGS.probeTimeoutUs),
+  suspicionMultiplier: z.int().default(DEFAULT_SETTINGS.suspicionMultiplier),
+  pushPull: duration.default(DEFAULT_SETTINGS.pushPullUs),
+  grace: duration.default(DEFAULT_SETTINGS.graceUs),
+  quietAfter: duration.default(DEFAULT_SETTINGS.quietAfterUs),
+  leaseReads: z.boolean().default(DEFAULT_SETTINGS.leaseReads),
+}).transform((s): Settings => ({
+  partitions: s.partitions,
+  replicas: s.replicas,
+  systemReplicas: s.systemReplicas,
+  heartbeatUs: s.heartbeat,
+  electionTimeoutUsMin: s.electionTimeoutMin,
+  electionTimeoutUsMax: s.electionTimeoutMax,
+  probeIntervalUs: s.probeInterval,
+  probeTimeoutUs: s.probeTimeout,
+  suspicionMultiplier: s.suspicionMultiplier,
+  pushPullUs: s.pushPull,
+  graceUs: s.grace,
+  quietAfterUs: s.quietAfter,
+  leaseReads: s.leaseReads,
+}));
+
+const clusterSchema = z.strictObject({
+  /** full: the whole node. membership: SWIM alone. */
+  kernel: z.enum(["full", "membership"]).default("full"),
+  /** genesis: all that run from the start found the network together. grow: one founds it, the others join it. */
+  form: z.enum(["genesis", "grow"]).default("genesis"),
+  /** How many run from the start; all if left out. */
+  start: z.int().min(1).optional(),
+  settings: settingsSchema.prefault({}),
+});
+
+const networkSchema = z.strictObject({
+  latency: duration.default(DEFAULT_NETWORK.latencyUs),
+  perDegree: duration.default(DEFAULT_NETWORK.perDegreeUs),
+  jitter: duration.default(DEFAULT_NETWORK.jitterUs),
+  loss: ratio.default(none),
+  duplicate: ratio.default(none),
+  reorder: ratio.default(none),
+  reorderBy: duration.default(DEFAULT_NETWORK.reorderUs),
+  corrupt: ratio.default(none),
+  codec: ratio.default({ numerator: 1, denominator: 100 }),
+  clientLatency: duration.default(DEFAULT_NETWORK.clientLatencyUs),
+}).transform((n) => ({
+  latencyUs: n.latency,
+  perDegreeUs: n.perDegree,
+  jitterUs: n.jitter,
+  loss: n.loss,
+  duplicate: n.duplicate,
+  reorder: n.reorder,
+  reorderUs: n.reorderBy,
+  corrupt: n.corrupt,
+  codec: n.codec,
+  clientLatencyUs: n.clientLatency,
+}));
+
+const diskSchema = z.strictObject({
+  sync: span.default({ min: DEFAULT_DISK.syncUsMin, max: DEFAULT_DISK.syncUsMax }),
+  checkpoint: span.default({ min: DEFAULT_DISK.checkpointUsMin, max: DEFAULT_DISK.checkpointUsMax }),
+}).transform((d) => ({
+  syncUsMin: d.sync.min,
+  syncUsMax: d.sync.max,
+  checkpointUsMin: d.checkpoint.min,
+  checkpointUsMax: d.checkpoint.max,
+}));
+
+const clockSchema = z.strictObject({
+  /** Clocks are ahead by up to this much at the start. */
+  offset: duration.default(0),
+  /** Parts per million by which clocks run too fast or too slow, up to. */
+  driftPpm: z.int().min(0).max(100_000).default(0),
+});
+
+const workloadSchema = z.strictObject({
+  clients: count.default(0),
+  /** Time between two operations of one client, on average. */
+  every: duration.default(100_000),
+  /** Of a hundred operations. What is left are puts. */
+  percent: z.strictObject({
+    get: count.default(50),
+    cas: count.default(5),
+    delete: count.default(5),
+    range: count.default(1),
+    transact: count.default(5),
+    ttl: count.default(0),
+    history: count.default(0),
+  }).refine((p) => Object.values(p).reduce((a, b) => a + b, 0) <= 100, {
+    message: "These shares add up to at most 100",
+  })
+    .prefault({}),
+  /** Records that the clients work on; fewer make more conflicts. */
+  keys: z.int().min(1).default(200),
+  /** This share of all operations goes to a tenth of the keys. */
+  skew: ratio.default({ numerator: 1, denominator: 2 }),
+  ttl: duration.default(5_000_000),
+});
+
+const timing = {
+  /** Once, at this time after the start of the faults. */
+  at: duration.optional(),
+  /** Again and again. */
+  every: duration.optional(),
+  /** At random times, this far apart on average. */
+  rate: duration.optional(),
+  from: duration.default(0),
+  until: duration.optional(),
+};
+/** Which nodes: by name, by zone, a number or a share of those that run; else one at random. */
+const target = {
+  node: z.string().optional(),
+  zone: z.string().optional(),
+  count: z.int().min(1).optional(),
+  share: ratio.optional(),
+  /** Only nodes that lead a partition. */
+  leaders: z.boolean().default(false),
+};
+const lasting = {
+  /** How long until it is undone; without it, until the faults end. */
+  for: span.optional(),
+};
+
+const faultSchema = z.discriminatedUnion("do", [
+  z.strictObject({
+    do: z.literal("crash"),
+    ...timing,
+    ...target,
+    ...lasting,
+    silent: ratio.default({ numerator: 1, denominator: 4 }),
+    /** Never started again, not even when the faults end. */
+    forever: z.boolean().default(false),
+  }),
+  z.strictObject({ do: z.literal("restart"), ...timing, ...target, ...lasting }),
+  z.strictObject({
+    do: z.literal("leave"),
+    ...timing,
+    ...target,
+    ...lasting,
+    forever: z.boolean().default(false),
+  }),
+  z.strictObject({ do: z.literal("drain"), ...timing, ...target }),
+  z.strictObject({ do: z.literal("join"), ...timing, count: z.int().min(1).optional() }),
+  z.strictObject({
+    do: z.literal("partition"),
+    ...timing,
+    ...target,
+    ...lasting,
+    noticed: ratio.default(none),
+  }),
+  z.strictObject({
+    do: z.literal("one-way"),
+    ...timing,
+    ...target,
+    ...lasting,
+    noticed: ratio.default(none),
+  }),
+  z.strictObject({ do: z.literal("loss"), ...timing, ...lasting, loss: ratio }),
+  z.strictObject({ do: z.literal("latency"), ...timing, ...lasting, by: duration }),
+  z.strictObject({ do: z.literal("slow"), ...timing, ...target, ...lasting, by: duration }),
+  z.strictObject({ do: z.literal("jump"), ...timing, ...target, by: span }),
+  z.strictObject({ do: z.literal("drift"), ...timing, ...target, ...lasting, ppm: z.int() }),
+]).superRefine((fault, context) => {
+  const given = [fault.at, fault.every, fault.rate].filter((time) => time !== undefined);
+  if (given.length !== 1) {
+    context.addIssue({ code: "custom", message: "A fault says when with exactly one of at, every and rate" });
+  }
+  if (fault.every === 0 || fault.rate === 0) {
+    context.addIssue({ code: "custom", message: "every and rate are longer than 0" });
+  }
+});
+export type Fault = z.output<typeof faultSchema>;
+export type FaultKind = Fault["do"];
+
+/** Everything a run may be asked to check. */
+export const CHECK_NAMES = [
+  "no node stops by itself",
+  "recovery",
+  "damage is detected",
+  "one leader a term",
+  "log matching",
+  "leader completeness",
+  "state machine safety",
+  "equal state at equal index",
+  "linearizability",
+  "no acknowledged write lost",
+  "placement as the epoch says",
+  "converged",
+] as const;
+export type CheckName = typeof CHECK_NAMES[number];
+
+const scenarioSchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9-]+$/, {
+    error: "A scenario's name has small letters, digits and hyphens",
+  }),
+  about: z.string().default(""),
+  seed: z.int().min(0).default(1),
+  /** How long the faults go on. */
+  duration,
+  /** Time for founding, or growing, and for storing the records before the faults begin, at most. */
+  settle: duration.default(60_000_000),
+  /** Time within which all must be well again after the faults. */
+  converge: duration.default(60_000_000),
+  sky: skySchema,
+  cluster: clusterSchema.prefault({}),
+  network: networkSchema.prefault({}),
+  disk: diskSchema.prefault({}),
+  clock: clockSchema.prefault({}),
+  workload: workloadSchema.prefault({}),
+  faults: z.array(faultSchema).default([]),
+  checks: z.array(z.enum(CHECK_NAMES)).default([...CHECK_NAMES]),
+}).superRefine((scenario, context) => {
+  if ((scenario.cluster.start ?? 1) > scenario.sky.nodes) {
+    const message = `The network starts with at most the ${scenario.sky.nodes} nodes the sky gives`;
+    context.addIssue({ code: "custom", path: ["cluster", "start"], message });
+  }
+});
+export type Scenario = z.output<typeof scenarioSchema>;
+
+/**
+ * Reads a scenario file's text. `file` is for messages.
+ * @throws {ScenarioError} naming each problem with its line and column
+ */
+export function parseScenario(text: string, file: string): Scenario {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  if (document.errors.length > 0) {
+    throw new ScenarioError(
+      file,
+      document.errors.map(({ pos, message }) => {
+        const { line, col } = lines.linePos(pos[0]);
+        return { line, column: col, message };
+      }),
+    );
+  }
+  const parsed = scenarioSchema.safeParse(document.toJS());
+  if (parsed.success) return parsed.data;
+  const place = (path: readonly PropertyKey[]): { line: number; column: number } => {
+    for (let depth = path.length; depth >= 0; depth--) {
+      const node = document.getIn(path.slice(0, depth), true) as { range?: readonly number[] } | undefined;
+      if (node?.range) {
+        const { line, col } = lines.linePos(node.range[0]!);
+        return { line, column: col };
+      }
+    }
+    return { line: 1, column: 1 };
+  };
+  throw new ScenarioError(
+    file,
+    parsed.error.issues.map((issue) => {
+      const path = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0]!] : issue.path;
+      const name = issue.path.length === 0 ? "" : `${issue.path.map(String).join(".")}: `;
+      return { ...place(path), message: `${name}${issue.message}` };
+    }),
+  );
+}
+
+/** One line about a fault, as the header of a run shows it. */
+export function describeFault(fault: Fault): string {
+  const words: string[] = [fault.do];
+  for (const [key, value] of Object.entries(fault)) {
+    if (key === "do" || value === undefined || value === false) continue;
+    if (key === "from" && value === 0) continue;
+    words.push(`${key} ${describeValue(key, value)}`);
+  }
+  return words.join(", ");
+}
+
+const DURATIONS = new Set(["at", "every", "rate", "from", "until", "by"]);
+
+function describeValue(key: string, value: unknown): string {
+  if (typeof value === "number") return DURATIONS.has(key) ? formatDuration(value) : String(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  if ("numerator" in value) return formatRatio(value as Ratio);
+  const { min, max } = value as Span;
+  return min === max ? formatDuration(min) : `${formatDuration(min)}..${formatDuration(max)}`;
+}
