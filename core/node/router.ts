@@ -9,7 +9,7 @@ import { after, type Instant, type NodeId, type PartitionId, SYSTEM_PARTITION } 
 import { invariant, unreachable } from "../base/invariant.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeCommand } from "../catalog/command.ts";
-import { validateRequest } from "../catalog/validate.ts";
+import { validate } from "../catalog/validate.ts";
 import { partitionOf } from "../placement/key.ts";
 import { encodeSystemCommand } from "../system/command.ts";
 import type { Effects } from "../wire/kernel.ts";
@@ -60,8 +60,15 @@ export class Router {
     if (isSystemOp(op)) {
       return this.#dispatch(this.#pending.add(asker, request, deadline), SYSTEM_PARTITION, now);
     }
+    if (!isWriteOp(op) && !isReadOp(op)) {
+      return this.#deliver(
+        asker,
+        refusal("invalid", `A "${op.kind}" is answered by the node that is asked`),
+        now,
+      );
+    }
     const { partitions } = this.#options.view().settings;
-    const invalid = validateRequest(request, (key) => partitionOf(key, partitions));
+    const invalid = validate({ ...request, op }, (key) => partitionOf(key, partitions));
     if (invalid !== null) return this.#deliver(asker, invalid, now);
     if (op.kind === "range" && op.partition === undefined) return this.#gather(asker, op, deadline, now);
     const partition = partitionOfOp(op, partitions);
@@ -97,7 +104,8 @@ export class Router {
       if (vetoed !== null) return this.#finish(waiting.token, vetoed, now);
       return slot.replica.propose(encodeSystemCommand(op), waiting.token, now);
     }
-    slot.replica.propose(encodeCommand({ ...waiting.request, op: op as WriteOp }), waiting.token, now);
+    invariant(isWriteOp(op), "Requests that are neither read nor written were answered when taken in");
+    slot.replica.propose(encodeCommand({ ...waiting.request, op }), waiting.token, now);
   }
 
   #forward(waiting: Waiting, partition: PartitionId, slot: Slot | undefined, now: Instant): void {
@@ -270,6 +278,21 @@ export function isSystemOp(op: Op): op is SystemOp {
 
 export function isReadOp(op: Op): op is ReadOp {
   return op.kind === "get" || op.kind === "history" || op.kind === "range";
+}
+
+function isWriteOp(op: Op): op is WriteOp {
+  switch (op.kind) {
+    case "put":
+    case "delete":
+    case "cas":
+    case "transact":
+    case "grant":
+    case "keep-alive":
+    case "revoke":
+      return true;
+    default:
+      return false;
+  }
 }
 
 /** The partition that answers `op`, which is checked and no range over all partitions. */

@@ -17,6 +17,7 @@ import {
   type PartitionId,
 } from "../base/ids.ts";
 import { LIMITS } from "../base/limits.ts";
+import { validate } from "../catalog/validate.ts";
 import { partitionOf } from "../placement/key.ts";
 import type { Effects } from "../wire/kernel.ts";
 import type { Message, MessageOf, SystemView, WatchEvent } from "../wire/messages.ts";
@@ -104,10 +105,8 @@ export class Watches {
         `This client has ${open} watches open, and ${LIMITS.watchesPerClientMax} is the most`,
       );
     }
-    if (!op.start.isWellFormed() || !(op.end ?? "").isWellFormed()) {
-      return refusal("invalid", "A watch's range is well-formed UTF-8");
-    }
-    return null;
+    const { partitions } = this.#options.view().settings;
+    return validate({ op }, (key) => partitionOf(key, partitions));
   }
 
   close(client: number, id: number): void {
