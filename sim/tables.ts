@@ -30,6 +30,9 @@ class Checkpoint implements TablesCheckpoint {
 /** Tables in memory, for the simulator and for tests. See core/base/ports.ts for what tables promise. */
 export class MemoryTables implements Tables {
   #tree: Tree;
+  /** What is read is often written next: the conversion of the last key. */
+  #lastKey: Uint8Array | null = null;
+  #lastName = "";
 
   /** @param from the state to begin with; empty without it */
   constructor(from?: TablesCheckpoint) {
@@ -43,16 +46,16 @@ export class MemoryTables implements Tables {
   }
 
   get(key: Uint8Array): Uint8Array | null {
-    const row = this.#tree.get(latin1(key));
+    const row = this.#tree.get(this.#nameOf(key));
     return row === undefined ? null : row[1];
   }
 
   set(key: Uint8Array, value: Uint8Array): void {
-    this.#tree.set(latin1(key), [key, value]);
+    this.#tree.set(this.#nameOf(key), [key, value]);
   }
 
   delete(key: Uint8Array): void {
-    this.#tree.delete(latin1(key));
+    this.#tree.delete(this.#nameOf(key));
   }
 
   deleteRange(range: { readonly start: Uint8Array; readonly end: Uint8Array }): void {
@@ -75,6 +78,14 @@ export class MemoryTables implements Tables {
   /** Makes the tables what they were at `checkpoint`, which stays good for another time. */
   restore(checkpoint: TablesCheckpoint): void {
     this.#tree = treeOf(checkpoint).clone();
+  }
+
+  #nameOf(key: Uint8Array): string {
+    if (key !== this.#lastKey) {
+      this.#lastKey = key;
+      this.#lastName = latin1(key);
+    }
+    return this.#lastName;
   }
 }
 

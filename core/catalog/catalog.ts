@@ -99,6 +99,7 @@ export class Catalog implements StateMachine {
       this.#rows.moveTo(entry.index, entry.term);
       if (entry.kind === "command") answer(entry.index, this.#applyCommand(entry, now));
     }
+    this.#sessions.flush();
     if (entries.length > 0) this.#rows.writeMeta();
     if (this.#fresh.length > 0) {
       const events = this.#fresh;

@@ -23,10 +23,11 @@ import {
   isDeleted,
   keyValueOf,
   leaseOf,
+  RecordSlab,
   termOf,
   valueOf,
 } from "./record.ts";
-import { HISTORY, nestedEnd, type Rows, VALUE, writeUint64 } from "./rows.ts";
+import { HISTORY, nestedEnd, type Rows, shareOf, VALUE, writeUint64 } from "./rows.ts";
 
 /** Where and when a write happens. `now` is this replica's clock and only feeds deadlines. */
 export interface Moment {
@@ -38,6 +39,7 @@ export class KeySpace {
   readonly #rows: Rows;
   readonly #leases: Leases;
   readonly #emit: (event: WatchEvent) => void;
+  readonly #slab = new RecordSlab();
 
   constructor(rows: Rows, leases: Leases, emit: (event: WatchEvent) => void) {
     this.#rows = rows;
@@ -120,12 +122,13 @@ export class KeySpace {
     this.#moveLease(key, existed ? old : null, attachment, moment);
     if (value === null && historyLimit === 0) {
       invariant(old !== null, "K1: what existed has a row");
-      this.#rows.delete(rowKey, old);
+      this.#rows.delete(rowKey, shareOf(VALUE, old));
       this.#tell(key, null, moment.version);
       return existed;
     }
-    const row = encodeRecord({ version: moment.version, value, historyLimit, historyCount, attachment });
-    this.#rows.set(rowKey, row, old);
+    const record = { version: moment.version, value, historyLimit, historyCount, attachment };
+    const row = encodeRecord(record, this.#slab);
+    this.#rows.set(rowKey, row, shareOf(VALUE, old));
     this.#tell(key, valueOf(row), moment.version);
     return existed;
   }
@@ -158,7 +161,7 @@ export class KeySpace {
     if (old === null) return 0;
     let count = historyCountOf(old);
     if (limit > 0) {
-      this.#rows.adopt(this.#historyKey(key, indexOf(old)), old, null);
+      this.#rows.adopt(this.#historyKey(key, indexOf(old)), old, 0);
       count++;
     }
     if (count <= limit) return count;
@@ -167,7 +170,7 @@ export class KeySpace {
       oldest.push(row);
       if (oldest.length === count - limit) break;
     }
-    for (const [rowKey, row] of oldest) this.#rows.delete(rowKey, row);
+    for (const [rowKey, row] of oldest) this.#rows.delete(rowKey, shareOf(HISTORY, row));
     return limit;
   }
 

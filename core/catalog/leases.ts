@@ -23,6 +23,7 @@ import {
   readUint64,
   type Rows,
   SEAL_BYTES,
+  shareOf,
   textOf,
   writeUint64,
 } from "./rows.ts";
@@ -40,6 +41,8 @@ export interface Lease extends Due {
   generation: LogIndex;
   /** Keys attached; of an own lease always 1. */
   keys: number;
+  /** What its row adds to the sum of all rows. */
+  share: number;
 }
 
 /** A proposed expiry that was not applied by then is proposed again. */
@@ -83,6 +86,7 @@ export class Leases {
         ttlMs: readUint64(row, TTL_AT),
         generation: readUint64(row, GENERATION_AT) as LogIndex,
         keys: own ? 1 : 0,
+        share: shareOf(LEASE, row),
         deadline: NEVER,
         slot: 0,
       });
@@ -109,39 +113,36 @@ export class Leases {
     const deadline = after(now, ttlMs * 1000);
     const known = this.#byName.get(name);
     if (known === undefined) {
-      const lease: Lease = { name, own, ttlMs, generation: index, keys: own ? 1 : 0, deadline, slot: 0 };
+      const lease = { name, own, ttlMs, generation: index, keys: own ? 1 : 0, share: 0, deadline, slot: 0 };
       this.#insert(lease);
-      this.#write(lease, null);
+      this.#write(lease);
       return false;
     }
     invariant(known.own === own, "L3: a name is either a granted lease or a key's own");
-    const old = this.#rows.get(this.#rows.key(LEASE, name));
     known.ttlMs = ttlMs;
     known.generation = index;
     this.#due.move(known, deadline);
-    this.#write(known, old);
+    this.#write(known);
     return true;
   }
 
   /** Removes a lease that has no keys any more, or whose only key is its own. */
   end(lease: Lease): void {
     invariant(lease.own || lease.keys === 0, "L3: a granted lease ends after its keys");
-    const key = this.#rows.key(LEASE, lease.name), old = this.#rows.get(key);
-    invariant(old !== null, "L3: every lease has a row");
-    this.#rows.delete(key, old);
+    this.#rows.delete(this.#rows.key(LEASE, lease.name), lease.share);
     this.#byName.delete(lease.name);
     this.#due.remove(lease);
   }
 
   attach(lease: Lease, key: string): void {
-    this.#rows.set(this.#attachmentKey(lease.name, key), new Uint8Array(SEAL_BYTES), null);
+    this.#rows.set(this.#attachmentKey(lease.name, key), new Uint8Array(SEAL_BYTES), 0);
     lease.keys++;
   }
 
   detach(lease: Lease, key: string): void {
     const rowKey = this.#attachmentKey(lease.name, key), old = this.#rows.get(rowKey);
     invariant(old !== null, "L3: a key that names a granted lease has a lease-key row");
-    this.#rows.delete(rowKey, old);
+    this.#rows.delete(rowKey, shareOf(LEASE_KEY, old));
     lease.keys--;
   }
 
@@ -176,12 +177,12 @@ export class Leases {
     this.#due.add(lease);
   }
 
-  #write(lease: Lease, old: Uint8Array | null): void {
+  #write(lease: Lease): void {
     const row = new Uint8Array(LEASE_ROW_BYTES);
     row[OWN_AT] = lease.own ? 1 : 0;
     writeUint64(row, TTL_AT, lease.ttlMs);
     writeUint64(row, GENERATION_AT, lease.generation);
-    this.#rows.set(this.#rows.key(LEASE, lease.name), row, old);
+    lease.share = this.#rows.set(this.#rows.key(LEASE, lease.name), row, lease.share);
   }
 
   #attachmentKey(lease: string, key: string): Uint8Array {

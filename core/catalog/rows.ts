@@ -8,7 +8,8 @@
  *     history     length of key u16, key, index u64        earlier records
  *     lease       name                                     how long, its generation
  *     lease-key   length of name u16, name, key            the keys that go with it
- *     answer      client (16 bytes), sequence u64          answers kept for retries
+ *     session     client (16 bytes)                        what it acknowledged, answers kept for retries
+ *     answer      client (16 bytes), sequence u64          such answers that are long
  *
  * Every row but meta begins with a CRC of its content and key. The sum of these (spread, modulo 2^32) is kept as rows
  * come and go: equal states have equal sums whatever led to them, and a snapshot proves itself whole on arrival.
@@ -22,13 +23,9 @@ import type { LogIndex, PartitionId, Term } from "../base/ids.ts";
 import { invariant } from "../base/invariant.ts";
 import type { Row, Tables, TablesReader } from "../base/ports.ts";
 
-export type Tag = 1 | 2 | 3 | 4 | 5 | 6;
-export const META: Tag = 1,
-  VALUE: Tag = 2,
-  HISTORY: Tag = 3,
-  LEASE: Tag = 4,
-  LEASE_KEY: Tag = 5,
-  ANSWER: Tag = 6;
+export type Tag = 1 | 2 | 3 | 4 | 5 | 6 | 7;
+export const META: Tag = 1, VALUE: Tag = 2, HISTORY: Tag = 3, LEASE: Tag = 4, LEASE_KEY: Tag = 5;
+export const SESSION: Tag = 6, ANSWER: Tag = 7;
 
 /** Partition and generation. The part of a row's key that differs between replicas. */
 export const SCOPE_BYTES = 6;
@@ -108,23 +105,26 @@ export class Rows {
     return this.tables.get(key);
   }
 
-  /** Writes a row whose first SEAL_BYTES are still zero. `old` is the row it replaces. */
-  set(key: Uint8Array, row: Uint8Array, old: Uint8Array | null): void {
+  /**
+   * Writes a row whose first SEAL_BYTES are still zero. `oldShare` is that of the row it replaces, 0 without one.
+   * Its own share.
+   */
+  set(key: Uint8Array, row: Uint8Array, oldShare: number): number {
     writeUint32(row, 0, crc32(row, crc32(key.subarray(SCOPE_BYTES))));
-    this.adopt(key, row, old);
+    return this.adopt(key, row, oldShare);
   }
 
   /** Writes a row that is sealed already: a record that moves into the history as it is. */
-  adopt(key: Uint8Array, row: Uint8Array, old: Uint8Array | null): void {
-    const tag = key[SCOPE_BYTES]!;
-    if (old !== null) this.sum = (this.sum - shareOf(tag, old)) | 0;
-    this.sum = (this.sum + shareOf(tag, row)) | 0;
+  adopt(key: Uint8Array, row: Uint8Array, oldShare: number): number {
+    const share = shareOf(key[SCOPE_BYTES]!, row);
+    this.sum = (this.sum - oldShare + share) | 0;
     this.tables.set(key, row);
+    return share;
   }
 
-  /** Removes a row that is there, as `old` says. */
-  delete(key: Uint8Array, old: Uint8Array): void {
-    this.sum = (this.sum - shareOf(key[SCOPE_BYTES]!, old)) | 0;
+  /** Removes a row that is there and has this share. */
+  delete(key: Uint8Array, share: number): void {
+    this.sum = (this.sum - share) | 0;
     this.tables.delete(key);
   }
 
@@ -218,9 +218,9 @@ export class Rows {
   }
 }
 
-/** What a row adds to the sum. The tag makes a record in the history count otherwise than as the newest. */
-export function shareOf(tag: number, row: Uint8Array): number {
-  return fmix32(readUint32(row, 0) ^ Math.imul(tag, 0x9e3779b1));
+/** What a row adds to the sum; 0 for no row. The tag makes a record in the history count otherwise than as the newest. */
+export function shareOf(tag: number, row: Uint8Array | null): number {
+  return row === null ? 0 : fmix32(readUint32(row, 0) ^ Math.imul(tag, 0x9e3779b1));
 }
 
 /**

@@ -2,12 +2,10 @@
  * Exactly-once writes: the answers of each client's writes that it may still ask for again.
  *
  * Invariants
- *  S1  A session has no row of its own. It is there exactly while it has kept answers, and there is always one: the
- *      answer of its newest write is dropped only by a later write that acknowledges it.
- *  S2  What the last write acknowledged and where it was applied follow from the kept answers: the newest write's row
- *      is among them, and nobody acknowledges less than before.
- *      A write that is refused "busy" leaves no answer and changes nothing, or a replica that reads
- *      its rows after a restart would know less than one that did not restart.
+ *  S1  A write is applied only where its sequence is neither kept nor below what its client acknowledged, and what is
+ *      acknowledged never goes down.
+ *  S2  Rows follow the sessions in memory once for each batch, by flush(): what a batch both keeps and drops is
+ *      never written, and a client with many writes in it costs one row.
  *  S3  When a session was last used is this replica's own knowledge; sessions are forgotten by a command only, which
  *      names the last write that the proposer saw.
  */
@@ -15,32 +13,45 @@ import { after, type Instant, type LogIndex, NEVER } from "../base/ids.ts";
 import { invariant } from "../base/invariant.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { Refused, Session } from "../wire/requests.ts";
-import { acknowledgedOf, decodeAnswer, encodeAnswer, indexOfAnswer, type WriteResponse } from "./answers.ts";
+import {
+  bytesOf,
+  decodeLong,
+  decodeSession,
+  encodeLong,
+  encodeSession,
+  isLong,
+  type Kept,
+  keptOf,
+  responseOf,
+  type WriteResponse,
+} from "./answers.ts";
 import { bytesToHex, CLIENT_BYTES, hexToBytes } from "./command.ts";
-import { ANSWER, HEAD_BYTES, readUint64, type Rows, writeUint64 } from "./rows.ts";
+import { ANSWER, HEAD_BYTES, type Rows, SESSION, shareOf, writeUint64 } from "./rows.ts";
 
 interface Known {
   readonly client: string;
-  /** The key of this session's rows, its last 8 bytes left at zero. */
   readonly rowKey: Uint8Array;
+  /** What its row adds to the sum of all rows. */
+  share: number;
+  /** Its row is older than what is here. */
+  dirty: boolean;
   acknowledged: number;
   /** Log index of its last write. */
   lastIndex: LogIndex;
-  /** The highest sequence seen: above it nothing needs to be looked up. */
-  highest: number;
-  /** Rows of kept answers by sequence, and their length. */
-  readonly answers: Map<number, Uint8Array>;
+  readonly answers: Map<number, Kept>;
+  /** Length of all kept answers. */
   bytes: number;
   usedAt: Instant;
 }
 
-/** A forgotten session of a client that writes on: proposed again after this long if it was not applied. */
+/** A session proposed to be forgotten that is still there after this long is proposed again. */
 const PROPOSE_AGAIN_US = 1_000_000;
 const FORGET_MAX = 1000;
 
 export class Sessions {
   readonly #rows: Rows;
   readonly #byClient = new Map<string, Known>();
+  readonly #dirty: Known[] = [];
   #nextSweep: Instant = NEVER;
 
   constructor(rows: Rows) {
@@ -57,14 +68,22 @@ export class Sessions {
     return this.#nextSweep;
   }
 
+  /** Reads the rows anew. */
   load(): void {
     this.#byClient.clear();
+    this.#dirty.length = 0;
     this.#nextSweep = NEVER;
-    for (const [key, row] of this.#rows.all(ANSWER)) {
-      const client = bytesToHex(key, HEAD_BYTES);
-      const known = this.#byClient.get(client) ?? this.#open(client, NEVER);
-      known.acknowledged = Math.max(known.acknowledged, acknowledgedOf(row));
-      this.#keep(known, readUint64(key, HEAD_BYTES + CLIENT_BYTES), row);
+    for (const [rowKey, row] of this.#rows.all(SESSION)) {
+      const client = bytesToHex(rowKey, HEAD_BYTES);
+      const read = decodeSession(row, (sequence) => {
+        const long = this.#rows.get(this.#longKey(rowKey, sequence));
+        invariant(long !== null, "S2: a long answer that a session names has a row");
+        return decodeLong(long);
+      });
+      let bytes = 0;
+      for (const kept of read.answers.values()) bytes += bytesOf(kept);
+      const share = shareOf(SESSION, row);
+      this.#byClient.set(client, { client, rowKey, share, dirty: false, ...read, bytes, usedAt: NEVER });
     }
   }
 
@@ -79,10 +98,8 @@ export class Sessions {
     const known = this.#byClient.get(session.client);
     if (known === undefined) return this.#checkUnknown(session);
     known.usedAt = now;
-    if (session.sequence <= known.highest) {
-      const row = known.answers.get(session.sequence);
-      if (row !== undefined) return decodeAnswer(row);
-    }
+    const kept = known.answers.get(session.sequence);
+    if (kept !== undefined) return responseOf(kept);
     if (session.sequence < known.acknowledged) return alreadyAnswered(session, known.acknowledged);
     return this.#checkRoom(session, known);
   }
@@ -94,15 +111,31 @@ export class Sessions {
 
   /** Keeps the answer of a write that check() let pass, and drops those that it acknowledges. */
   record(session: Session, response: WriteResponse, index: LogIndex, now: Instant): void {
-    let known = this.#byClient.get(session.client);
-    if (known === undefined) {
-      known = this.#open(session.client, now);
-      if (this.#nextSweep === NEVER) this.#nextSweep = after(now, LIMITS.sessionIdleUs);
-    }
+    const known = this.#byClient.get(session.client) ?? this.#open(session.client, now);
+    invariant(!known.answers.has(session.sequence), "S1: a write is applied once");
     if (session.acknowledged > known.acknowledged) this.#acknowledge(known, session.acknowledged);
-    const row = encodeAnswer(known.acknowledged, index, response);
-    this.#rows.set(rowKeyOf(known, session.sequence), row, null);
-    this.#keep(known, session.sequence, row);
+    const kept = keptOf(response);
+    if (kept instanceof Uint8Array && isLong(kept)) {
+      this.#rows.set(this.#longKey(known.rowKey, session.sequence), encodeLong(kept), 0);
+    }
+    known.answers.set(session.sequence, kept);
+    known.bytes += bytesOf(kept);
+    known.lastIndex = index;
+    if (known.dirty) return;
+    known.dirty = true;
+    this.#dirty.push(known);
+  }
+
+  /** Writes the rows of the sessions that changed. */
+  flush(): void {
+    for (let i = 0; i < this.#dirty.length; i++) {
+      const known = this.#dirty[i]!;
+      if (!known.dirty) continue;
+      const row = encodeSession(known.acknowledged, known.lastIndex, known.answers);
+      known.share = this.#rows.set(known.rowKey, row, known.share);
+      known.dirty = false;
+    }
+    this.#dirty.length = 0;
   }
 
   /** Some sessions without use for LIMITS.sessionIdleUs. */
@@ -124,7 +157,9 @@ export class Sessions {
   forget(client: string, lastIndex: LogIndex): boolean {
     const known = this.#byClient.get(client);
     if (known === undefined || known.lastIndex !== lastIndex) return false;
-    for (const [sequence, row] of known.answers) this.#rows.delete(rowKeyOf(known, sequence), row);
+    for (const sequence of [...known.answers.keys()]) this.#drop(known, sequence);
+    this.#rows.delete(known.rowKey, known.share);
+    known.dirty = false;
     this.#byClient.delete(client);
     return true;
   }
@@ -148,10 +183,10 @@ export class Sessions {
   #checkRoom(session: Session, known: Known): Refused | null {
     let count = known.answers.size, bytes = known.bytes;
     if (count < LIMITS.sessionAnswersMax && bytes < LIMITS.sessionAnswerBytesMax) return null;
-    for (const [sequence, row] of known.answers) {
+    for (const [sequence, kept] of known.answers) {
       if (sequence >= session.acknowledged) continue;
       count--;
-      bytes -= row.length;
+      bytes -= bytesOf(kept);
     }
     if (count < LIMITS.sessionAnswersMax && bytes < LIMITS.sessionAnswerBytesMax) return null;
     return refuse(
@@ -176,43 +211,40 @@ export class Sessions {
   }
 
   #drop(known: Known, sequence: number): void {
-    const row = known.answers.get(sequence);
-    if (row === undefined) return;
-    this.#rows.delete(rowKeyOf(known, sequence), row);
+    const kept = known.answers.get(sequence);
+    if (kept === undefined) return;
+    if (isLong(kept)) {
+      const rowKey = this.#longKey(known.rowKey, sequence), row = this.#rows.get(rowKey);
+      this.#rows.delete(rowKey, shareOf(ANSWER, row));
+    }
     known.answers.delete(sequence);
-    known.bytes -= row.length;
+    known.bytes -= bytesOf(kept);
   }
 
   #open(client: string, now: Instant): Known {
-    const rest = new Uint8Array(CLIENT_BYTES + 8);
-    rest.set(hexToBytes(client));
     const known: Known = {
       client,
-      rowKey: this.#rows.keyOf(ANSWER, rest),
+      rowKey: this.#rows.keyOf(SESSION, hexToBytes(client)),
+      share: 0,
+      dirty: false,
       acknowledged: 0,
       lastIndex: 0 as LogIndex,
-      highest: 0,
       answers: new Map(),
       bytes: 0,
       usedAt: now,
     };
     this.#byClient.set(client, known);
+    if (this.#nextSweep === NEVER) this.#nextSweep = after(now, LIMITS.sessionIdleUs);
     return known;
   }
 
-  #keep(known: Known, sequence: number, row: Uint8Array): void {
-    invariant(!known.answers.has(sequence), "S2: a write is applied once");
-    known.answers.set(sequence, row);
-    known.bytes += row.length;
-    known.lastIndex = Math.max(known.lastIndex, indexOfAnswer(row)) as LogIndex;
-    known.highest = Math.max(known.highest, sequence);
+  /** The key of a long answer's row, made from that of its session. */
+  #longKey(sessionKey: Uint8Array, sequence: number): Uint8Array {
+    const rest = new Uint8Array(CLIENT_BYTES + 8);
+    rest.set(sessionKey.subarray(HEAD_BYTES));
+    writeUint64(rest, CLIENT_BYTES, sequence);
+    return this.#rows.keyOf(ANSWER, rest);
   }
-}
-
-function rowKeyOf(known: Known, sequence: number): Uint8Array {
-  const key = known.rowKey.slice();
-  writeUint64(key, HEAD_BYTES + CLIENT_BYTES, sequence);
-  return key;
 }
 
 function alreadyAnswered(session: Session, acknowledged: number): Refused {
