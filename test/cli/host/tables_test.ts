@@ -1,0 +1,171 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { join } from "node:path";
+import { SqliteTables } from "../../../cli/host/tables/tables.ts";
+import type { TablesReader } from "../../../core/base/ports.ts";
+import { checkTables } from "../../support/tables_conformance.ts";
+
+function unexpected(message: string): void {
+  throw new Error(message);
+}
+
+const directories: string[] = [];
+
+// Not earlier: a writer that was just abandoned may be making its files still.
+addEventListener("unload", () => {
+  for (const directory of directories) {
+    try {
+      Deno.removeSync(directory, { recursive: true });
+    } catch (error) {
+      console.warn(`Left ${directory} behind: ${error}`);
+    }
+  }
+});
+
+function freshPath(): string {
+  const directory = Deno.makeTempDirSync({ prefix: "space-opera-tables-" });
+  directories.push(directory);
+  return join(directory, "tables.db");
+}
+
+checkTables("SqliteTables", () => {
+  const tables = new SqliteTables(freshPath(), unexpected);
+  return { tables, close: () => tables.abandon() };
+});
+
+const bytes = (...values: number[]) => Uint8Array.from(values);
+const all = (reader: TablesReader, reverse = false) =>
+  [...reader.range({ start: null, end: null, reverse })].map(([key, value]) => `${key}=${value}`);
+
+const smallKey = fc.array(fc.constantFrom(0, 1, 0x7f, 0xff), { maxLength: 3 }).map((b) => Uint8Array.from(b));
+const action = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant("set" as const),
+      key: smallKey,
+      value: fc.uint8Array({ maxLength: 2 }),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("delete" as const), key: smallKey }) },
+  fc.record({ kind: fc.constant("delete-range" as const), start: smallKey, end: smallKey }),
+  fc.record({ kind: fc.constant("snapshot" as const) }),
+  fc.record({ kind: fc.constant("checkpoint" as const), wait: fc.boolean() }),
+);
+
+Deno.test("SqliteTables reads the same wherever its writes have got to, and after it is opened again", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(action, { minLength: 5, maxLength: 60 }), async (actions) => {
+      const path = freshPath();
+      let mark = 0;
+      let tables = new SqliteTables(path, unexpected);
+      const twin = new Map<string, Uint8Array>();
+      const expected = () =>
+        [...twin].map(([key, value]) =>
+          [key === "" ? bytes() : bytes(...key.split(",").map(Number)), value] as const
+        )
+          .sort((a, b) => Buffer.compare(a[0], b[0])).map(([key, value]) => `${key}=${value}`);
+      const snapshots: { close(): void; reader: TablesReader; then: string[] }[] = [];
+      let checkpoint = Promise.resolve();
+      for (const a of actions) {
+        if (a.kind === "set") tables.set(a.key, a.value), twin.set(String(a.key), a.value);
+        else if (a.kind === "delete") tables.delete(a.key), twin.delete(String(a.key));
+        else if (a.kind === "delete-range") {
+          tables.deleteRange(a);
+          for (const key of [...twin.keys()]) {
+            const raw = key === "" ? bytes() : bytes(...key.split(",").map(Number));
+            if (Buffer.compare(a.start, raw) <= 0 && Buffer.compare(raw, a.end) < 0) twin.delete(key);
+          }
+        } else if (a.kind === "snapshot") {
+          const reader = tables.snapshot();
+          snapshots.push({ reader, close: () => reader.close(), then: expected() });
+        } else {
+          await checkpoint;
+          tables.endStep(++mark);
+          checkpoint = tables.checkpoint(mark);
+          tables.durable(mark);
+          if (a.wait) await checkpoint;
+        }
+        assert.deepEqual(all(tables), expected());
+      }
+      assert.deepEqual(all(tables, true), expected().reverse());
+      for (const snapshot of snapshots) {
+        assert.deepEqual(all(snapshot.reader), snapshot.then);
+        snapshot.close();
+      }
+      await checkpoint;
+      tables.endStep(++mark);
+      tables.durable(mark);
+      await tables.close();
+      tables = new SqliteTables(path, unexpected);
+      assert.deepEqual(all(tables), expected());
+      tables.abandon();
+    }),
+    { numRuns: 25, endOnFailure: true },
+  );
+});
+
+Deno.test("SqliteTables pages long ranges in both directions across layers and the database", async () => {
+  const path = freshPath();
+  const tables = new SqliteTables(path, unexpected);
+  const key = (i: number) => bytes(i >> 8, i & 255);
+  for (let i = 0; i < 3000; i += 2) tables.set(key(i), bytes(1));
+  tables.endStep(1);
+  const done = tables.checkpoint(1);
+  tables.durable(1);
+  await done;
+  for (let i = 1; i < 3000; i += 2) tables.set(key(i), bytes(2));
+  for (let i = 0; i < 3000; i += 10) tables.delete(key(i));
+  const wanted = Array.from({ length: 3000 }, (_, i) => i).filter((i) => i % 10 !== 0);
+  const seen = (reverse: boolean) =>
+    [...tables.range({ start: null, end: null, reverse })].map(([k]) => k[0]! * 256 + k[1]!);
+  assert.deepEqual(seen(false), wanted);
+  assert.deepEqual(seen(true), wanted.toReversed());
+  tables.abandon();
+});
+
+Deno.test("SqliteTables commits no step before its journal records are durable", async () => {
+  const path = freshPath();
+  let tables = new SqliteTables(path, unexpected);
+  tables.set(bytes(1), bytes(1));
+  tables.endStep(1);
+  const first = tables.checkpoint(1);
+  tables.durable(1);
+  await first;
+  tables.set(bytes(2), bytes(2));
+  tables.endStep(2);
+  void tables.checkpoint(2);
+  // Record 2 never becomes durable: nothing of its step may be found after the crash.
+  await new Promise((done) => setTimeout(done, 30));
+  tables.abandon();
+  tables = new SqliteTables(path, unexpected);
+  assert.deepEqual(all(tables), ["1=1"]);
+  tables.abandon();
+});
+
+Deno.test("SqliteTables commits a step whole though a snapshot was taken in its middle", async () => {
+  const path = freshPath();
+  let tables = new SqliteTables(path, unexpected);
+  tables.set(bytes(1), bytes(1));
+  const snapshot = tables.snapshot();
+  tables.set(bytes(2), bytes(2));
+  tables.durable(0);
+  await new Promise((done) => setTimeout(done, 30));
+  assert.deepEqual(all(snapshot), ["1=1"]);
+  snapshot.close();
+  tables.abandon();
+  tables = new SqliteTables(path, unexpected);
+  assert.deepEqual(all(tables), [], "half a step was committed");
+  tables.abandon();
+});
+
+Deno.test("SqliteTables refuses a database of another format", () => {
+  const path = freshPath();
+  new SqliteTables(path, unexpected).abandon();
+  const file = Deno.openSync(path, { read: true, write: true });
+  // user_version is at offset 60 of the database header.
+  file.seekSync(60, Deno.SeekMode.Start);
+  file.writeSync(bytes(0, 0, 0, 9));
+  file.close();
+  assert.throws(() => new SqliteTables(path, unexpected), /format 9/);
+});
