@@ -14,7 +14,7 @@ import { after, type Instant, type LogIndex, NEVER } from "../base/ids.ts";
 import { utf8Decode, utf8Encode } from "../base/bytes.ts";
 import { invariant } from "../base/invariant.ts";
 import { LIMITS } from "../base/limits.ts";
-import { DeadlineHeap, type Due } from "./deadline_heap.ts";
+import { DeadlineHeap, type Due } from "../base/deadline_heap.ts";
 import {
   HEAD_BYTES,
   LEASE,

@@ -1,4 +1,4 @@
-import { type Instant, NEVER } from "../base/ids.ts";
+import { type Instant, NEVER } from "./ids.ts";
 
 /** Something with a time at which it is due. `slot` belongs to the heap. */
 export interface Due {
