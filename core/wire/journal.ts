@@ -1,20 +1,22 @@
 /**
  * The journal's bytes. A journal is a row of segments (files), each begun by a checkpoint:
  *
- *     segment  magic | u32 format | u32 length | u32 CRC-32 | header: [node, segment number, first sequence]
+ *     segment  header of 128 bytes: magic | u32 format | u32 salt | u32 CRC-32 | [node, number, first sequence] | zeros
  *              head record …   what the checkpoint says: the whole state at the end of one step
  *              live record …   what happened since, the checkpoint's mark somewhere among it
  *     record   u32 length | u32 CRC-32 of what follows | u64 sequence | u32 unsynced | u32 part | payload
  *
  * Numbers are big-endian. Sequences count every record of the journal, head records and marks included, over all
  * segments and over all lives of the node. `unsynced` says how many of the records before this one were not known to
- * be durable when it was written, so each record also proves what had been durable by then.
+ * be durable when it was written, so each record also proves what had been durable by then. Checksums of records start
+ * from the segment's salt, a number drawn at random, so neither a stale block of another segment nor a record forged
+ * within a user's value passes for a record.
  *
  * What the host keeps, and recovery (journal_recovery.ts) relies on
  *  J1  Records are appended in the order of their sequences, and a record is reported durable only after it and all
  *      before it are.
- *  J2  A segment is synced to its end before the next one is created; the new one is synced with its head before
- *      anything in it counts as durable.
+ *  J2  A segment is synced to its end before the next one is created. A new one's header is synced, and so is its
+ *      directory, before anything is written behind it.
  *  J3  The mark is written when the head is durable and the tables are durable as they were when the checkpoint was
  *      asked for. Until then the older segments stay, and live records go into the new segment after its head.
  *  J4  Older segments are deleted, oldest first, when the mark is durable.
@@ -30,14 +32,13 @@
  *      interrupted write and lose an earlier one: whole records behind a torn one are cut with it, none of them was
  *      reported durable. Everything else is damage, and recovery refuses to guess.
  */
-import { readUint32, utf8Encode, writeUint32 } from "../base/bytes.ts";
+import { equalBytes, readUint32, utf8Encode, writeUint32 } from "../base/bytes.ts";
 import { crc32 } from "../base/hash.ts";
 import type { NodeId } from "../base/ids.ts";
 import { LIMITS } from "../base/limits.ts";
-import { encode, type Reader, WireError } from "./cbor.ts";
+import { encode, Reader, WireError } from "./cbor.ts";
 import type { JournalRecord } from "./kernel.ts";
 import { recordWire } from "./record_codec.ts";
-import { decodeWith } from "./shared_codec.ts";
 
 /** Raised with every change of the format that an older build could misread. */
 export const JOURNAL_VERSION = 1;
@@ -47,7 +48,9 @@ export const PART = { live: 0, head: 1, mark: 2 } as const;
 export type Part = typeof PART[keyof typeof PART];
 
 const MAGIC = utf8Encode("SPOPJRN\n");
-const SEGMENT_HEADER_BYTES = 20;
+/** Of which the first 20 are magic, format, salt and checksum. */
+export const SEGMENT_HEADER_BYTES = 128;
+const SEGMENT_BODY_AT = 20;
 /** What each record takes beside its payload. */
 export const RECORD_HEADER_BYTES = 24;
 
@@ -57,6 +60,8 @@ export interface SegmentHeader {
   readonly segment: number;
   /** The sequence of the first record in it. */
   readonly firstSequence: number;
+  /** 32 bits drawn at random. */
+  readonly salt: number;
 }
 
 export interface RecordsOptions {
@@ -64,17 +69,20 @@ export interface RecordsOptions {
   readonly firstSequence: number;
   /** The last sequence known to be durable. */
   readonly durableUpTo: number;
+  /** Of the segment they are written to. */
+  readonly salt: number;
   /** True for the records of a checkpoint at the start of its segment. */
   readonly head?: boolean;
 }
 
 /** The first bytes of a segment. */
 export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
-  const bytes = encode([header.node, header.segment, header.firstSequence], SEGMENT_HEADER_BYTES);
+  const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
   bytes.set(MAGIC);
   writeUint32(bytes, 8, JOURNAL_VERSION);
-  writeUint32(bytes, 12, bytes.length - SEGMENT_HEADER_BYTES);
-  writeUint32(bytes, 16, headerChecksum(bytes, bytes.length));
+  writeUint32(bytes, 12, header.salt);
+  bytes.set(encode([header.node, header.segment, header.firstSequence]), SEGMENT_BODY_AT);
+  writeUint32(bytes, 16, headerChecksum(bytes));
   return bytes;
 }
 
@@ -88,7 +96,7 @@ export function encodeRecords(records: readonly JournalRecord[], options: Record
   let total = 0;
   for (let i = 0; i < records.length; i++) {
     const bytes = encode(recordWire(records[i]!), RECORD_HEADER_BYTES);
-    sealRecord(bytes, options.firstSequence + i, options.durableUpTo, part);
+    sealRecord(bytes, part, options.firstSequence + i, options);
     encoded.push(bytes);
     total += bytes.length;
   }
@@ -102,16 +110,17 @@ export function encodeRecords(records: readonly JournalRecord[], options: Record
   return out;
 }
 
-/** The record that makes a checkpoint count (J3). Takes one sequence. `headRecords` is how many its head has. */
-export function encodeMark(
-  { sequence, durableUpTo, headRecords }: { sequence: number; durableUpTo: number; headRecords: number },
-): Uint8Array {
+/**
+ * The record that makes a checkpoint count (J3). Takes one sequence, `firstSequence`. `headRecords` is how many its
+ * head has.
+ */
+export function encodeMark(headRecords: number, options: RecordsOptions): Uint8Array {
   const bytes = encode([headRecords], RECORD_HEADER_BYTES);
-  sealRecord(bytes, sequence, durableUpTo, PART.mark);
+  sealRecord(bytes, PART.mark, options.firstSequence, options);
   return bytes;
 }
 
-function sealRecord(bytes: Uint8Array, sequence: number, durableUpTo: number, part: Part): void {
+function sealRecord(bytes: Uint8Array, part: Part, sequence: number, options: RecordsOptions): void {
   const length = bytes.length - RECORD_HEADER_BYTES;
   if (length > LIMITS.journalRecordBytesMax) {
     throw new RangeError(`A journal record holds up to ${LIMITS.journalRecordBytesMax} bytes, not ${length}`);
@@ -119,9 +128,9 @@ function sealRecord(bytes: Uint8Array, sequence: number, durableUpTo: number, pa
   writeUint32(bytes, 0, length);
   writeUint32(bytes, 8, Math.floor(sequence / 0x1_0000_0000));
   writeUint32(bytes, 12, sequence);
-  writeUint32(bytes, 16, Math.min(0xffff_ffff, sequence - 1 - durableUpTo));
+  writeUint32(bytes, 16, Math.min(0xffff_ffff, sequence - 1 - options.durableUpTo));
   writeUint32(bytes, 20, part);
-  writeUint32(bytes, 4, crc32(bytes.subarray(8)));
+  writeUint32(bytes, 4, crc32(bytes.subarray(8), options.salt));
 }
 
 /** A record as it lies in a segment. */
@@ -135,14 +144,14 @@ export interface RawRecord {
 }
 
 /** The record that begins at `at`; null unless it is whole and its checksum right. */
-export function readRawRecord(bytes: Uint8Array, at: number): RawRecord | null {
+export function readRawRecord(bytes: Uint8Array, at: number, salt: number): RawRecord | null {
   if (at + RECORD_HEADER_BYTES >= bytes.length) return null;
   const length = readUint32(bytes, at);
   const end = at + RECORD_HEADER_BYTES + length;
   if (length < 1 || length > LIMITS.journalRecordBytesMax || end > bytes.length) return null;
   const part = readUint32(bytes, at + 20);
   if (part > PART.mark) return null;
-  if (crc32(bytes.subarray(at + 8, end)) !== readUint32(bytes, at + 4)) return null;
+  if (crc32(bytes.subarray(at + 8, end), salt) !== readUint32(bytes, at + 4)) return null;
   const sequence = sequenceAt(bytes, at);
   const durableUpTo = sequence - 1 - readUint32(bytes, at + 16);
   const payload = bytes.subarray(at + RECORD_HEADER_BYTES, end);
@@ -153,14 +162,17 @@ export function readRawRecord(bytes: Uint8Array, at: number): RawRecord | null {
  * True where, at or after `from`, a whole record proves that the one with `sequence` had been durable (J7). Whole
  * records are looked for at every byte, since a damaged length leaves no other way to find the next.
  */
-export function provesDurable(bytes: Uint8Array, from: number, sequence: number): boolean {
+export function provesDurable(
+  bytes: Uint8Array,
+  { from, sequence, salt }: { from: number; sequence: number; salt: number },
+): boolean {
   const last = bytes.length - RECORD_HEADER_BYTES;
   for (let at = from; at < last; at++) {
     const found = sequenceAt(bytes, at);
     // Cheap tests first: only what could be such a record has its checksum computed.
     if (found <= sequence || found - sequence > bytes.length) continue;
     if (found - 1 - readUint32(bytes, at + 16) < sequence) continue;
-    if (readRawRecord(bytes, at) !== null) return true;
+    if (readRawRecord(bytes, at, salt) !== null) return true;
   }
   return false;
 }
@@ -171,39 +183,29 @@ function sequenceAt(bytes: Uint8Array, at: number): number {
 
 /** What the first bytes of a segment say. damaged: not a whole header. */
 export type SegmentStart =
-  | { readonly kind: "segment"; readonly header: SegmentHeader; readonly end: number }
+  | { readonly kind: "segment"; readonly header: SegmentHeader }
   | { readonly kind: "version"; readonly version: number }
   | { readonly kind: "damaged" };
 
 export function readSegmentHeader(bytes: Uint8Array): SegmentStart {
   const damaged = { kind: "damaged" } as const;
   if (bytes.length < SEGMENT_HEADER_BYTES) return damaged;
-  for (let i = 0; i < MAGIC.length; i++) {
-    if (bytes[i] !== MAGIC[i]) return damaged;
-  }
-  const length = readUint32(bytes, 12);
-  const end = SEGMENT_HEADER_BYTES + length;
-  if (end > bytes.length || readUint32(bytes, 16) !== headerChecksum(bytes, end)) return damaged;
+  if (!equalBytes(bytes.subarray(0, MAGIC.length), MAGIC)) return damaged;
+  if (readUint32(bytes, 16) !== headerChecksum(bytes)) return damaged;
   const version = readUint32(bytes, 8);
   if (version !== JOURNAL_VERSION) return { kind: "version", version };
+  const reader = new Reader(bytes.subarray(SEGMENT_BODY_AT, SEGMENT_HEADER_BYTES));
   try {
-    return {
-      kind: "segment",
-      header: decodeWith(bytes.subarray(SEGMENT_HEADER_BYTES, end), readHeader),
-      end,
-    };
+    reader.tuple(3);
+    const header = { node: reader.nodeId(), segment: reader.integer(), firstSequence: reader.integer() };
+    return { kind: "segment", header: { ...header, salt: readUint32(bytes, 12) } };
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
     return damaged;
   }
 }
 
-function readHeader(reader: Reader): SegmentHeader {
-  reader.tuple(3);
-  return { node: reader.nodeId(), segment: reader.integer(), firstSequence: reader.integer() };
-}
-
-/** Of format, length and header: all but the magic and the checksum itself. */
-function headerChecksum(bytes: Uint8Array, end: number): number {
-  return crc32(bytes.subarray(SEGMENT_HEADER_BYTES, end), crc32(bytes.subarray(8, 16)));
+/** Of all but the magic and the checksum itself. */
+function headerChecksum(bytes: Uint8Array): number {
+  return crc32(bytes.subarray(SEGMENT_BODY_AT, SEGMENT_HEADER_BYTES), crc32(bytes.subarray(8, 16)));
 }

@@ -8,6 +8,7 @@ import {
   type RawRecord,
   readRawRecord,
   readSegmentHeader,
+  SEGMENT_HEADER_BYTES,
   type SegmentHeader,
 } from "./journal.ts";
 import { JournalState } from "./journal_state.ts";
@@ -72,7 +73,12 @@ export interface JournalRecovery {
   /** The sequence of the last whole record; 0 where there is none. */
   readonly lastSequence: number;
   /** The segment to go on with, and where it ends once the tail is cut; null: begin with segment 1. */
-  readonly append: { readonly name: string; readonly segment: number; readonly offset: number } | null;
+  readonly append: {
+    readonly name: string;
+    readonly segment: number;
+    readonly salt: number;
+    readonly offset: number;
+  } | null;
   /** Bytes to cut before anything else is written (J5). A segment cut at 0 is deleted. */
   readonly tail: { readonly segment: string; readonly cutAt: number; readonly bytes: number } | null;
 }
@@ -112,18 +118,14 @@ export function isCheckpointed({ name, bytes }: JournalSegment): boolean {
   if (start.kind === "version") throw new JournalVersionError(name, start.version);
   if (start.kind === "damaged") return false;
   if (start.header.segment === 1) return true;
-  let at = start.end;
-  let due = start.header.firstSequence;
-  for (
-    let raw = readRawRecord(bytes, at);
-    raw !== null && raw.sequence === due;
-    raw = readRawRecord(bytes, at)
-  ) {
+  const { salt, firstSequence } = start.header;
+  let at = SEGMENT_HEADER_BYTES;
+  for (let due = firstSequence;; due++) {
+    const raw = readRawRecord(bytes, at, salt);
+    if (raw === null || raw.sequence !== due) return false;
     if (raw.part === PART.mark) return true;
     at = raw.end;
-    due++;
   }
-  return false;
 }
 
 /** Recovery segment by segment, from the one to start at to the newest; keeps no segment's bytes. */
@@ -145,11 +147,11 @@ export class JournalReplay {
     const header = this.#open(segment, last);
     if (header === null) return;
     const first = this.#append === null;
-    let at = header.end;
+    let at = SEGMENT_HEADER_BYTES;
     while (at < bytes.length) {
-      const raw = readRawRecord(bytes, at);
+      const raw = readRawRecord(bytes, at, header.salt);
       if (raw === null || raw.sequence !== this.#due) {
-        this.#cut(segment, at, last);
+        this.#cut(segment, at, header.salt, last);
         break;
       }
       if (raw.part === PART.live || (raw.part === PART.head && first)) this.#apply(name, at, raw);
@@ -157,7 +159,7 @@ export class JournalReplay {
       at = raw.end;
     }
     this.#state.own();
-    this.#append = { name, segment: header.segment, offset: at };
+    this.#append = { name, segment: header.segment, salt: header.salt, offset: at };
   }
 
   finish(): JournalRecovery {
@@ -169,20 +171,28 @@ export class JournalReplay {
     };
   }
 
-  /** The header, and where it ends; null where the segment is nothing but a torn end. */
-  #open(segment: JournalSegment, last: boolean): (SegmentHeader & { end: number }) | null {
+  /** The header; null where the segment is nothing but a torn one. */
+  #open(segment: JournalSegment, last: boolean): SegmentHeader | null {
     const { name, bytes } = segment;
     const start = readSegmentHeader(bytes);
     if (start.kind === "version") throw new JournalVersionError(name, start.version);
     if (start.kind === "damaged") {
-      this.#cut(segment, 0, last);
+      // J2: with anything behind it, the header had been whole.
+      if (!last || bytes.length > SEGMENT_HEADER_BYTES) {
+        throw new JournalCorruptError(name, 0, "its header cannot be read");
+      }
+      this.#tail = { segment: name, cutAt: 0, bytes: bytes.length };
       return null;
     }
-    const { header, end } = start;
+    const { header } = start;
     if (header.node !== this.#node) throw new JournalOwnerError(name, header.node, this.#node);
     if (this.#due === 0) {
       if (header.segment !== 1 && !isCheckpointed(segment)) {
-        throw new JournalCorruptError(name, end, "its checkpoint is incomplete and no older segment is left");
+        throw new JournalCorruptError(
+          name,
+          SEGMENT_HEADER_BYTES,
+          "its checkpoint is incomplete and no older segment is left",
+        );
       }
       this.#due = header.firstSequence;
     }
@@ -191,16 +201,16 @@ export class JournalReplay {
         `it begins with record ${header.firstSequence} where ${this.#due} is due, a segment before it is missing`;
       throw new JournalCorruptError(name, 0, what);
     }
-    return { ...header, end };
+    return header;
   }
 
   /** What is at `at` cannot be read: a torn end, or damage (J7). */
-  #cut({ name, bytes }: JournalSegment, at: number, last: boolean): void {
-    const due = Math.max(1, this.#due);
+  #cut({ name, bytes }: JournalSegment, at: number, salt: number, last: boolean): void {
+    const due = this.#due;
     if (!last) {
       throw new JournalCorruptError(name, at, `record ${due} cannot be read, and a newer segment exists`);
     }
-    if (provesDurable(bytes, at, due)) {
+    if (provesDurable(bytes, { from: at, sequence: due, salt })) {
       throw new JournalCorruptError(
         name,
         at,

@@ -84,15 +84,21 @@ const CODECS: Readonly<Record<string, Codec<unknown>>> = {
 const LAYOUTS: Readonly<Record<string, () => Uint8Array>> = {
   "frame on a stream": () => frame(Uint8Array.of(1, 2, 3), Uint8Array.of(4)),
   "segment header": () =>
-    encodeSegmentHeader({ node: nodeId("sirius"), segment: 2, firstSequence: 0x1_0000_0001 }),
+    encodeSegmentHeader({
+      node: nodeId("sirius"),
+      segment: 2,
+      firstSequence: 0x1_0000_0001,
+      salt: 0xdeadbeef,
+    }),
   "journal records": () =>
     encodeRecords([RECORDS["drop"]!, RECORDS["vote"]!], {
       firstSequence: 0x1_0000_0002,
       durableUpTo: 0x1_0000_0000,
+      salt: 0xdeadbeef,
     }),
   "checkpoint head": () =>
-    encodeRecords([RECORDS["drop"]!], { firstSequence: 1, durableUpTo: 0, head: true }),
-  "checkpoint mark": () => encodeMark({ sequence: 9, durableUpTo: 7, headRecords: 3 }),
+    encodeRecords([RECORDS["drop"]!], { firstSequence: 1, durableUpTo: 0, salt: 0, head: true }),
+  "checkpoint mark": () => encodeMark(3, { firstSequence: 9, durableUpTo: 7, salt: 0 }),
 };
 
 type Vectors = Record<string, Record<string, string>>;
