@@ -3,62 +3,64 @@ import fc from "fast-check";
 import { utf8Encode } from "../../../core/base/bytes.ts";
 import { crc32, fmix32, hashBytes32, hashString32 } from "../../../core/base/hash.ts";
 
-/** Published vectors of MurmurHash3 x86 32: bytes, seed, hash. They never change, or every key moves. */
-const MURMUR: readonly (readonly [readonly number[], number, number])[] = [
-  [[], 0, 0],
-  [[], 1, 0x514e28b7],
-  [[], 0xffffffff, 0x81f16f39],
-  [[0xff, 0xff, 0xff, 0xff], 0, 0x76293b50],
-  [[0x21, 0x43, 0x65, 0x87], 0, 0xf55b516b],
-  [[0x21, 0x43, 0x65, 0x87], 0x5082edee, 0x2362f9de],
-  [[0x21, 0x43, 0x65], 0, 0x7e4a8634],
-  [[0x21, 0x43], 0, 0xa0f7b07a],
-  [[0x21], 0, 0x72661cf4],
-  [[0, 0, 0, 0], 0, 0x2362f9de],
-  [[0, 0, 0], 0, 0x85f0b427],
-  [[0, 0], 0, 0x30f4c306],
-  [[0], 0, 0x514e28b7],
-];
-
-Deno.test("hashBytes32() is MurmurHash3", () => {
-  for (const [bytes, seed, hash] of MURMUR) {
-    assert.equal(hashBytes32(Uint8Array.from(bytes), seed), hash, `[${bytes}] seed ${seed}`);
-  }
-});
-
-Deno.test("hashString32() hashes the UTF-8 form", () => {
-  assert.equal(hashString32("Hello, world!", 0x9747b28c), 0x24884cba);
-  assert.equal(hashString32("The quick brown fox jumps over the lazy dog", 0x9747b28c), 0x2fa826cd);
-  fc.assert(
-    fc.property(
-      fc.string({ unit: "grapheme" }),
-      fc.nat(),
-      (s, seed) => hashString32(s, seed) === hashBytes32(utf8Encode(s), seed),
-    ),
-  );
-});
-
-/** MurmurHash3's finaliser in exact arithmetic. */
-function naiveFmix(x: bigint): bigint {
-  x ^= x >> 16n;
-  x = (x * 0x85ebca6bn) & 0xffff_ffffn;
-  x ^= x >> 13n;
-  x = (x * 0xc2b2ae35n) & 0xffff_ffffn;
-  return x ^ (x >> 16n);
-}
-
-Deno.test("fmix32() agrees with exact arithmetic, takes signed and unsigned alike", () => {
-  const unsigned = fc.integer({ min: 0, max: 0xffff_ffff });
-  fc.assert(fc.property(unsigned, (x) => {
-    assert.equal(fmix32(x), Number(naiveFmix(BigInt(x))));
-    assert.equal(fmix32(x | 0), fmix32(x));
-  }));
-});
-
-Deno.test("crc32() gives the check value of CRC-32 and goes on from a seed", () => {
+Deno.test("crc32() gives the check value of the catalogue of CRC algorithms (CRC-32/ISO-HDLC)", () => {
   assert.equal(crc32(utf8Encode("123456789")), 0xcbf43926);
+  assert.equal(crc32(new Uint8Array(0)), 0);
+});
+
+Deno.test("crc32() is that of the polynomial, bit by bit, and goes on from a seed", () => {
+  const twin = (bytes: Uint8Array) => {
+    let crc = ~0;
+    for (const byte of bytes) {
+      crc ^= byte;
+      for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
+    }
+    return ~crc >>> 0;
+  };
   fc.assert(fc.property(fc.uint8Array(), fc.nat(), (bytes, cut) => {
-    const at = bytes.length === 0 ? 0 : cut % bytes.length;
-    assert.equal(crc32(bytes.subarray(at), crc32(bytes.subarray(0, at))), crc32(bytes));
+    assert.equal(crc32(bytes), twin(bytes));
+    const at = cut % (bytes.length + 1);
+    assert.equal(crc32(bytes.subarray(at), crc32(bytes.subarray(0, at))), twin(bytes));
   }));
+});
+
+/** Published vectors of MurmurHash3 x86 32. */
+Deno.test("hashBytes32() is MurmurHash3 x86 32", () => {
+  const vectors: readonly [string, number, number][] = [
+    ["", 0, 0],
+    ["", 1, 0x514e28b7],
+    ["", 0xffffffff, 0x81f16f39],
+    ["\0\0\0\0", 0, 0x2362f9de],
+    ["aaaa", 0x9747b28c, 0x5a97808a],
+    ["aaa", 0x9747b28c, 0x283e0130],
+    ["aa", 0x9747b28c, 0x5d211726],
+    ["a", 0x9747b28c, 0x7fa09ea6],
+    ["abcd", 0x9747b28c, 0xf0478627],
+    ["abc", 0x9747b28c, 0xc84a62dd],
+    ["ab", 0x9747b28c, 0x74875592],
+    ["Hello, world!", 0x9747b28c, 0x24884cba],
+    ["ππππππππ", 0x9747b28c, 0xd58063c1],
+    ["The quick brown fox jumps over the lazy dog", 0x9747b28c, 0x2fa826cd],
+  ];
+  for (const [text, seed, hash] of vectors) {
+    assert.equal(hashString32(text, seed), hash, JSON.stringify(text));
+    assert.equal(hashBytes32(utf8Encode(text), seed), hash, JSON.stringify(text));
+  }
+  assert.equal(hashBytes32(Uint8Array.of(0xff, 0xff, 0xff, 0xff)), 0x76293b50);
+  assert.equal(hashBytes32(Uint8Array.of(0x21, 0x43, 0x65, 0x87)), 0xf55b516b);
+  assert.equal(hashBytes32(Uint8Array.of(0x21, 0x43, 0x65, 0x87), 0x5082edee), 0x2362f9de);
+});
+
+Deno.test("fmix32() is a permutation: it can be undone", () => {
+  const inverse = (x: number) => {
+    x ^= x >>> 16;
+    x = Math.imul(x, 0x7ed1b41d);
+    x ^= (x >>> 13) ^ (x >>> 26);
+    x = Math.imul(x, 0xa5cb9243);
+    x ^= x >>> 16;
+    return x >>> 0;
+  };
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 0xffff_ffff }), (x) => assert.equal(inverse(fmix32(x)), x)),
+  );
 });
