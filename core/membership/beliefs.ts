@@ -21,9 +21,9 @@ export interface Change {
 export const NO_CHANGES: readonly Change[] = Object.freeze([]);
 
 /**
- * What became of a piece of news. suspected: a member that was alive is suspect by another's word. disputed: a
- * second-hand death of a member that is reachable here; not believed yet. revived: a dead or left member is alive.
- * refuted: it was about this node, and wrong. outdated: so it was, but this node has refuted that before.
+ * What became of a piece of news. suspected: a member that was alive is suspect by another's word. disputed: the
+ * death of a member that is not even suspect here; not believed yet. revived: a dead or left member is alive.
+ * refuted: it was about this node, and wrong. outdated: an accusation that is known to be refuted, or of one who left.
  */
 export type Verdict =
   | "old"
@@ -35,11 +35,10 @@ export type Verdict =
   | "outdated"
   | "refused";
 
-/** Where a piece of news came from. Second-hand: a whole table's record, maybe long out of date. */
+/** Where a piece of news came from. */
 export interface Source {
   readonly from: NodeId;
   readonly message: MessageKind;
-  readonly secondHand: boolean;
 }
 
 /** What one node believes of itself and the others, and the news it has to pass on. Asks and sends nothing itself. */
@@ -74,6 +73,11 @@ export class Beliefs {
     this.#effects = effects;
   }
 
+  /** What is believed of any node, this one included. */
+  get(node: NodeId): Update | undefined {
+    return node === this.own.node ? this.own : this.table.get(node);
+  }
+
   /** News for one message, `first` before all other. */
   news(first: Update | null): readonly Update[] {
     return this.queue.take(first, retransmitLimit(this.population));
@@ -95,11 +99,11 @@ export class Beliefs {
       const sameSuspicion = update.status === "suspect" && known.status === "suspect" &&
         update.incarnation === known.incarnation;
       if (sameSuspicion && this.#mayConfirm(update)) this.#confirm(update);
-      return "old";
+      return isOutdated(update, known) ? "outdated" : "old";
     }
     const absurd = this.#absurdity(update, known.incarnation);
     if (absurd !== null) return this.#refuse(source, absurd);
-    if (source.secondHand && update.status === "dead" && isReachable(known.status)) return "disputed";
+    if (update.status === "dead" && known.status === "alive") return "disputed";
     this.#adopt(update, known);
     if (update.status === "suspect" && known.status === "alive") return "suspected";
     return isReachable(update.status) && !isReachable(known.status) ? "revived" : "adopted";
@@ -112,6 +116,14 @@ export class Beliefs {
     const update: Update = { ...known, status: "suspect", by: this.own.node };
     if (known.status === "suspect") this.#confirm(update);
     else this.#adopt(update, known);
+  }
+
+  /** A disputed death proved true, unless refuted by now: the member did not answer this node either. */
+  concede(claim: Update): void {
+    const known = this.table.get(claim.node);
+    if (known === undefined) return;
+    if (outranks(claim, known)) this.#adopt(claim, known);
+    else this.suspect(claim.node);
   }
 
   /** A suspect's time to refute is over. */
@@ -156,14 +168,14 @@ export class Beliefs {
   }
 
   #confirm(update: Update): void {
-    if (this.suspicions.confirm(update.node, update.by)) this.queue.putBeside(update);
+    if (this.suspicions.confirm(update.node, update.by, this.#now)) this.queue.putBeside(update);
   }
 
   #learnOfSelf(update: Update, source: Source): Verdict {
     const own = this.own;
     const misplaced = update.incarnation === own.incarnation && update.address !== own.address;
     if (own.status === "left") return "old";
-    if (!(outranks(update, own) || misplaced)) return update.status === "alive" ? "old" : "outdated";
+    if (!(outranks(update, own) || misplaced)) return isOutdated(update, own) ? "outdated" : "old";
     const absurd = this.#absurdity(update, own.incarnation);
     if (absurd !== null) return this.#refuse(source, absurd);
     this.own = { ...own, incarnation: update.incarnation + 1 };
@@ -220,10 +232,16 @@ export class Beliefs {
   }
 
   #mix(node: NodeId): void {
-    const record = node === this.own.node ? this.own : this.table.get(node);
+    const record = this.get(node);
     const incarnation = record === undefined ? 0 : record.incarnation;
     this.fingerprint = fmix32(
       (this.fingerprint ^ hashString32(node, incarnation)) + (record?.status.length ?? 0),
     );
   }
+}
+
+/** True where `update` accuses one who is known to live or to have left, so that its sender should hear of it. */
+function isOutdated(update: Update, known: Update): boolean {
+  const accuses = update.status === "suspect" || update.status === "dead";
+  return accuses && (known.status === "alive" || known.status === "left");
 }

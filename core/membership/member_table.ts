@@ -55,9 +55,9 @@ export class MemberTable {
   /** All members in a random order. */
   readonly #order: NodeId[] = [];
   #next = 0;
-  #nextDead = 0;
   #reachable = 0;
-  #dead = 0;
+  readonly #dead: NodeId[] = [];
+  #nextDead = 0;
   #sorted: readonly Update[] | null = null;
 
   constructor(random: Random) {
@@ -72,7 +72,7 @@ export class MemberTable {
     return this.#reachable;
   }
   get dead(): number {
-    return this.#dead;
+    return this.#dead.length;
   }
 
   get(node: NodeId): Update | undefined {
@@ -88,8 +88,8 @@ export class MemberTable {
     this.#records.set(update.node, update);
     this.#sorted = null;
     if (before === undefined) this.#insert(update.node);
-    else this.#count(before.status, -1);
-    this.#count(update.status, 1);
+    else this.#uncount(before);
+    this.#count(update);
     if (before === undefined || before.address !== update.address) this.peersChanged = true;
   }
 
@@ -102,14 +102,13 @@ export class MemberTable {
   forget(node: NodeId): void {
     const before = this.#records.get(node);
     if (before !== undefined) {
-      this.#count(before.status, -1);
+      this.#uncount(before);
       this.#records.delete(node);
       this.#sorted = null;
       this.peersChanged = true;
       const at = this.#order.indexOf(node);
       this.#order.splice(at, 1);
       if (at < this.#next) this.#next--;
-      if (at < this.#nextDead) this.#nextDead--;
     }
     this.#gone.add(node);
     if (this.#gone.size > LIMITS.membersMax) {
@@ -138,13 +137,10 @@ export class MemberTable {
   }
 
   /** Goes round the dead members. */
-  nextDead(): NodeId | null {
-    for (let i = 0; i < this.#order.length; i++) {
-      if (this.#nextDead >= this.#order.length) this.#nextDead = 0;
-      const node = this.#order[this.#nextDead++]!;
-      if (this.#records.get(node)?.status === "dead") return node;
-    }
-    return null;
+  nextDead(): Update | null {
+    if (this.#dead.length === 0) return null;
+    if (this.#nextDead >= this.#dead.length) this.#nextDead = 0;
+    return this.#records.get(this.#dead[this.#nextDead++]!) ?? null;
   }
 
   /** Up to `count` members other than `except`, taken at random; suspects too where asked. */
@@ -187,8 +183,13 @@ export class MemberTable {
     this.#order[at] = node;
   }
 
-  #count(status: Liveness, by: 1 | -1): void {
-    if (isReachable(status)) this.#reachable += by;
-    else if (status === "dead") this.#dead += by;
+  #count(update: Update): void {
+    if (isReachable(update.status)) this.#reachable++;
+    else if (update.status === "dead") this.#dead.push(update.node);
+  }
+
+  #uncount(update: Update): void {
+    if (isReachable(update.status)) this.#reachable--;
+    else if (update.status === "dead") this.#dead.splice(this.#dead.indexOf(update.node), 1);
   }
 }

@@ -17,6 +17,8 @@ export type MembershipMessage = Ping | Ack | PingRequest | Nack | PushPull;
 /** News goes to this many members at once, and this many times a protocol period while there is any. */
 const GOSSIP_FANOUT = 3;
 const GOSSIPS_PER_INTERVAL = 5;
+/** Whoever leaves tells up to this many itself. */
+const GOODBYES_MAX = 100;
 /** How many of all that hear of a suspicion look for themselves: twice what Lifeguard needs for confirmation. */
 const VOLUNTEERS = 6;
 /** A member whose connection broke answers within this share of the probe timeout, or others are asked. */
@@ -50,7 +52,8 @@ export interface MembershipOptions {
  * 2. Only a member itself raises its incarnation.
  * 3. A member is suspect here exactly while a suspicion of it runs here.
  * 4. Every change of a member's status or address is reported once, in order; an incarnation alone is no change.
- * 5. No member is declared dead here but after a suspicion ran its whole time, or by another's word of that.
+ * 5. No member is taken for dead here but after a suspicion ran its whole time here or elsewhere, and never on
+ *    another's word alone: it was suspect here too, or it did not answer.
  * 6. As long as a dead member is not forgotten, someone tries it now and then: a healed partition needs no operator.
  * 7. nextWake() is the next protocol period unless a probe, a suspicion or news is under way.
  */
@@ -72,8 +75,8 @@ export class Membership {
   #pushPullAt: Instant = NEVER;
   #mergeAt = 0 as Instant;
   #recordAt = 0 as Instant;
-  /** The message being handled came from someone who has not heard this node's refutation. */
-  #misjudged = false;
+  /** What the sender of the message being handled should hear, for it accused someone wrongly. */
+  #correction: Update | null = null;
   #heardVersion = 0;
   #heardFrom: NodeId | null = null;
 
@@ -108,13 +111,11 @@ export class Membership {
   }
 
   liveness(node: NodeId): Liveness | "unknown" {
-    if (node === this.#beliefs.own.node) return this.#beliefs.own.status;
-    return this.#beliefs.table.get(node)?.status ?? "unknown";
+    return this.#beliefs.get(node)?.status ?? "unknown";
   }
 
   addressOf(node: NodeId): string | null {
-    if (node === this.#beliefs.own.node) return this.#beliefs.own.address;
-    return this.#beliefs.table.get(node)?.address ?? null;
+    return this.#beliefs.get(node)?.address ?? null;
   }
 
   /** What is believed of every other member, by name. */
@@ -187,14 +188,12 @@ export class Membership {
         unreachable(message);
     }
     // Any other than a ping has no answer that could tell the sender.
-    if (this.#misjudged) effects.send(from, this.#ack(0, from));
+    if (this.#correction !== null) effects.send(from, this.#ack(0, from));
     this.#spread(now, effects);
   }
 
   wake(now: Instant, effects: Effects): void {
-    const late = this.#started ? now - this.nextWake() : 0;
     this.#begin(now, effects);
-    if (late > this.#settings.probeTimeoutUs) this.#excuse(late);
     for (let probe = this.#probes.firstDue(now); probe !== null; probe = this.#probes.firstDue(now)) {
       this.#advance(probe, now, effects);
     }
@@ -216,7 +215,7 @@ export class Membership {
     const known = this.#beliefs.table.get(node);
     if (known === undefined || !isReachable(known.status)) return;
     const probe = this.#probes.of(node);
-    if (probe === null) this.#probe(known, { urgent: true, claim: null }, now, effects);
+    if (probe === null) this.#probe(known, { urgent: true, claim: null, told: null }, now, effects);
     else if (probe.helpers === null) this.#askHelpers(probe, effects);
     this.#spread(now, effects);
   }
@@ -242,7 +241,10 @@ export class Membership {
     this.#beliefs.leave();
     this.#probes.clear();
     this.#tickAt = NEVER;
-    this.#gossipAt = now;
+    // Gossip alone may miss a few, and those would suspect this node once its process has ended.
+    for (const node of this.#beliefs.table.pick(GOODBYES_MAX, { except: null, suspects: true })) {
+      effects.send(node, this.#ack(0, node));
+    }
     this.#spread(now, effects);
   }
 
@@ -323,7 +325,7 @@ export class Membership {
     effects: Effects,
   ): void {
     if (updates.length === 0) return;
-    const source: Source = { from, message: message.kind, secondHand: message.kind === "push-pull" };
+    const source: Source = { from, message: message.kind };
     for (let i = 0; i < updates.length; i++) {
       const update = updates[i]!;
       switch (this.#beliefs.learn(update, source)) {
@@ -348,7 +350,7 @@ export class Membership {
           this.#write(now, effects);
           break;
         case "outdated":
-          this.#misjudged = true;
+          this.#correction = this.#beliefs.get(update.node)!;
           break;
       }
     }
@@ -368,18 +370,23 @@ export class Membership {
     const n = this.#beliefs.table.reachable;
     if (VOLUNTEERS < n && !this.#random.chance(VOLUNTEERS, n)) return;
     if (this.#probes.of(suspect.node) === null) {
-      this.#probe(suspect, { urgent: false, claim: null }, now, effects);
+      this.#probe(suspect, { urgent: false, claim: null, told: null }, now, effects);
     }
   }
 
   /**
-   * Another's table holds a member for dead that is reachable from here: two halves of a healed partition meet. The
-   * member is told and refutes, if it lives; meanwhile nobody on this side takes it for dead.
+   * Another holds a member for dead that is not even suspect here: maybe two halves of a healed partition meet. The
+   * member is told and refutes, if it lives; meanwhile nobody on this side takes it for dead (invariant 5).
    */
   #dispute(claim: Update, now: Instant, effects: Effects): void {
-    if (this.#probes.of(claim.node) !== null) return;
-    const known = this.#beliefs.table.get(claim.node);
-    if (known !== undefined) this.#probe(known, { urgent: false, claim }, now, effects);
+    const probe = this.#probes.of(claim.node);
+    if (probe !== null) probe.claim = claim;
+    else {this.#probe(
+        this.#beliefs.table.get(claim.node)!,
+        { urgent: false, claim, told: claim },
+        now,
+        effects,
+      );}
   }
 
   /** A member held for dead, or a stranger, spoke: it may stand for a whole lost half of the network. */
@@ -403,7 +410,11 @@ export class Membership {
 
   #begin(now: Instant, effects: Effects): void {
     this.#beliefs.begin(now, effects);
-    if (this.#started) return;
+    if (this.#started) {
+      const lateUs = now - this.nextWake();
+      if (lateUs > this.#settings.probeTimeoutUs) this.#excuse(lateUs, now);
+      return;
+    }
     this.#started = true;
     // A random phase, so that nodes started together do not probe in step.
     this.#tickAt = after(now, this.#random.below(this.#settings.probeIntervalUs));
@@ -417,8 +428,11 @@ export class Membership {
    * This process itself did not run for `lateUs`: answers may wait unread, so every deadline moves by as much.
    * Lifeguard blames slow message handling on the node itself; a stopped process is the extreme of it.
    */
-  #excuse(lateUs: number): void {
+  #excuse(lateUs: number, now: Instant): void {
+    if (this.#tickAt < now) this.#tickAt = now;
+    if (this.#gossipAt < now) this.#gossipAt = now;
     this.#probes.extend(lateUs);
+    this.#relays.extend(lateUs);
     this.#beliefs.suspicions.extend(lateUs);
     this.#health.change(1);
   }
@@ -430,19 +444,26 @@ export class Membership {
     // Alone there is nobody to wrong by haste.
     this.#tickAt = after(now, table.reachable === 0 ? probeIntervalUs : this.#health.scale(probeIntervalUs));
     this.#relays.expire(now);
+    const dead = table.nextDead();
     const node = table.nextToProbe();
     if (node !== null && this.#probes.of(node) === null) {
-      this.#probe(table.get(node)!, { urgent: false, claim: null }, now, effects);
+      const member = table.get(node)!;
+      // A live member hears whom this node holds for dead, and corrects it where its news of a return got lost.
+      this.#probe(member, { urgent: false, claim: null, told: dead }, now, effects);
     }
-    // Invariant 6. Together the living try each of the dead about once every other period, whatever their numbers; one
-    // alone, which may be the only one to hold it for dead, at least once in RETRY_INTERVALS_MAX periods.
-    const shares = Math.min(2 * table.reachable + 1, RETRY_INTERVALS_MAX * table.dead);
-    if (table.dead > 0 && (table.dead >= shares || this.#random.chance(table.dead, shares))) {
-      const dead = table.get(table.nextDead()!)!;
-      this.#ping(dead, dead, effects);
-    }
+    if (dead !== null) this.#tryDead(dead, effects);
     if (now >= this.#pushPullAt) this.#exchangeTables(now, effects);
     if (table.peersChanged && now >= this.#recordAt) this.#write(now, effects);
+  }
+
+  /**
+   * Invariant 6. Together the living try each of the dead about once every other period, whatever their numbers; one
+   * alone, which may be the only one to hold it for dead, at least once in RETRY_INTERVALS_MAX periods.
+   */
+  #tryDead(member: Update, effects: Effects): void {
+    const { dead, reachable } = this.#beliefs.table;
+    const shares = Math.min(2 * reachable + 1, RETRY_INTERVALS_MAX * dead);
+    if (dead >= shares || this.#random.chance(dead, shares)) this.#ping(member, member, effects);
   }
 
   #exchangeTables(now: Instant, effects: Effects): void {
@@ -482,7 +503,7 @@ export class Membership {
 
   #probe(
     member: Update,
-    how: { readonly urgent: boolean; readonly claim: Update | null },
+    how: { readonly urgent: boolean; readonly claim: Update | null; readonly told: Update | null },
     now: Instant,
     effects: Effects,
   ): void {
@@ -491,13 +512,14 @@ export class Membership {
     const directUs = how.urgent ? Math.floor(probeTimeoutUs / URGENT_TIMEOUT_SHARE) : probeTimeoutUs;
     const wholeUs = how.urgent ? directUs + probeTimeoutUs : probeIntervalUs;
     // Lifeguard's buddy system: a suspect is told so by the ping, and can refute in the ack.
-    const told = how.claim ?? (member.status === "alive" ? null : member);
+    const told = member.status === "alive" ? how.told : member;
     this.#probes.add({
       target: member.node,
       sequence: this.#ping(member, told, effects),
       dueAt: after(now, this.#health.scale(directUs)),
       endAt: after(now, this.#health.scale(wholeUs)),
       urgent: how.urgent,
+      claim: how.claim,
       helpers: null,
       nackedBy: [],
     });
@@ -518,17 +540,18 @@ export class Membership {
   }
 
   /**
-   * An ack that tells `to` what is believed of it, or of this node where it is wrong about that, before other news.
+   * An ack that tells `to` what it should hear, or what is believed of it unless it is well, before other news.
    * With sequence 0 it answers nothing.
    */
   #ack(sequence: number, to: NodeId | null): Ack {
     const { own, table } = this.#beliefs;
     const known = to === null ? undefined : table.get(to);
     let told = known === undefined || known.status === "alive" ? null : known;
-    if (own.status === "left" || (to !== null && this.#misjudged)) {
-      told = own;
-      this.#misjudged = false;
+    if (to !== null && this.#correction !== null) {
+      told = this.#correction;
+      this.#correction = null;
     }
+    if (own.status === "left") told = own;
     return { kind: "ack", sequence, view: this.viewVersion, updates: this.#beliefs.news(told) };
   }
 
@@ -542,7 +565,8 @@ export class Membership {
     this.#probes.remove(probe);
     const asked = probe.helpers?.length ?? 0;
     if (!probe.urgent) this.#health.change(asked === 0 ? 1 : asked - probe.nackedBy.length);
-    this.#beliefs.suspect(probe.target);
+    if (probe.claim === null) this.#beliefs.suspect(probe.target);
+    else this.#beliefs.concede(probe.claim);
   }
 
   #askHelpers(probe: Probe, effects: Effects): void {

@@ -1,4 +1,5 @@
 import { after, type Instant, NEVER, type NodeId } from "../base/ids.ts";
+import type { Update } from "../wire/messages.ts";
 import { type Due, DueList } from "./due_list.ts";
 
 /** SWIM's k: how many others are asked to probe a member that did not answer. */
@@ -14,6 +15,8 @@ export interface Probe extends Due {
   endAt: Instant;
   /** Asked for out of turn because something is amiss: fails sooner, and says nothing about this node's health. */
   readonly urgent: boolean;
+  /** What another says of the target, and what will be believed if it does not answer. */
+  claim: Update | null;
   /** Null while only the member itself was asked. */
   helpers: readonly NodeId[] | null;
   /** Helpers that said they are well but the target does not answer them either. */
@@ -72,6 +75,14 @@ export class Relays extends DueList<Relay> {
 
   nacked(relay: Relay): void {
     relay.dueAt = NEVER;
+    this.refresh();
+  }
+
+  extend(us: number): void {
+    for (const relay of this.items) {
+      relay.dueAt = after(relay.dueAt, us);
+      relay.endAt = after(relay.endAt, us);
+    }
     this.refresh();
   }
 

@@ -76,14 +76,15 @@ export class Suspicions {
   }
 
   /** True where `by` had not suspected the member before and still counts. */
-  confirm(node: NodeId, by: NodeId): boolean {
+  confirm(node: NodeId, by: NodeId, now: Instant): boolean {
     const suspicion = this.#byNode.get(node);
     if (suspicion === undefined || suspicion.by.length > suspicion.k || suspicion.by.includes(by)) {
       return false;
     }
     suspicion.by.push(by);
     const c = suspicion.by.length - 1;
-    suspicion.dueAt = after(suspicion.startedAt, suspicionTimeoutUs(suspicion.minUs, suspicion.k, c));
+    const dueAt = after(suspicion.startedAt, suspicionTimeoutUs(suspicion.minUs, suspicion.k, c));
+    suspicion.dueAt = Math.max(dueAt, now) as Instant;
     this.#list.refresh();
     return true;
   }

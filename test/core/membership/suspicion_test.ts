@@ -1,6 +1,6 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import fc from "fast-check";
-import { type Instant, NEVER, nodeId } from "../../../core/base/ids.ts";
+import { type Instant, NEVER, type NodeId, nodeId } from "../../../core/base/ids.ts";
 import {
   log10Milli,
   Suspicions,
@@ -40,15 +40,16 @@ Deno.test("Suspicions counts independent confirmations only, and each once", () 
   const suspicions = new Suspicions();
   suspicions.start({ node: a, by: b, minUs: 1000, others: 3, now: 0 as Instant });
   equal(suspicions.due, 6000);
-  equal(suspicions.confirm(a, b), false, "who began it does not confirm it");
-  equal(suspicions.confirm(a, c), true);
+  const confirm = (node: NodeId, by: NodeId) => suspicions.confirm(node, by, 1500 as Instant);
+  equal(confirm(a, b), false, "who began it does not confirm it");
+  equal(confirm(a, c), true);
   equal(suspicions.due, 3500);
-  equal(suspicions.confirm(a, c), false);
-  equal(suspicions.confirm(b, c), false, "b is not suspect");
-  equal(suspicions.confirm(a, d), true);
-  equal(suspicions.confirm(a, e), true);
-  equal(suspicions.due, 1000);
-  equal(suspicions.confirm(a, nodeId("f")), false, "more than k change nothing");
+  equal(confirm(a, c), false);
+  equal(confirm(b, c), false, "b is not suspect");
+  equal(confirm(a, d), true);
+  equal(confirm(a, e), true);
+  equal(suspicions.due, 1500, "over by now, but not before");
+  equal(confirm(a, nodeId("f")), false, "more than k change nothing");
 });
 
 Deno.test("Suspicions tells who is due, gives more time and ends", () => {
