@@ -18,7 +18,6 @@
  */
 import { encodeInto } from "cborg";
 import type { Epoch, LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
-import { isNodeId } from "../base/ids.ts";
 import { LIMITS } from "../base/limits.ts";
 import { readUint32, utf8Decode } from "../base/bytes.ts";
 
@@ -228,11 +227,18 @@ export class Reader {
     }
   }
 
-  nodeId(): NodeId {
-    const length = this.#length(TEXT, 64);
+  /** Printable ASCII without spaces, at most `max` bytes: a name that goes into a trace as it is. */
+  token(max: number): string {
+    const length = this.#length(TEXT, max);
     const start = this.#at;
     this.#at = start + length;
-    return nodeIds.find(this.#bytes, start, this.#at) ?? this.#newNodeId(start, this.#at);
+    return tokens.find(this.#bytes, start, this.#at) ?? this.#newToken(start, this.#at);
+  }
+
+  nodeId(): NodeId {
+    const id = this.token(NODE_ID_BYTES_MAX);
+    if (id.length === 0) this.fail("invalid", "A node id is empty");
+    return id as NodeId;
   }
 
   nodeIdOrNull(): NodeId | null {
@@ -318,12 +324,17 @@ export class Reader {
     return text;
   }
 
-  #newNodeId(start: number, end: number): NodeId {
-    let id = "";
-    for (let i = start; i < end; i++) id += String.fromCharCode(this.#bytes[i]!);
-    if (!isNodeId(id)) this.fail("invalid", `${JSON.stringify(id)} is not a node id`);
-    nodeIds.add(id, this.#bytes, start, end);
-    return id;
+  #newToken(start: number, end: number): string {
+    let token = "";
+    for (let i = start; i < end; i++) {
+      const byte = this.#bytes[i]!;
+      if (byte < 0x21 || byte > 0x7e) {
+        this.fail("invalid", `A name holds the byte ${byte}, which is no printable ASCII`);
+      }
+      token += String.fromCharCode(byte);
+    }
+    tokens.add(token, this.#bytes, start, end);
+    return token;
   }
 
   #wrongType(due: string): never {
@@ -335,26 +346,27 @@ export class Reader {
 
 const MAJOR_NAMES = ["an integer from 0", "", "bytes", "text", "an array"];
 
+const NODE_ID_BYTES_MAX = 64;
 const REMEMBERED = 4096;
 
 /**
- * The node ids seen lately, found by their bytes: an id that comes again costs a comparison, not a string and its
- * validation, and every copy of it is one string. It only remembers what decoding gives anyway.
+ * The tokens seen lately, found by their bytes: one that comes again costs a comparison, not a string and its check,
+ * and every copy of it is one string. It only remembers what decoding gives anyway.
  */
-class NodeIdMemo {
-  readonly #ids: (NodeId | undefined)[] = new Array(REMEMBERED).fill(undefined);
+class TokenMemo {
+  readonly #tokens: string[] = new Array(REMEMBERED).fill("");
 
-  find(bytes: Uint8Array, start: number, end: number): NodeId | null {
-    const id = this.#ids[slotOf(bytes, start, end)];
-    if (id === undefined || id.length !== end - start) return null;
-    for (let i = 0; i < id.length; i++) {
-      if (id.charCodeAt(i) !== bytes[start + i]) return null;
+  find(bytes: Uint8Array, start: number, end: number): string | null {
+    const token = this.#tokens[slotOf(bytes, start, end)]!;
+    if (token.length !== end - start) return null;
+    for (let i = 0; i < token.length; i++) {
+      if (token.charCodeAt(i) !== bytes[start + i]) return null;
     }
-    return id;
+    return token;
   }
 
-  add(id: NodeId, bytes: Uint8Array, start: number, end: number): void {
-    this.#ids[slotOf(bytes, start, end)] = id;
+  add(token: string, bytes: Uint8Array, start: number, end: number): void {
+    this.#tokens[slotOf(bytes, start, end)] = token;
   }
 }
 
@@ -364,4 +376,4 @@ function slotOf(bytes: Uint8Array, start: number, end: number): number {
   return (hash ^ (hash >>> 12)) & (REMEMBERED - 1);
 }
 
-const nodeIds = new NodeIdMemo();
+const tokens = new TokenMemo();

@@ -66,7 +66,7 @@ function describeReplicaMessage(message: Extract<Message, { partition: unknown }
       return `t${message.term}${message.pre ? " pre" : ""} ${message.granted ? "granted" : "denied"}`;
     case "append": {
       const { term, prevIndex, prevTerm, commit, entries } = message;
-      return `t${term} prev ${prevIndex}@${prevTerm} commit ${commit}${describeEntries(entries)}`;
+      return `t${term} prev ${prevIndex}@${prevTerm} commit ${commit}${appended(entries, term)}`;
     }
     case "append-reply": {
       const { term, ok, index, indexTerm, refused } = message;
@@ -133,13 +133,13 @@ export function describeInput(input: Input): string {
   }
 }
 
-/** `entries p3 5..7 t2` */
+/** `entries p3 5..7@2` */
 export function describeRecord(record: JournalRecord): string {
   switch (record.kind) {
     case "vote":
       return `vote p${record.partition} t${record.term} for ${record.votedFor ?? "nobody"}`;
     case "entries":
-      return `entries p${record.partition}${describeEntries(record.entries)}`;
+      return `entries p${record.partition}${span(record.entries)}`;
     case "truncate":
       return `truncate p${record.partition} from ${record.from}`;
     case "base": {
@@ -223,12 +223,17 @@ function updates(list: readonly Update[]): string {
   }]`;
 }
 
-/** ` entries 5..7`, with the kinds of those that are no commands; nothing for none. */
-function describeEntries(entries: readonly Entry[]): string {
+/** ` entries 5..7` where the last is of the message's own term. */
+function appended(entries: readonly Entry[], term: number): string {
+  if (entries.length === 0) return "";
+  return ` entries${span(entries).replace(`@${term}`, "")}`;
+}
+
+/** ` 5..7@2`, with the kinds of those that are no commands; nothing for none. */
+function span(entries: readonly Entry[]): string {
   const first = entries[0];
   const last = entries[entries.length - 1];
   if (first === undefined || last === undefined) return "";
   const special = entries.filter((e) => e.kind !== "command").map((e) => ` ${e.kind} ${e.index}`).join("");
-  const span = first.index === last.index ? `entry ${first.index}` : `entries ${first.index}..${last.index}`;
-  return ` ${span}@${last.term}${special}`;
+  return ` ${first.index === last.index ? "" : `${first.index}..`}${last.index}@${last.term}${special}`;
 }

@@ -8,8 +8,6 @@ import type { Configuration, Entry, Member, SystemView } from "./messages.ts";
 import type { KeyValue, Version } from "./requests.ts";
 import { ENTRY_KIND, MEMBER_STATE } from "./tags.ts";
 
-const SHORT_BYTES_MAX = 255;
-
 export function entryWire(entry: Entry): Wire {
   return [entry.term, entry.index, ENTRY_KIND.codes[entry.kind], entry.data];
 }
@@ -102,14 +100,14 @@ export function readMember(reader: Reader): Member {
   return {
     id: reader.nodeId(),
     address: readAddress(reader),
-    zone: reader.text(SHORT_BYTES_MAX),
+    zone: reader.text(LIMITS.zoneBytesMax),
     capacity: reader.integer(),
     state: reader.choice(MEMBER_STATE.names),
   };
 }
 
 export function readAddress(reader: Reader): string {
-  return reader.text(LIMITS.addressBytesMax);
+  return reader.token(LIMITS.addressBytesMax);
 }
 
 const HEX_32 = /^[0-9a-f]{32}$/;

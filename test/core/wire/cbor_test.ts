@@ -172,6 +172,14 @@ Deno.test("Reader.nodeId() takes node ids only, however often and in whatever or
   refused("range", () => new Reader(encode("x".repeat(65))).nodeId());
 });
 
+Deno.test("Reader.token() takes printable ASCII without spaces, of no bytes too", () => {
+  for (const good of ["", "10.0.0.1:7000", "[::1]:65535"]) {
+    assert.equal(new Reader(encode(good)).token(255), good);
+  }
+  for (const bad of ["a b", "a\nb", "ü:1"]) refused("invalid", () => new Reader(encode(bad)).token(255));
+  refused("range", () => new Reader(encode("aaa")).token(2));
+});
+
 Deno.test("Reader.bytes() gives a plain view of the input, even of a node Buffer", () => {
   const encoded = encode(Uint8Array.of(1, 2, 3));
   const view = new Reader(encoded).bytes();
