@@ -191,17 +191,24 @@ class Flow {
     this.#targetDistance = FAR;
   }
 
+  /** Queues a node that was not reached before, or not as near. */
   #label(node: number, distance: number, parent: number): void {
+    if (!this.#mark(node, distance, parent)) return;
+    while (this.#buckets.length <= distance) this.#buckets.push([]);
+    this.#buckets[distance]!.push(node);
+  }
+
+  /** False where the node was reached as near before. */
+  #mark(node: number, distance: number, parent: number): boolean {
     if (this.#seen[node] === this.#search) {
-      if (this.#distance[node]! <= distance) return;
+      if (this.#distance[node]! <= distance) return false;
     } else {
       this.#seen[node] = this.#search;
       this.#visited.push(node);
     }
     this.#distance[node] = distance;
     this.#parent[node] = parent;
-    while (this.#buckets.length <= distance) this.#buckets.push([]);
-    this.#buckets[distance]!.push(node);
+    return true;
   }
 
   #expand(node: number, d: number): void {
@@ -217,7 +224,10 @@ class Flow {
       const cell = p * this.#zones + zone;
       if (this.#cellFlow[cell]! >= this.#problem.zoneHigh[zone]!) continue;
       const node = this.#firstCell + cell;
-      this.#label(node, from - this.#potential[node]!, p);
+      const distance = from - this.#potential[node]!;
+      // At no distance a cell is expanded at once, so that all zones are compared before the search may end.
+      if (distance > d) this.#label(node, distance, p);
+      else if (this.#mark(node, distance, p)) this.#expandCell(node, distance);
     }
   }
 

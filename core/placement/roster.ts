@@ -1,8 +1,8 @@
+import { LIMITS } from "../base/limits.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Member } from "../wire/messages.ts";
 import { nameHash } from "./score.ts";
 
-const CAPACITY_MAX = 1_000_000;
 const NODE_SEED = 0x0de;
 const ZONE_SEED = 0x20e;
 
@@ -63,9 +63,9 @@ export function rosterOf(members: readonly Member[]): Roster {
 }
 
 function requireValid(member: Member, known: ReadonlyMap<NodeId, number>): void {
-  if (!Number.isInteger(member.capacity) || member.capacity < 1 || member.capacity > CAPACITY_MAX) {
+  if (!Number.isInteger(member.capacity) || member.capacity < 1 || member.capacity > LIMITS.capacityMax) {
     throw new RangeError(
-      `The capacity of ${member.id} is an integer from 1 to ${CAPACITY_MAX}, not ${member.capacity}`,
+      `The capacity of ${member.id} is an integer from 1 to ${LIMITS.capacityMax}, not ${member.capacity}`,
     );
   }
   if (known.has(member.id)) throw new RangeError(`The member ${member.id} is listed twice`);

@@ -9,6 +9,8 @@ import {
   systemSeats,
 } from "../../../core/placement/assign.ts";
 import { check } from "../../../core/placement/check.ts";
+import { place } from "../../../core/placement/place.ts";
+import { rosterOf } from "../../../core/placement/roster.ts";
 import type { Member } from "../../../core/wire/messages.ts";
 import { fleet, member, settings, someActive } from "./arbitraries.ts";
 import { activeOf, movedData, naiveCheck, naiveLeaderChanges, naiveMoves, naiveShares } from "./naive.ts";
@@ -143,6 +145,46 @@ Deno.test("assign() balances first replicas to within one of the fair share (P5)
   for (const { id } of list) {
     const first = layout.slice(1).filter((replicas) => replicas[0] === id).length;
     assert.ok(Math.abs(first - 64 / 7) < 1, `${id} is first of ${first}`);
+  }
+});
+
+Deno.test("assign() takes the rendezvous order where bounds leave the choice free, zones first", () => {
+  const one = { partitions: 1, replicas: 3, systemReplicas: 3 };
+  const order = (partition: number, list: readonly Member[]) => place(partition, 3, rosterOf(list));
+  // With 12 members or more none has a share of a whole replica, so none must hold one.
+  for (const count of [12, 25, 40]) {
+    const together = fleet(count, 1, (i) => 1 + i % 3);
+    assert.deepEqual(assign(null, together, one), [order(0, together), order(1, together)]);
+    const apart = fleet(count, 4, (i) => 1 + i % 3);
+    assert.deepEqual(new Set(assign(null, apart, one)[1]), new Set(order(1, apart)));
+  }
+});
+
+Deno.test("assign() pins a layout: nodes of one version or another must agree on it (P7)", () => {
+  const layout = assign(null, fleet(6, 3, (i) => 1 + i % 2), {
+    partitions: 4,
+    replicas: 2,
+    systemReplicas: 3,
+  });
+  assert.deepEqual(layout, [["n3", "n1", "n5"], ["n3", "n5"], ["n4", "n3"], ["n1", "n0"], ["n5", "n1"]]);
+});
+
+Deno.test("assign() keeps the system partition's first replica, and else takes the next of the old order", () => {
+  const list = fleet(9, 3);
+  const [first] = assign(null, list, DEFAULT);
+  const turned = [...first!].reverse();
+  const previous = [turned, ...assign(null, list, DEFAULT).slice(1)];
+  assert.equal(assign(previous, list, DEFAULT)[0]![0], turned[0]);
+  const left = list.filter(({ id }) => id !== turned[0]);
+  assert.equal(assign(previous, left, DEFAULT)[0]![0], turned[1]);
+});
+
+Deno.test("assign() puts a member that has the data first, before a newcomer (P6)", () => {
+  const one = { ...DEFAULT, partitions: 1 };
+  for (let count = 4; count < 40; count++) {
+    const held = ["n0", "n1", "n2"].map(nodeId);
+    const first = assign([[], held], fleet(count, 1).slice(1), one)[1]![0]!;
+    assert.ok(held.includes(first), `${first} is new`);
   }
 });
 

@@ -70,6 +70,20 @@ Deno.test("check() names zones that are not spread (P3)", () => {
   });
 });
 
+Deno.test("check() names a zone that holds too few where each must hold one (P3)", () => {
+  const list = fleet(9, 3);
+  const network = { partitions: 1, replicas: 4, systemReplicas: 1 };
+  const layout = [[nodeId("n0")], ["n0", "n3", "n1", "n4"].map(nodeId)];
+  assert.deepEqual(check(layout, list, network), {
+    kind: "zone-spread",
+    partition: 1,
+    zone: "z2",
+    actual: 0,
+    low: 1,
+    high: 2,
+  });
+});
+
 Deno.test("check() names loads and leaders off their share (P4, P5)", () => {
   const heavy = LAYOUT.map((replicas, p) => p === 0 ? replicas : ["n0", "n1", "n2"].map(nodeId));
   assert.deepEqual(problemOf(heavy), { kind: "load", node: "n0", actual: 8, low: 4, high: 4 });
