@@ -1,4 +1,5 @@
 import { crc32 as zlibCrc32 } from "node:zlib";
+import { utf8Encode } from "./bytes.ts";
 
 /** CRC-32 (IEEE 802.3) of `bytes`, continued from `seed`. For detecting damage, never for security. */
 export function crc32(bytes: Uint8Array, seed = 0): number {
@@ -33,11 +34,9 @@ export function hashBytes32(bytes: Uint8Array, seed = 0): number {
   return fmix32(h ^ bytes.length);
 }
 
-const utf8 = new TextEncoder();
-
 /** MurmurHash3 of the UTF-8 form of `text`. */
 export function hashString32(text: string, seed = 0): number {
-  return hashBytes32(utf8.encode(text), seed);
+  return hashBytes32(utf8Encode(text), seed);
 }
 
 function scramble(k: number): number {

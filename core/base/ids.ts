@@ -35,13 +35,17 @@ export function isNodeId(text: string): text is NodeId {
  */
 export function nodeId(text: string): NodeId {
   if (!isNodeId(text)) {
-    throw new TypeError(`A node id has 1 to 64 printable ASCII characters without spaces, not ${JSON.stringify(text)}`);
+    throw new TypeError(
+      `A node id has 1 to 64 printable ASCII characters without spaces, not ${JSON.stringify(text)}`,
+    );
   }
   return text;
 }
 
-const integer = (what: string) => (value: number): never | number => {
-  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`A ${what} is an integer from 0, not ${value}`);
+const integer = (what: string) => (value: number): number => {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new RangeError(`A ${what} is an integer from 0, not ${value}`);
+  }
   return value;
 };
 const checkPartition = integer("partition id");

@@ -14,8 +14,13 @@ export const LIMITS = {
   keyBytesMax: 1024,
   valueBytesMax: 1 * MiB,
   addressBytesMax: 255,
+  zoneBytesMax: 255,
+  /** Relative weight of a member in placement, from 1. */
+  capacityMax: 1_000_000,
   /** Members of one network. */
   membersMax: 10_000,
+  /** Former members that are remembered, so that one that comes back learns its state. */
+  goneMembersKept: 256,
   partitionsMax: 1024,
   /** Replicas of one partition, learners and both halves of a joint configuration included. */
   replicasMax: 16,
@@ -81,12 +86,27 @@ export const LIMITS = {
   clientQueueBytesMax: 16 * MiB,
 } as const;
 
-invariant(LIMITS.valueBytesMax + LIMITS.keyBytesMax + 64 * KiB <= LIMITS.frameBytesMax, "A frame holds the largest put");
-invariant(LIMITS.appendBytesMax + LIMITS.valueBytesMax + 64 * KiB <= LIMITS.frameBytesMax, "A frame holds an append");
-invariant(LIMITS.appendBytesMax + LIMITS.commandBytesMax + 64 * KiB <= LIMITS.frameBytesMax, "A frame holds the largest write");
-invariant(LIMITS.snapshotChunkBytesMax + LIMITS.valueBytesMax + 64 * KiB <= LIMITS.frameBytesMax, "A frame holds a snapshot chunk");
+invariant(
+  LIMITS.valueBytesMax + LIMITS.keyBytesMax + 64 * KiB <= LIMITS.frameBytesMax,
+  "A frame holds the largest put",
+);
+invariant(
+  LIMITS.appendBytesMax + LIMITS.valueBytesMax + 64 * KiB <= LIMITS.frameBytesMax,
+  "A frame holds an append",
+);
+invariant(
+  LIMITS.appendBytesMax + LIMITS.commandBytesMax + 64 * KiB <= LIMITS.frameBytesMax,
+  "A frame holds the largest write",
+);
+invariant(
+  LIMITS.snapshotChunkBytesMax + LIMITS.valueBytesMax + 64 * KiB <= LIMITS.frameBytesMax,
+  "A frame holds a snapshot chunk",
+);
 invariant(LIMITS.frameBytesMax <= LIMITS.journalRecordBytesMax, "A journal record holds what a frame brings");
-invariant(LIMITS.logEntriesKept < LIMITS.logEntriesMax && LIMITS.logBytesKept < LIMITS.logBytesMax, "Compaction frees something");
+invariant(
+  LIMITS.logEntriesKept < LIMITS.logEntriesMax && LIMITS.logBytesKept < LIMITS.logBytesMax,
+  "Compaction frees something",
+);
 invariant(LIMITS.retryUsMax * 10 < LIMITS.sessionIdleUs, "A session outlives the retries of its client");
 invariant(LIMITS.requestUs < LIMITS.retryUsMax, "A client outwaits one request");
 

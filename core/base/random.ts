@@ -21,15 +21,18 @@ export class Random {
 
   /** The root stream of a seed (any safe integer from 0). */
   static fromSeed(seed: number): Random {
-    if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError(`A seed is an integer from 0, not ${seed}`);
+    if (!Number.isSafeInteger(seed) || seed < 0) {
+      throw new RangeError(`A seed is an integer from 0, not ${seed}`);
+    }
     return new Random(seed >>> 0, Math.floor(seed / 0x1_0000_0000), 0x9e3779b9);
   }
 
   /** An independent stream that depends on this stream's seed and the label, not on what was drawn so far. */
   fork(label: string): Random {
     const h = hashString32(label, 0x5eed);
+    const g = hashString32(label, 0xf0f0);
     const [a, b, c] = this.#seed;
-    return new Random(fmix32(a ^ h), fmix32((b + h) | 0), fmix32(c ^ Math.imul(h, 0x85ebca6b)));
+    return new Random(fmix32(a ^ h), fmix32((b + g) | 0), fmix32(c ^ Math.imul(h, 0x85ebca6b) ^ g));
   }
 
   /** 0 .. 2^32 - 1. */

@@ -123,10 +123,19 @@ export class Steward {
     if (op.kind === "join" && op.network !== null && op.network !== view.network) {
       return refusal("foreign", `This is network ${view.network}, not ${op.network}`);
     }
+    if (op.kind === "join") return this.#vetJoin(op.member, view);
     if (op.kind !== "set-state" || op.state !== "gone" || op.force) return null;
     const member = findMember(view, op.node);
     if (member === null || member.state === "gone" || !this.#reachable(op.node)) return null;
     return refusal("conflict", `Node "${op.node}" is alive: drain it first, or force its removal`);
+  }
+
+  /** A live member keeps its name: who asks from elsewhere is another process that was given the same one. */
+  #vetJoin(member: Member, view: SystemView): Refused | null {
+    const known = findMember(view, member.id);
+    if (known === null || known.state === "gone" || known.address === member.address) return null;
+    if (!this.#reachable(member.id)) return null;
+    return refusal("conflict", `Node "${member.id}" is alive at ${known.address}; choose another name`);
   }
 }
 

@@ -26,8 +26,6 @@ const key = (tag: number): Uint8Array => Uint8Array.of(SYSTEM_PARTITION >>> 8, S
 const VIEW_KEY = key(1);
 const POSITION_KEY = key(2);
 const PREFIX = { start: key(0), end: Uint8Array.of(0, 1) };
-/** Former members are remembered, so that one that comes back learns its state; the oldest are forgotten past this. */
-const GONE_KEPT_MAX = 256;
 
 export interface SystemOptions {
   readonly tables: Tables;
@@ -178,6 +176,10 @@ export function findMember(view: SystemView, id: NodeId): Member | null {
 }
 
 function join(view: SystemView, member: Member, index: LogIndex): SystemView | Refused {
+  const { capacity } = member;
+  if (capacity < 1 || capacity > LIMITS.capacityMax) {
+    return refused("invalid", `A capacity is an integer from 1 to ${LIMITS.capacityMax}, not ${capacity}`);
+  }
   const known = findMember(view, member.id);
   if (known === null && view.members.length >= LIMITS.membersMax) {
     return refused(
@@ -237,7 +239,7 @@ function layout(
 
 /** Keeps the gone members that some replica may still ask about; forgets by id order past the bound. */
 function forgetOldest(members: readonly Member[], view: SystemView): readonly Member[] {
-  let surplus = members.reduce((n, m) => n + (m.state === "gone" ? 1 : 0), 0) - GONE_KEPT_MAX;
+  let surplus = members.reduce((n, m) => n + (m.state === "gone" ? 1 : 0), 0) - LIMITS.goneMembersKept;
   if (surplus <= 0) return members;
   return members.filter((m) =>
     m.state !== "gone" || findMember(view, m.id)?.state !== "gone" || surplus-- <= 0

@@ -28,10 +28,10 @@ Deno.test("nodeId() takes 1 to 64 printable ASCII characters without spaces", ()
 });
 
 Deno.test("the numbers of the core are safe integers from 0", () => {
-  for (const  of of[partitionId, term, logIndex, epoch, instant]) {
-    assert.equal(brand(0), 0);
-    assert.equal(brand(Number.MAX_SAFE_INTEGER), Number.MAX_SAFE_INTEGER);
-    for (const bad of [-1, 0.5, NaN, Infinity, 2 ** 53]) assert.throws(() => brand(bad), RangeError);
+  for (const make of [partitionId, term, logIndex, epoch, instant]) {
+    assert.equal(make(0), 0);
+    assert.equal(make(Number.MAX_SAFE_INTEGER), Number.MAX_SAFE_INTEGER);
+    for (const bad of [-1, 0.5, NaN, Infinity, 2 ** 53]) assert.throws(() => make(bad), RangeError);
   }
 });
 
