@@ -86,10 +86,12 @@ interface Pending extends Due, SessionWrite {
   readonly pinned: NodeId | null;
   partition: PartitionId | null;
   /** When it is given up. */
-  readonly giveUpAt: Instant;
+  giveUpAt: Instant;
   /** The attempt under way; 0 between attempts. */
   attempt: number;
   askedNode: NodeId | null;
+  /** The node that failed last and is not to be asked next; null where the same one will do. */
+  failedNode: NodeId | null;
   /** Every attempt whose answer would still be good. */
   readonly attempts: number[];
   failures: number;
@@ -151,7 +153,7 @@ export class ClientMachine {
     const span = Math.min(options.deadlineUs ?? this.#settings.deadlineUs, LIMITS.retryUsMax);
     const p = this.#begin(this.#nextTicket++, op, after(now, span), options.node ?? null);
     if (op.kind === "unwatch") this.#unwatch(p, op.watch);
-    else if (this.#routes.view === null && p.pinned === null) {
+    else if (this.#routes.view === null && (p.pinned === null || keyOf(op) !== null)) {
       this.#unrouted.push(p);
       this.#askLayout(now);
     } else this.#route(p, now);
@@ -170,7 +172,7 @@ export class ClientMachine {
 
   /** The connection to a node broke, or could not be made: what was asked there is asked again, or is unsure. */
   connectionLost(node: NodeId, now: Instant): void {
-    this.#routes.avoid(node, now);
+    this.#routes.lost(node, now);
     for (const p of [...this.#byTicket.values()]) {
       if (p.attempt !== 0 && p.askedNode === node) this.#lost(p, now);
     }
@@ -231,6 +233,7 @@ export class ClientMachine {
       giveUpAt,
       attempt: 0,
       askedNode: null,
+      failedNode: null,
       attempts: [],
       failures: 0,
       uncertain: false,
@@ -284,13 +287,12 @@ export class ClientMachine {
     const patience = p.class === "change" ? NEVER : after(now, this.#settings.attemptUs);
     this.#schedule(p, patience);
     this.#outgoing.push({ node, id, request: this.#requestOf(p) });
-    const view = this.#routes.view;
-    if (
-      view !== null && p !== this.#layoutAsked &&
-      after(this.#layoutAskedAt, this.#settings.layoutAgeUsMax) < now
-    ) {
-      this.#askLayout(now);
-    }
+    if (p !== this.#layoutAsked && this.#isLayoutStale(p, now)) this.#askLayout(now);
+  }
+
+  #isLayoutStale(p: Pending, now: Instant): boolean {
+    if (p.partition !== null && this.#routes.leaderOf(p.partition) === null) return true;
+    return after(this.#layoutAskedAt, this.#settings.layoutAgeUsMax) < now;
   }
 
   #requestOf(p: Pending): Request {
@@ -301,7 +303,7 @@ export class ClientMachine {
 
   /** After a failure, another node than the one that failed. */
   #target(p: Pending, now: Instant): NodeId | null {
-    const not = p.failures > 0 ? p.askedNode : null;
+    const not = p.failedNode;
     // Who may be gone for good is not the one to ask for a newer layout; the host may know others.
     if (p === this.#layoutAsked) return p.failures > 2 ? null : this.#routes.anyNode(not, now);
     if (p.partition === null) return this.#routes.anyNode(not, now);
@@ -323,18 +325,16 @@ export class ClientMachine {
 
   #refused(p: Pending, answer: { id: number; node: NodeId; response: Refused; now: Instant }): void {
     const { id, node, response, now } = answer;
-    const verdict = verdictOf(response.reason);
-    if (verdict === "final") {
-      // A refusal that came through the log is kept for retries like any answer; whether it did cannot be told.
-      return this.#settle(p, response, now);
-    }
+    const verdict = p === this.#layoutAsked ? "elsewhere" : verdictOf(response.reason);
+    if (verdict === "final") return this.#settle(p, response, now);
     if (verdict === "unknown" && p.class === "change") return this.#settle(p, unsure(response.message), now);
     // An attempt that was given up for lost may still be applied; only the one that is refused is not.
     if (id !== p.attempt) return;
-    if (verdict === "unknown") p.uncertain = true;
-    if (verdict === "expired") return this.#sessionExpired(p, now);
     this.#byAttempt.delete(id);
     p.attempts.splice(p.attempts.indexOf(id), 1);
+    if (verdict === "unknown") p.uncertain = true;
+    if (verdict === "expired") return this.#sessionExpired(p, now);
+    p.failedNode = verdict === "again" ? null : node;
     if (verdict === "elsewhere") this.#learnRefusal(p, node, response, now);
     const told = response.reason === "moved" && response.leader !== undefined && response.leader !== node;
     this.#retry(p, now, told && p.failures < 3 ? 0 : this.#backoff(p));
@@ -364,17 +364,20 @@ export class ClientMachine {
 
   #attemptTimedOut(p: Pending, now: Instant): void {
     if (p.askedNode !== null) this.#routes.avoid(p.askedNode, now);
+    p.failedNode = p.askedNode;
     p.uncertain = true;
     this.#retry(p, now, 0);
-    this.#askLayout(now);
+    if (p !== this.#layoutAsked) this.#askLayout(now);
   }
 
   #lost(p: Pending, now: Instant): void {
+    p.failedNode = p.askedNode;
     p.uncertain = true;
     // W2: it may have been applied.
     if (p.class === "change") {
       return this.#settle(p, unsure("The connection broke before the answer came"), now);
     }
+    if (p.class === "watch") this.#dropAttempts(p);
     const { reconnectUsMin, reconnectUsMax } = this.#settings;
     const pause = p.failures < 2 ? this.#random.between(reconnectUsMin, reconnectUsMax) : this.#backoff(p);
     this.#retry(p, now, pause);
@@ -384,6 +387,11 @@ export class ClientMachine {
   #retry(p: Pending, now: Instant, pauseUs: number): void {
     p.attempt = 0;
     p.failures++;
+    if (p === this.#layoutAsked && this.#byTicket.size === 0) {
+      // Nobody waits for it: a client with nothing to do stays silent, however long the network is gone.
+      this.#layoutAsked = null;
+      return this.#remove(p);
+    }
     this.#schedule(p, after(now, pauseUs));
     if (pauseUs === 0 && now < p.giveUpAt) this.#send(p, now);
   }
@@ -444,10 +452,13 @@ export class ClientMachine {
     if (response.kind === "refused") {
       if (verdictOf(response.reason) === "final") return this.#settle(p, response, now);
       if (response.reason === "closing" && p.askedNode !== null) this.#routes.avoid(p.askedNode, now);
+      p.failedNode = p.askedNode;
       this.#dropAttempts(p);
       return this.#retry(p, now, this.#backoff(p));
     }
     p.failures = 0;
+    // Established, it goes on until it is ended.
+    p.giveUpAt = NEVER;
     this.#due.move(p, NEVER);
     const news = p.progress.take(response);
     if (news !== null) this.#completions.push({ ticket: p.ticket, response: news, final: false });

@@ -45,10 +45,15 @@ export class Routes {
     this.#leaders[partition] = leader;
   }
 
-  /** The node failed: it is asked last for a while, and leads nothing as far as is known. */
+  /** The node gave no answer: it is asked last for a while. */
   avoid(node: NodeId, now: Instant): void {
     this.#avoidedUntil.set(node, after(now, AVOID_US));
     if (this.#home === node) this.#home = null;
+  }
+
+  /** The node cannot be reached: what it led will have other leaders. */
+  lost(node: NodeId, now: Instant): void {
+    this.avoid(node, now);
     this.#leaders.forEach((leader, partition) => {
       if (leader === node) this.#leaders[partition] = null;
     });
@@ -59,9 +64,10 @@ export class Routes {
     if (this.#avoidedUntil.size > 0) this.#avoidedUntil.delete(node);
   }
 
-  /** Who to ask for what only a partition's leader answers: the leader, or a replica other than `not`. */
+  /** Who to ask for what only a partition's leader answers: the leader, or a replica, unless it is `not`. */
   forLeader(partition: PartitionId, not: NodeId | null, now: Instant): NodeId | null {
-    return this.leaderOf(partition) ?? this.anyReplica(partition, not, now);
+    const leader = this.leaderOf(partition);
+    return leader === null || leader === not ? this.anyReplica(partition, not, now) : leader;
   }
 
   /** Some replica of the partition; `not` only where there is no other. */
