@@ -18,6 +18,8 @@ export function configure(database: DatabaseSync): void {
  * @throws {Error} when the file was written by another version, or is no database
  */
 export function createDatabase(path: string): void {
+  // For this user alone; the log and its index beside it are made with the same rights.
+  Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
   const database = new DatabaseSync(path);
   try {
     configure(database);

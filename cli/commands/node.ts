@@ -1,0 +1,101 @@
+import { Command } from "commander";
+import { LIMITS, type Settings } from "../../core/base/limits.ts";
+import { LOG_LEVELS, type LogLevel, startLogging } from "../host/log.ts";
+import { startNode } from "../host/start.ts";
+import { choiceOption, collect, integerOption } from "./options.ts";
+
+interface NodeFlags {
+  readonly data: string;
+  readonly listen: string;
+  readonly advertise?: string;
+  readonly join?: readonly string[];
+  readonly id?: string;
+  readonly zone?: string;
+  readonly capacity?: number;
+  readonly partitions?: number;
+  readonly replicas?: number;
+  readonly logLevel: LogLevel;
+  readonly logJson?: boolean;
+  readonly json?: boolean;
+}
+
+/** `space-opera node`: runs one node until it is told to stop. */
+export function nodeCommand(): Command {
+  return new Command("node")
+    .description("run a node; without --join it begins a network of its own")
+    .option("--data <dir>", "where it keeps everything", "space-opera-data")
+    .option(
+      "--listen <host:port>",
+      "where peers and clients reach it; port 0 takes a free one",
+      "127.0.0.1:7070",
+    )
+    .option("--advertise <host:port>", "the address told to others, where it is not the one listened on")
+    .option("--join <host:port>", "any node of the network to join; may be given more than once", collect)
+    .option("--id <name>", "its name for life, on its first start (default: drawn at random)")
+    .option(
+      "--zone <name>",
+      "what fails together with it, on its first start: replicas are spread over zones",
+    )
+    .option(
+      "--capacity <n>",
+      "its share of the data against others', on its first start",
+      integerOption("--capacity", 1, 1_000_000),
+    )
+    .option(
+      "--partitions <n>",
+      "of a new network: a power of two",
+      integerOption("--partitions", 1, LIMITS.partitionsMax),
+    )
+    .option("--replicas <n>", "of a new network: copies of each record", integerOption("--replicas", 1, 7))
+    .option(
+      "--log-level <level>",
+      LOG_LEVELS.join(", "),
+      choiceOption("--log-level", LOG_LEVELS),
+      "info" as LogLevel,
+    )
+    .option("--log-json", "log lines of JSON")
+    .option("--json", "print one line of JSON to stdout when ready")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  space-opera node
+  space-opera node --data ./a --listen 127.0.0.1:7071
+  space-opera node --data ./b --listen 127.0.0.1:7072 --join 127.0.0.1:7071
+
+Stop it with SIGTERM or Ctrl-C: it hands over what it leads first.`,
+    )
+    .action(run);
+}
+
+async function run(flags: NodeFlags): Promise<void> {
+  const log = startLogging({ level: flags.logLevel, json: flags.logJson === true });
+  const settings: Partial<Settings> = {
+    ...(flags.partitions === undefined ? {} : { partitions: flags.partitions }),
+    ...(flags.replicas === undefined ? {} : { replicas: flags.replicas }),
+  };
+  const { data, listen, advertise, join, id, zone, capacity } = flags;
+  const given = { advertise, join, id, zone, capacity };
+  const node = await startNode({
+    data,
+    listen,
+    settings,
+    log,
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+  });
+  const stop = () => {
+    log.info("Stopping");
+    void node.stop();
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, stop);
+  const { address, network, origin } = node;
+  log.info("Node {id} of network {network} is ready at {address} ({origin})", {
+    id: node.id,
+    network,
+    address,
+    origin,
+  });
+  if (flags.json) console.log(JSON.stringify({ node: node.id, network, address, origin }));
+  await node.done;
+  log.info("Stopped");
+}

@@ -1,0 +1,98 @@
+import { join } from "node:path";
+import { type NodeId, nodeId } from "../../core/base/ids.ts";
+import { syncDirectory } from "./journal.ts";
+
+const FORMAT_VERSION = 1;
+
+/** What a node is for life, kept in DIR/node.json. */
+export interface NodeIdentity {
+  readonly node: NodeId;
+  readonly network: string;
+  readonly zone: string;
+  readonly capacity: number;
+}
+
+/**
+ * A node's data directory, locked for this process: node.json, the journal's segments and the tables' database.
+ * The lock goes with the process, however it ends.
+ */
+export class DataDirectory {
+  readonly path: string;
+  readonly #lock: Deno.FsFile;
+
+  private constructor(path: string, lock: Deno.FsFile) {
+    this.path = path;
+    this.#lock = lock;
+  }
+
+  /** @throws {Error} when another process has the directory, or it cannot be made */
+  static open(path: string): DataDirectory {
+    Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
+    const lock = Deno.openSync(join(path, "lock"), { create: true, read: true, write: true, mode: 0o600 });
+    if (!lock.tryLockSync(true)) {
+      lock.close();
+      throw new Error(
+        `Cannot use the data directory "${path}": another node runs on it. Stop that node, or choose another with --data`,
+      );
+    }
+    return new DataDirectory(path, lock);
+  }
+
+  get tables(): string {
+    return join(this.path, "tables.db");
+  }
+
+  /**
+   * null where no node has lived here yet.
+   * @throws {Error} when node.json cannot be understood
+   */
+  identity(): NodeIdentity | null {
+    const file = join(this.path, "node.json");
+    let text;
+    try {
+      text = Deno.readTextFileSync(file);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return null;
+      throw error;
+    }
+    return parseIdentity(file, text);
+  }
+
+  /** Written whole or not at all. */
+  writeIdentity(identity: NodeIdentity): void {
+    const file = join(this.path, "node.json");
+    const text = JSON.stringify({ format: FORMAT_VERSION, ...identity }, null, 2) + "\n";
+    const temporary = Deno.openSync(`${file}.new`, {
+      create: true,
+      truncate: true,
+      write: true,
+      mode: 0o600,
+    });
+    temporary.writeSync(new TextEncoder().encode(text));
+    temporary.syncSync();
+    temporary.close();
+    Deno.renameSync(`${file}.new`, file);
+    syncDirectory(this.path);
+  }
+
+  close(): void {
+    this.#lock.close();
+  }
+}
+
+function parseIdentity(file: string, text: string): NodeIdentity {
+  try {
+    const { format, node, network, zone, capacity } = JSON.parse(text) as Record<string, unknown>;
+    if (format !== FORMAT_VERSION) {
+      throw new Error(`it has format ${format}, this program knows ${FORMAT_VERSION}`);
+    }
+    if (typeof node !== "string" || typeof network !== "string" || typeof zone !== "string") {
+      throw new Error("node, network and zone are strings");
+    }
+    if (typeof capacity !== "number") throw new Error("capacity is a number");
+    return { node: nodeId(node), network, zone, capacity };
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`Cannot read "${file}": ${why}. Restore the file, or start on an empty directory`);
+  }
+}

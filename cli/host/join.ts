@@ -1,0 +1,79 @@
+import { decodeResponses, encodeRequests, WIRE_VERSION, WireError } from "../../core/wire/codec.ts";
+import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
+import type { Member, SystemView } from "../../core/wire/messages.ts";
+import type { RefusalReason, Request, Response } from "../../core/wire/requests.ts";
+import { decodeHelloReply, encodeHello } from "../../core/wire/session.ts";
+import { connectTo, type FrameSocket } from "./socket.ts";
+
+const JOIN_MS_MAX = 30_000;
+const ANSWER_MS_MAX = 6_000;
+const PAUSE_MS = 300;
+
+export interface JoinOptions {
+  readonly addresses: readonly string[];
+  readonly member: Member;
+  /** The network that the node belonged to before; null: any. */
+  readonly network: string | null;
+}
+
+/**
+ * Asks the nodes at `addresses`, one after the other, to take `member` into their network.
+ * @throws {Error} when none did in time, or one refused for good
+ */
+export async function askToJoin({ addresses, member, network }: JoinOptions): Promise<SystemView> {
+  const request: Request = { op: { kind: "join", member, network } };
+  const giveUp = performance.now() + JOIN_MS_MAX;
+  for (let i = 0;; i++) {
+    const address = addresses[i % addresses.length]!;
+    const answer = await ask(address, request).catch((error: Error) => error);
+    if (!(answer instanceof Error) && answer.kind === "joined") return answer.view;
+    const why = answer instanceof Error || answer.kind === "refused"
+      ? answer.message
+      : `it answered "${answer.kind}"`;
+    const forGood = !(answer instanceof Error) && answer.kind === "refused" && FOR_GOOD.has(answer.reason);
+    if (forGood || performance.now() > giveUp) {
+      throw new Error(
+        `Cannot join the network at "${address}": ${why}. Check that the node runs there, and --join`,
+      );
+    }
+    await new Promise((done) => setTimeout(done, PAUSE_MS));
+  }
+}
+
+const FOR_GOOD: ReadonlySet<RefusalReason> = new Set(["invalid", "conflict", "foreign"]);
+
+/** One request over a connection of its own, for as long as there is no client yet. */
+function ask(address: string, request: Request): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    let greeted = false;
+    const late = setTimeout(() => socket.close(`no answer within ${ANSWER_MS_MAX} ms`), ANSWER_MS_MAX);
+    const heard = (payload: Uint8Array) => {
+      if (greeted) {
+        const answer = decodeResponses(payload)[0];
+        if (answer !== undefined) resolve(answer.response);
+        return socket.close("answered");
+      }
+      const reply = decodeHelloReply(payload);
+      if (!reply.accepted) return socket.close(`it refused: ${reply.reason}`);
+      greeted = true;
+      socket.send(seal(encodeRequests([{ id: 1, request }], FRAME_HEADER_BYTES)));
+    };
+    const socket: FrameSocket = connectTo(address, {
+      connected: () => socket.send(seal(encodeHello(HELLO, FRAME_HEADER_BYTES))),
+      frames: (payloads) => {
+        try {
+          payloads.forEach(heard);
+        } catch (error) {
+          if (!(error instanceof WireError)) throw error;
+          socket.breakOff(error);
+        }
+      },
+      closed: (why) => {
+        clearTimeout(late);
+        reject(new Error(why));
+      },
+    });
+  });
+}
+
+const HELLO = { version: WIRE_VERSION, role: "client", network: null, node: null, address: null } as const;

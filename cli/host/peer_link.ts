@@ -1,0 +1,191 @@
+import type { NodeId } from "../../core/base/ids.ts";
+import { LIMITS } from "../../core/base/limits.ts";
+import { encodeMessages, WireError } from "../../core/wire/codec.ts";
+import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
+import type { Message } from "../../core/wire/messages.ts";
+import { decodeHelloReply, encodeHello, type Hello } from "../../core/wire/session.ts";
+import { connectTo, type FrameSocket } from "./socket.ts";
+
+const RETRY_MS_MIN = 50;
+const RETRY_MS_MAX = 3000;
+/** Messages are put into one frame until about this many bytes. A single message never has twice as much. */
+const FRAME_BYTES_WANTED = 1024 * 1024;
+
+export interface PeerLinkOptions {
+  readonly peer: NodeId;
+  /** Asked before each attempt: a peer may have moved. null: not known. */
+  readonly address: () => string | null;
+  readonly hello: () => Hello;
+  /** The link broke, or could not be made, for the first time since it last stood. */
+  readonly lost: (why: string) => void;
+  readonly count: (name: string, by: number) => void;
+}
+
+/**
+ * What this node says to one peer, over a connection of its own that is made when there is something to say and made
+ * anew when it breaks. What the peer says comes over the connection that the peer made. Between attempts messages are
+ * dropped, as a network may: whoever sent them sends them again.
+ */
+export class PeerLink {
+  readonly #options: PeerLinkOptions;
+  #state: "idle" | "connecting" | "open" | "waiting" | "closed" = "idle";
+  #socket: FrameSocket | null = null;
+  #retryMs = RETRY_MS_MIN;
+  #retry: ReturnType<typeof setTimeout> | null = null;
+  #told = false;
+  #outbox: Message[] = [];
+  /** Frames that wait for the connection. */
+  #early: Uint8Array[] = [];
+  #earlyBytes = 0;
+
+  constructor(options: PeerLinkOptions) {
+    this.#options = options;
+  }
+
+  /** True where there was nothing to say yet in this turn: flush() is due. */
+  queue(message: Message): boolean {
+    return this.#outbox.push(message) === 1;
+  }
+
+  /** Sends all that was queued, in as few frames as can be. */
+  flush(): void {
+    const messages = this.#outbox;
+    if (messages.length === 0) return;
+    this.#outbox = [];
+    if (this.#state === "idle") this.#connect();
+    if (this.#state !== "open" && this.#state !== "connecting") {
+      return this.#options.count("peer messages dropped", messages.length);
+    }
+    let from = 0, bytes = 0;
+    for (let i = 0; i < messages.length; i++) {
+      const size = sizeOf(messages[i]!);
+      if (i > from && bytes + size > FRAME_BYTES_WANTED) {
+        this.#send(messages.slice(from, i));
+        from = i;
+        bytes = 0;
+      }
+      bytes += size;
+    }
+    this.#send(from === 0 ? messages : messages.slice(from));
+  }
+
+  /** The peer was just heard of: no reason to wait any longer. */
+  hurry(): void {
+    if (this.#state !== "waiting") return;
+    this.#retryMs = RETRY_MS_MIN;
+    this.#connect();
+  }
+
+  close(): void {
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#state = "closed";
+    this.#socket?.close("this node is stopping");
+  }
+
+  #send(messages: readonly Message[]): void {
+    const waiting = this.#socket!.waitingBytes + this.#earlyBytes;
+    if (waiting > LIMITS.peerQueueBytesMax) {
+      return this.#options.count("peer messages dropped", messages.length);
+    }
+    const frame = seal(encodeMessages(messages, FRAME_HEADER_BYTES));
+    if (this.#state === "open") return this.#socket!.send(frame);
+    this.#early.push(frame);
+    this.#earlyBytes += frame.length;
+  }
+
+  #connect(): void {
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry = null;
+    const address = this.#options.address();
+    if (address === null) return this.#wait(`no address of node "${this.#options.peer}" is known`);
+    this.#state = "connecting";
+    const socket = connectTo(address, {
+      connected: () => socket.send(seal(encodeHello(this.#options.hello(), FRAME_HEADER_BYTES))),
+      frames: (payloads) => this.#answered(socket, payloads[0]!),
+      closed: (why) => this.#closed(why),
+    });
+    this.#socket = socket;
+  }
+
+  #answered(socket: FrameSocket, payload: Uint8Array): void {
+    // Nothing but the answer to the hello comes this way.
+    if (this.#state !== "connecting") return;
+    try {
+      const reply = decodeHelloReply(payload);
+      if (!reply.accepted) return socket.close(`refused: ${reply.reason}`);
+      if (reply.node !== this.#options.peer) return socket.close(`node "${reply.node}" answered instead`);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      return socket.breakOff(error);
+    }
+    this.#state = "open";
+    this.#retryMs = RETRY_MS_MIN;
+    this.#told = false;
+    for (const frame of this.#early) socket.send(frame);
+    this.#dropEarly();
+  }
+
+  #closed(why: string): void {
+    this.#socket = null;
+    this.#dropEarly();
+    if (this.#state !== "closed") this.#wait(why);
+  }
+
+  #wait(why: string): void {
+    this.#state = "waiting";
+    // Half of it at random, so that nodes that lost each other together do not return together.
+    const ms = this.#retryMs / 2 + Math.random() * this.#retryMs / 2;
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX);
+    // After the wait the next message connects: a peer that nobody speaks to any more is left alone.
+    this.#retry = setTimeout(() => {
+      this.#retry = null;
+      this.#state = "idle";
+    }, ms);
+    if (!this.#told) {
+      this.#told = true;
+      this.#options.lost(why);
+    }
+  }
+
+  #dropEarly(): void {
+    this.#early = [];
+    this.#earlyBytes = 0;
+  }
+}
+
+/** About how many bytes `message` takes. Only the kinds that may be large are looked into. */
+function sizeOf(message: Message): number {
+  let bytes = 128;
+  switch (message.kind) {
+    case "append":
+      for (const entry of message.entries) bytes += entry.data.length + 24;
+      return bytes;
+    case "snapshot":
+      for (const [key, value] of message.rows) bytes += key.length + value.length + 16;
+      return bytes;
+    case "watch-events":
+      for (const event of message.events) bytes += event.key.length + (event.value?.length ?? 0) + 32;
+      return bytes;
+    case "layout-is":
+      return bytes + message.view.members.length * 128 + message.view.assignment.length * 96;
+    case "forward": {
+      const { op } = message.request;
+      if (op.kind === "transact") return FRAME_BYTES_WANTED;
+      return bytes + 1024 + (op.kind === "put" || op.kind === "cas" ? op.value?.length ?? 0 : 0);
+    }
+    case "forward-reply": {
+      const { response } = message;
+      if (response.kind === "values" || response.kind === "transacted") return FRAME_BYTES_WANTED;
+      return bytes + 1024 +
+        (response.kind === "value" || response.kind === "cas" ? response.found?.value?.length ?? 0 : 0);
+    }
+    case "push-pull":
+      return bytes + message.members.length * 96;
+    case "beats":
+      return bytes + message.beats.length * 24;
+    case "beat-replies":
+      return bytes + message.replies.length * 24;
+    default:
+      return bytes;
+  }
+}

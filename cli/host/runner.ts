@@ -1,0 +1,224 @@
+/**
+ * Runs one core in the real world: inputs in, one step each, effects out.
+ *
+ * N1. Steps of a turn come one after the other; what they ask to be sent leaves at the end of the turn, all for one
+ *     receiver together, before the journal is synced: followers write while the leader does.
+ * N2. What must wait for the journal waits in `#held`, in order, and leaves when the journal has said it is durable.
+ * N3. A checkpoint's segment begins right behind the records of the step that asked for it; its mark is written when
+ *     the tables are durable as they were then.
+ */
+import { type Instant, NEVER, type NodeId } from "../../core/base/ids.ts";
+import type {
+  Checkpoint,
+  ClientRequest,
+  Effects,
+  Envelope,
+  Input,
+  Kernel,
+  Note,
+} from "../../core/wire/kernel.ts";
+import type { ClientRequestFrame } from "../../core/wire/codec.ts";
+import type { Message } from "../../core/wire/messages.ts";
+import type { Response } from "../../core/wire/requests.ts";
+import { now } from "./clock.ts";
+
+/** Where the runner's records go. */
+export interface RunnerJournal {
+  append(records: Effects["persist"], upTo: number): void;
+  commit(): void;
+  rotate(head: Checkpoint["records"]): Promise<void>;
+  finishCheckpoint(): Promise<void>;
+}
+/** What of the tables concerns the runner. */
+export interface RunnerTables {
+  endStep(mark: number): void;
+  durable(upTo: number): void;
+  checkpoint(mark: number): Promise<void>;
+}
+/** Where messages and answers go. */
+export interface RunnerTransport {
+  send(to: NodeId, message: Message): void;
+  reply(client: number, id: number, response: Response): void;
+  flush(): void;
+}
+
+export interface RunnerOptions {
+  readonly journal: RunnerJournal;
+  readonly tables: RunnerTables;
+  readonly transport: RunnerTransport;
+  /** Before a status answer leaves: the host's own counters. */
+  readonly counters: () => readonly (readonly [string, number])[];
+  readonly noted: (note: Note) => void;
+  /** The node did all that "stop" asks. */
+  readonly stopped: () => void;
+  /** The node cannot go on. */
+  readonly failed: (error: Error) => void;
+}
+
+interface Held {
+  readonly upTo: number;
+  readonly envelopes: readonly Envelope[];
+}
+
+export class Runner {
+  readonly #options: RunnerOptions;
+  #kernel: Kernel | null = null;
+  #inputs: Input[] = [];
+  #requests: ClientRequest[] = [];
+  #held: Held[] = [];
+  #scheduled = false;
+  #dead = false;
+  #timer: ReturnType<typeof setTimeout> | null = null;
+  #timerAt: Instant = NEVER;
+  #durableUpTo = 0;
+  #recorded = 0;
+  #stopTold = false;
+  readonly #turn = () => this.#run();
+  readonly #wake = () => {
+    this.#timer = null;
+    this.#timerAt = NEVER;
+    this.#run();
+  };
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+  }
+
+  /** Steps { kind: "start" } and runs from then on. */
+  start(kernel: Kernel): void {
+    this.#kernel = kernel;
+    this.#inputs.unshift({ kind: "start" });
+    this.#run();
+  }
+
+  messages(from: NodeId, messages: readonly Message[]): void {
+    this.input({ kind: "messages", from, messages });
+  }
+
+  requests(client: number, requests: readonly ClientRequestFrame[]): void {
+    for (const { id, request } of requests) this.#requests.push({ client, id, request });
+    this.#schedule();
+  }
+
+  input(input: Input): void {
+    this.#inputs.push(input);
+    this.#schedule();
+  }
+
+  /** The journal says so, perhaps from within commit(). */
+  durable(upTo: number): void {
+    this.#durableUpTo = upTo;
+    this.#options.tables.durable(upTo);
+    this.input({ kind: "persisted", upTo });
+  }
+
+  /** No step follows. */
+  kill(): void {
+    this.#dead = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  /** After all that this pass of the event loop reads, so that it is one turn. */
+  #schedule(): void {
+    if (this.#scheduled || this.#kernel === null) return;
+    this.#scheduled = true;
+    setImmediate(this.#turn);
+  }
+
+  #run(): void {
+    this.#scheduled = false;
+    if (this.#dead) return;
+    try {
+      // A blocking commit brings "persisted" at once, whose effects belong to this turn.
+      do {
+        this.#stepAll();
+        this.#options.transport.flush();
+        this.#options.journal.commit();
+      } while (this.#inputs.length > 0 && !this.#dead);
+      this.#setTimer();
+    } catch (error) {
+      this.kill();
+      this.#options.failed(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #stepAll(): void {
+    const kernel = this.#kernel!;
+    const inputs = this.#inputs;
+    this.#inputs = [];
+    for (const input of inputs) {
+      if (input.kind === "persisted") this.#release();
+      this.#step(input);
+    }
+    if (this.#requests.length > 0) {
+      const requests = this.#requests;
+      this.#requests = [];
+      this.#step({ kind: "requests", requests });
+    }
+    if (kernel.nextWake() <= now()) this.#step({ kind: "wake" });
+  }
+
+  #step(input: Input): void {
+    const effects = this.#kernel!.step(input, now());
+    const { journal, tables, transport } = this.#options;
+    if (effects.persist.length > 0) {
+      journal.append(effects.persist, effects.persistedUpTo);
+      this.#recorded = effects.persistedUpTo;
+    }
+    for (const { to, message } of effects.sendNow) transport.send(to, message);
+    if (effects.sendAfterPersist.length > 0) {
+      this.#held.push({ upTo: effects.persistedUpTo, envelopes: effects.sendAfterPersist.slice() });
+      if (this.#recorded === this.#durableUpTo) this.#release();
+    }
+    for (const { client, id, response } of effects.replies) {
+      transport.reply(client, id, this.#completed(response));
+    }
+    for (const note of effects.notes) this.#options.noted(note);
+    tables.endStep(effects.persistedUpTo);
+    if (effects.checkpoint !== null) this.#checkpoint(effects.checkpoint, effects.persistedUpTo);
+    if (effects.stopped && !this.#stopTold) {
+      this.#stopTold = true;
+      this.#options.stopped();
+    }
+  }
+
+  #release(): void {
+    let released = 0;
+    while (released < this.#held.length && this.#held[released]!.upTo <= this.#durableUpTo) {
+      for (const { to, message } of this.#held[released]!.envelopes) {
+        this.#options.transport.send(to, message);
+      }
+      released++;
+    }
+    if (released > 0) this.#held.splice(0, released);
+  }
+
+  #checkpoint({ number, records }: Checkpoint, upTo: number): void {
+    const { journal, tables } = this.#options;
+    const tablesDurable = tables.checkpoint(upTo);
+    const headDurable = journal.rotate(records);
+    Promise.all([tablesDurable, headDurable])
+      .then(() => this.#dead ? undefined : journal.finishCheckpoint())
+      .then(() => this.#dead ? undefined : this.input({ kind: "checkpointed", checkpoint: number }))
+      .catch((error) => this.#options.failed(error));
+  }
+
+  #completed(response: Response): Response {
+    if (response.kind !== "status") return response;
+    const counters = [...response.status.counters, ...this.#options.counters()];
+    return { kind: "status", status: { ...response.status, counters } };
+  }
+
+  #setTimer(): void {
+    const wake = this.#kernel!.nextWake();
+    if (this.#timer !== null) {
+      // An earlier timer only wakes the loop once too often; making timers anew costs more.
+      if (this.#timerAt <= wake) return;
+      clearTimeout(this.#timer);
+      this.#timer = null;
+    }
+    this.#timerAt = wake;
+    if (wake === NEVER) return;
+    this.#timer = setTimeout(this.#wake, Math.max(0, Math.ceil((wake - now()) / 1000)));
+  }
+}

@@ -1,0 +1,118 @@
+import net from "node:net";
+import { FrameReader } from "../../core/wire/framing.ts";
+import { WireError } from "../../core/wire/codec.ts";
+
+/** What happens on a connection. Nothing follows closed(), which comes exactly once. */
+export interface SocketEvents {
+  /** All frames that one read completed. */
+  frames(payloads: readonly Uint8Array[]): void;
+  /** Less than half of the bytes that were waiting are left. */
+  drained?(): void;
+  /** `broken` is what was wrong with the other end's frames, null where it was not that. */
+  closed(why: string, broken: WireError | null): void;
+}
+
+/** A stream of frames to and from another process. All that depends on the kind of stream lies behind this. */
+export class FrameSocket {
+  readonly #socket: net.Socket;
+  readonly #reader = new FrameReader();
+  readonly #events: SocketEvents;
+  #why: string | null = null;
+  #broken: WireError | null = null;
+
+  constructor(socket: net.Socket, events: SocketEvents) {
+    this.#socket = socket;
+    this.#events = events;
+    socket.setNoDelay(true);
+    socket.on("data", (chunk: Uint8Array) => this.#read(chunk));
+    socket.on("drain", () => events.drained?.());
+    socket.on("error", (error: Error) => this.#why ??= error.message);
+    socket.on("end", () => this.close("the other end closed the connection"));
+    socket.on("close", () => events.closed(this.#why ?? "the connection was closed", this.#broken));
+  }
+
+  /** Bytes accepted by send() that the system has not taken yet. */
+  get waitingBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  /** One or more sealed frames. They leave at once where the system has room. */
+  send(frames: Uint8Array): void {
+    if (this.#why === null) this.#socket.write(frames);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** Closes once what was sent has left. */
+  close(why: string): void {
+    this.#why ??= why;
+    this.#socket.end();
+    // The other end may never take what was sent to it.
+    const { destroy } = this;
+    setTimeout(destroy, CLOSE_MS_MAX).unref();
+  }
+
+  /** Closes without sending what waits. */
+  readonly destroy = (): void => {
+    this.#why ??= "the connection was closed";
+    this.#socket.destroy();
+  };
+
+  #read(chunk: Uint8Array): void {
+    if (this.#why !== null) return;
+    try {
+      const payloads = this.#reader.push(chunk);
+      if (payloads.length > 0) this.#events.frames(payloads);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.breakOff(error);
+    }
+  }
+
+  /** Closes because the other end broke the rules. */
+  breakOff(error: WireError): void {
+    this.#broken ??= error;
+    this.close(error.message);
+  }
+}
+
+const CLOSE_MS_MAX = 1000;
+
+/** Connects to `address` ("host:port"); failures come as closed(). */
+export function connectTo(address: string, events: SocketEvents & { connected(): void }): FrameSocket {
+  const { host, port } = parseAddress(address);
+  const socket = net.connect({ host, port, noDelay: true });
+  socket.setTimeout(CONNECT_MS_MAX, () => socket.destroy(new Error(`no answer within ${CONNECT_MS_MAX} ms`)));
+  socket.on("connect", () => {
+    socket.setTimeout(0);
+    events.connected();
+  });
+  return new FrameSocket(socket, events);
+}
+
+const CONNECT_MS_MAX = 3000;
+
+/**
+ * Splits "host:port"; an IPv6 host stands in brackets.
+ * @throws {TypeError}
+ */
+export function parseAddress(address: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(address);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65535) {
+    throw new TypeError(
+      `An address is "host:port", as in "127.0.0.1:7070" or "[::1]:7070", not ${JSON.stringify(address)}`,
+    );
+  }
+  return { host: match[1] ?? match[2]!, port };
+}
+
+export function formatAddress(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,223 @@
+import type { Logger } from "@logtape/logtape";
+import { type NodeId, nodeId } from "../../core/base/ids.ts";
+import { InvariantError } from "../../core/base/invariant.ts";
+import { DEFAULT_SETTINGS, type Settings } from "../../core/base/limits.ts";
+import { Random } from "../../core/base/random.ts";
+import { genesisView } from "../../core/node/genesis.ts";
+import { Node } from "../../core/node/node.ts";
+import type { Origin } from "../../core/node/options.ts";
+import type { Note } from "../../core/wire/kernel.ts";
+import type { Member } from "../../core/wire/messages.ts";
+import { DataDirectory, type NodeIdentity } from "./directory.ts";
+import { JournalFiles } from "./journal.ts";
+import { askToJoin } from "./join.ts";
+import { Runner } from "./runner.ts";
+import { formatAddress, parseAddress } from "./socket.ts";
+import { SqliteTables } from "./tables/tables.ts";
+import { Transport } from "./transport.ts";
+
+export interface StartOptions {
+  readonly data: string;
+  /** "host:port"; port 0 takes a free one. */
+  readonly listen: string;
+  /** What others are told; by default the address listened on. */
+  readonly advertise?: string;
+  /** Addresses of any nodes of the network to join, where the data directory is empty. None: a network of its own. */
+  readonly join?: readonly string[];
+  /** All three of a node's first start only; later the data directory says. */
+  readonly id?: string;
+  readonly zone?: string;
+  readonly capacity?: number;
+  /** Of a new network. */
+  readonly settings?: Partial<Settings>;
+  readonly log: Logger;
+}
+
+export interface RunningNode {
+  readonly id: NodeId;
+  readonly network: string;
+  readonly address: string;
+  readonly origin: Origin["kind"];
+  /** Hands leadership over, answers what is under way, syncs and closes. */
+  stop(): Promise<void>;
+  /** Resolves when the node has stopped; rejects when it could not go on. */
+  readonly done: Promise<void>;
+}
+
+/** A node that is asked to stop ends after this long at the latest. */
+const STOP_MS_MAX = 8000;
+
+/**
+ * Runs a node on its data directory until it is stopped.
+ * @throws {Error} when the directory is in use or damaged, the address is taken, or no network answered
+ */
+export async function startNode(options: StartOptions): Promise<RunningNode> {
+  const directory = DataDirectory.open(options.data);
+  try {
+    return await run(options, directory);
+  } catch (error) {
+    directory.close();
+    throw error;
+  }
+}
+
+async function run(options: StartOptions, directory: DataDirectory): Promise<RunningNode> {
+  const { log } = options;
+  const ended = Promise.withResolvers<void>();
+  // A node that fails before anyone waits for its end still reports to whoever waits later.
+  ended.promise.catch(() => {});
+  let failed = false;
+  const fail = (error: Error) => {
+    if (failed) return;
+    failed = true;
+    runner.kill();
+    if (error instanceof InvariantError) log.fatal("A rule of the core was found broken: {error}", { error });
+    else log.fatal(error.message);
+    ended.reject(error);
+  };
+
+  const known = directory.identity();
+  const id = known?.node ?? nodeId(options.id ?? `node-${randomHex(4)}`);
+  const stopping = Promise.withResolvers<void>();
+  const transport = new Transport({
+    messages: (from, messages) => runner.messages(from, messages),
+    requests: (client, requests) => runner.requests(client, requests),
+    clientGone: (client) => runner.input({ kind: "client-gone", client }),
+    peerLost: (peer, why) => {
+      log.info("Lost peer {peer}: {why}", { peer, why });
+      runner.input({ kind: "peer-lost", peer });
+    },
+    refused: (from, why) => log.warn("Refused a connection from {from}: {why}", { from, why }),
+  });
+  const listening = await transport.listen(options.listen);
+  const address = options.advertise ?? advertised(listening);
+
+  const { journal, recovered } = JournalFiles.open({
+    directory: directory.path,
+    node: id,
+    events: {
+      durable: (upTo) => runner.durable(upTo),
+      failed: (message) => fail(new Error(message)),
+    },
+  });
+  const origin: Origin = recovered !== null && recovered.view !== null
+    ? { kind: "recovered", recovered }
+    : await firstOrigin({ ...options, id, address, known });
+  const view = origin.kind === "recovered" ? origin.recovered.view! : origin.view;
+  if (known === null) directory.writeIdentity(identityOf(options, id, view.network));
+  const tables = new SqliteTables(directory.tables, (message) => fail(new Error(message)));
+  const node = new Node({ id, address, origin, random: Random.fromSeed(randomSeed()), tables });
+  const runner: Runner = new Runner({
+    journal,
+    tables,
+    transport,
+    counters: () => hostCounters(transport, journal),
+    noted: (note) => logNote(log, note),
+    stopped: () => stopping.resolve(),
+    failed: fail,
+  });
+  transport.begin({ node: id, network: view.network, address }, (peer) => node.addressOf(peer));
+  runner.start(node);
+
+  let stopped: Promise<void> | null = null;
+  const stop = async () => {
+    runner.input({ kind: "stop" });
+    await Promise.race([stopping.promise, delay(STOP_MS_MAX), ended.promise]);
+    runner.kill();
+    await Promise.race([transport.close(), delay(1000)]);
+    await journal.close();
+    await tables.close();
+    directory.close();
+    ended.resolve();
+  };
+  return {
+    id,
+    network: view.network,
+    address,
+    origin: origin.kind,
+    stop: () => stopped ??= stop(),
+    done: ended.promise,
+  };
+}
+
+/** Of a node that starts for the first time, or crashed before its first record was durable. */
+async function firstOrigin(
+  options: StartOptions & { id: NodeId; address: string; known: NodeIdentity | null },
+): Promise<Origin> {
+  const { id, address, known, join = [] } = options;
+  const member: Member = {
+    id,
+    address,
+    zone: known?.zone ?? options.zone ?? "",
+    capacity: known?.capacity ?? options.capacity ?? 100,
+    state: "active",
+  };
+  if (join.length === 0) {
+    const network = known?.network ?? randomHex(16);
+    const settings = { ...DEFAULT_SETTINGS, ...options.settings };
+    return { kind: "genesis", view: genesisView({ network, settings, members: [member] }) };
+  }
+  return {
+    kind: "joined",
+    view: await askToJoin({
+      addresses: join,
+      member: { ...member, state: "joining" },
+      network: known?.network ?? null,
+    }),
+  };
+}
+
+function identityOf(options: StartOptions, node: NodeId, network: string): NodeIdentity {
+  return { node, network, zone: options.zone ?? "", capacity: options.capacity ?? 100 };
+}
+
+/** Listening on all interfaces is no address to be reached at. */
+function advertised(listening: string): string {
+  const { host, port } = parseAddress(listening);
+  if (host !== "0.0.0.0" && host !== "::") return listening;
+  const found = Deno.networkInterfaces().find((i) => i.family === "IPv4" && !i.address.startsWith("127."));
+  return formatAddress(found?.address ?? "127.0.0.1", port);
+}
+
+function hostCounters(transport: Transport, journal: JournalFiles): (readonly [string, number])[] {
+  return [
+    ["clients", transport.clients],
+    ["journal segment bytes", journal.segmentBytes],
+    ["memory bytes", Deno.memoryUsage().rss],
+    ...[...transport.counters].sort(([a], [b]) => a < b ? -1 : 1),
+  ];
+}
+
+function logNote(log: Logger, note: Note): void {
+  switch (note.kind) {
+    case "member":
+      return log.info("Member {node} is {status}", { ...note });
+    case "leader":
+      return log.debug("Leads partition {partition} in term {term}", { ...note });
+    case "stepped-down":
+      return log.debug("No longer leads partition {partition}: {why}", { ...note });
+    case "view":
+      return log.info("Network view {version}, epoch {epoch}", { ...note });
+    case "refused":
+      return log.warn("Refused a {message} message from {from}: {why}", { ...note });
+    case "snapshot-sent":
+    case "snapshot-installed":
+    case "dropped":
+      return log.info("Partition {partition}: {kind}", { ...note });
+    default:
+      return log.debug("{kind} {note}", { kind: note.kind, note });
+  }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
+}
+
+function randomHex(bytes: number): string {
+  return crypto.getRandomValues(new Uint8Array(bytes)).toHex();
+}
+
+function randomSeed(): number {
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+  return (high! & 0x1f_ffff) * 0x1_0000_0000 + low!;
+}

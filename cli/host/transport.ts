@@ -1,0 +1,253 @@
+/**
+ * Peers and clients on one port. A connection begins with a hello that says which of the two it is (core/wire/session);
+ * one that breaks the rules is answered where it can be, closed and counted, and the node goes on.
+ */
+import net from "node:net";
+import type { NodeId } from "../../core/base/ids.ts";
+import { LIMITS } from "../../core/base/limits.ts";
+import { type ClientRequestFrame, decodeMessages, WIRE_VERSION, WireError } from "../../core/wire/codec.ts";
+import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
+import type { Message } from "../../core/wire/messages.ts";
+import type { Response } from "../../core/wire/requests.ts";
+import { decodeHello, encodeHelloReply, type Hello, type HelloReply } from "../../core/wire/session.ts";
+import { ClientLink } from "./client_link.ts";
+import { PeerLink } from "./peer_link.ts";
+import { formatAddress, FrameSocket, parseAddress } from "./socket.ts";
+
+const HELLO_MS_MAX = 5000;
+
+export interface TransportEvents {
+  messages(from: NodeId, messages: readonly Message[]): void;
+  requests(client: number, requests: readonly ClientRequestFrame[]): void;
+  clientGone(client: number): void;
+  peerLost(peer: NodeId, why: string): void;
+  /** A connection that was refused, or closed for what it sent. */
+  refused(from: string, why: string): void;
+}
+
+export interface Self {
+  readonly node: NodeId;
+  readonly network: string;
+  /** What others are told. */
+  readonly address: string;
+}
+
+export class Transport {
+  readonly #events: TransportEvents;
+  readonly #server: net.Server;
+  readonly #sockets = new Set<FrameSocket>();
+  readonly #peers = new Map<NodeId, PeerLink>();
+  readonly #incoming = new Map<NodeId, FrameSocket>();
+  readonly #clients = new Map<number, ClientLink>();
+  readonly counters = new Map<string, number>();
+  #self: Self | null = null;
+  #addressOf: (peer: NodeId) => string | null = () => null;
+  #clientNumber = 0;
+  #dirtyPeers: PeerLink[] = [];
+  #dirtyClients: ClientLink[] = [];
+  #closing = false;
+
+  constructor(events: TransportEvents) {
+    this.#events = events;
+    this.#server = net.createServer({ noDelay: true }, (socket) => this.#accept(socket));
+  }
+
+  /**
+   * Listens on `address`; port 0 takes a free one. Resolves to the address that it got.
+   * @throws {Error} when the address cannot be listened on
+   */
+  listen(address: string): Promise<string> {
+    const { host, port } = parseAddress(address);
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", (error: Error) => {
+        reject(
+          new Error(`Cannot listen on "${address}": ${error.message}. Choose another address with --listen`),
+        );
+      });
+      this.#server.listen(port, host, () => {
+        const bound = this.#server.address();
+        resolve(formatAddress(host, bound !== null && typeof bound === "object" ? bound.port : port));
+      });
+    });
+  }
+
+  /** Until then every hello is refused. */
+  begin(self: Self, addressOf: (peer: NodeId) => string | null): void {
+    this.#self = self;
+    this.#addressOf = addressOf;
+  }
+
+  send(to: NodeId, message: Message): void {
+    let link = this.#peers.get(to);
+    if (link === undefined) {
+      link = this.#link(to);
+      this.#peers.set(to, link);
+    }
+    if (link.queue(message)) this.#dirtyPeers.push(link);
+  }
+
+  reply(client: number, id: number, response: Response): void {
+    const link = this.#clients.get(client);
+    if (link?.reply(id, response)) this.#dirtyClients.push(link);
+  }
+
+  /** Sends what send() and reply() queued since the last time. */
+  flush(): void {
+    if (this.#dirtyPeers.length > 0) {
+      for (const link of this.#dirtyPeers) link.flush();
+      this.#dirtyPeers = [];
+    }
+    if (this.#dirtyClients.length > 0) {
+      for (const link of this.#dirtyClients) link.flush();
+      this.#dirtyClients = [];
+    }
+  }
+
+  get clients(): number {
+    return this.#clients.size;
+  }
+
+  /** Refuses new connections and closes the others once what was sent has left. */
+  close(): Promise<void> {
+    this.#closing = true;
+    const closed = new Promise<void>((done) => this.#server.close(() => done()));
+    for (const link of this.#peers.values()) link.close();
+    for (const socket of this.#sockets) socket.close("this node is stopping");
+    return closed;
+  }
+
+  count(name: string, by = 1): void {
+    this.counters.set(name, (this.counters.get(name) ?? 0) + by);
+  }
+
+  #link(peer: NodeId): PeerLink {
+    return new PeerLink({
+      peer,
+      address: () => this.#addressOf(peer),
+      hello: () => this.#hello(),
+      lost: (why) => this.#events.peerLost(peer, why),
+      count: (name, by) => this.count(name, by),
+    });
+  }
+
+  #hello(): Hello {
+    const { node, network, address } = this.#self!;
+    return { version: WIRE_VERSION, role: "peer", network, node, address };
+  }
+
+  #accept(socket: net.Socket): void {
+    const from = formatAddress(socket.remoteAddress ?? "?", socket.remotePort ?? 0);
+    let take: ((payloads: readonly Uint8Array[]) => void) | null = null;
+    let gone = () => {};
+    let drained = () => {};
+    const connection: FrameSocket = new FrameSocket(socket, {
+      frames: (payloads) => {
+        try {
+          if (take !== null) return take(payloads);
+          clearTimeout(late);
+          const role = this.#greet(connection, from, payloads[0]!);
+          if (role === null) return;
+          ({ take, gone, drained } = role);
+          if (payloads.length > 1) take(payloads.slice(1));
+        } catch (error) {
+          if (!(error instanceof WireError)) throw error;
+          connection.breakOff(error);
+        }
+      },
+      drained: () => drained(),
+      closed: (why, broken) => {
+        clearTimeout(late);
+        this.#sockets.delete(connection);
+        if (broken !== null) this.#refuse(from, why);
+        gone();
+      },
+    });
+    const late = setTimeout(() => connection.close(`no hello within ${HELLO_MS_MAX} ms`), HELLO_MS_MAX);
+    this.#sockets.add(connection);
+  }
+
+  #refuse(from: string, why: string): void {
+    this.count("connections refused");
+    this.#events.refused(from, why);
+  }
+
+  /** Answers the hello. null: refused. */
+  #greet(connection: FrameSocket, from: string, payload: Uint8Array): Role | null {
+    let hello: Hello;
+    try {
+      hello = decodeHello(payload);
+    } catch (error) {
+      if (!(error instanceof WireError) || error.reason !== "version") throw error;
+      this.#answer(connection, "version");
+      throw error;
+    }
+    const reason = this.#objection(hello);
+    this.#answer(connection, reason);
+    if (reason !== null) {
+      connection.close(`refused: ${reason}`);
+      this.#refuse(from, reason);
+      return null;
+    }
+    return hello.role === "peer" ? this.#takePeer(connection, hello.node!) : this.#takeClient(connection);
+  }
+
+  #objection(hello: Hello): HelloReply["reason"] {
+    if (this.#closing || this.#self === null) return "closing";
+    const { node, network } = this.#self;
+    if (hello.network !== null && hello.network !== network) return "foreign";
+    if (hello.role === "client") return this.#clients.size >= LIMITS.clientsMax ? "busy" : null;
+    if (hello.network === null) return "foreign";
+    return hello.node === node ? "self" : null;
+  }
+
+  #answer(connection: FrameSocket, reason: HelloReply["reason"]): void {
+    if (this.#self === null) return;
+    const { node, network, address } = this.#self;
+    connection.send(seal(encodeHelloReply(
+      { version: WIRE_VERSION, accepted: reason === null, reason, network, node, address },
+      FRAME_HEADER_BYTES,
+    )));
+  }
+
+  #takePeer(connection: FrameSocket, peer: NodeId): Role {
+    this.#incoming.get(peer)?.close("the peer made a new connection");
+    this.#incoming.set(peer, connection);
+    this.#peers.get(peer)?.hurry();
+    return {
+      take: (payloads) => {
+        for (const payload of payloads) this.#events.messages(peer, decodeMessages(payload));
+      },
+      gone: () => {
+        if (this.#incoming.get(peer) === connection) this.#incoming.delete(peer);
+      },
+      drained: () => {},
+    };
+  }
+
+  #takeClient(connection: FrameSocket): Role {
+    const client = ++this.#clientNumber;
+    const link = new ClientLink(connection);
+    this.#clients.set(client, link);
+    return {
+      take: (payloads) => {
+        for (const payload of payloads) {
+          const requests = link.decode(payload);
+          if (requests.length > 0) this.#events.requests(client, requests);
+          else this.count("frames refused");
+        }
+      },
+      gone: () => {
+        this.#clients.delete(client);
+        this.#events.clientGone(client);
+      },
+      drained: () => link.drained(),
+    };
+  }
+}
+
+/** What a connection turned out to be once it had said hello. */
+interface Role {
+  readonly take: (payloads: readonly Uint8Array[]) => void;
+  readonly gone: () => void;
+  readonly drained: () => void;
+}

@@ -1,0 +1,43 @@
+/** The entry of the program: which command it is, loaded only then, so that a small one starts quickly. */
+import { Command, CommanderError } from "commander";
+import { UsageError } from "./commands/errors.ts";
+import { VERSION } from "./version.ts";
+
+interface Entry {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
+const COMMANDS: readonly Entry[] = [
+  {
+    name: "node",
+    summary: "run a node",
+    load: async () => (await import("./commands/node.ts")).nodeCommand(),
+  },
+];
+
+/** Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage. */
+export async function main(args: readonly string[]): Promise<number> {
+  const program = new Command("space-opera")
+    .description("One network of equal nodes that keeps data safe while nodes come and go, and its simulator")
+    .version(VERSION, "-V, --version", "print the version")
+    .exitOverride()
+    .showHelpAfterError("Run with --help for what there is");
+  const wanted = args.find((arg) => !arg.startsWith("-"));
+  for (const { name, summary, load } of COMMANDS) {
+    // Only the command that is meant is loaded; the others are there to be listed.
+    program.addCommand(name === wanted ? await load() : new Command(name).description(summary));
+  }
+  try {
+    await program.parseAsync([...args], { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    const text = error instanceof Error ? error.message : String(error);
+    await Deno.stderr.write(new TextEncoder().encode(`${text}\n`));
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
