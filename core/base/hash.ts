@@ -36,7 +36,31 @@ export function hashBytes32(bytes: Uint8Array, seed = 0): number {
 
 /** MurmurHash3 of the UTF-8 form of `text`. */
 export function hashString32(text: string, seed = 0): number {
-  return hashBytes32(utf8Encode(text), seed);
+  const hash = hashAscii32(text, seed);
+  return hash >= 0 ? hash : hashBytes32(utf8Encode(text), seed);
+}
+
+/** The characters of ASCII text are its bytes, which spares the encoding: several times as fast. -1 for other text. */
+function hashAscii32(text: string, seed: number): number {
+  let h = seed | 0;
+  let all = 0;
+  const blocks = text.length & ~3;
+  for (let i = 0; i < blocks; i += 4) {
+    const a = text.charCodeAt(i), b = text.charCodeAt(i + 1);
+    const c = text.charCodeAt(i + 2), d = text.charCodeAt(i + 3);
+    all |= a | b | c | d;
+    h ^= scramble(a | (b << 8) | (c << 16) | (d << 24));
+    h = Math.imul((h << 13) | (h >>> 19), 5) + 0xe6546b64 | 0;
+  }
+  if (text.length > blocks) {
+    let tail = 0;
+    for (let i = text.length - 1; i >= blocks; i--) {
+      all |= text.charCodeAt(i);
+      tail = (tail << 8) | text.charCodeAt(i);
+    }
+    h ^= scramble(tail);
+  }
+  return all < 0x80 ? fmix32(h ^ text.length) : -1;
 }
 
 function scramble(k: number): number {

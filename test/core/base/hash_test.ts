@@ -51,6 +51,16 @@ Deno.test("hashBytes32() is MurmurHash3 x86 32", () => {
   assert.equal(hashBytes32(Uint8Array.of(0x21, 0x43, 0x65, 0x87), 0x5082edee), 0x2362f9de);
 });
 
+Deno.test("hashString32() is hashBytes32() of the UTF-8 form, whether ASCII or not", () => {
+  const text = fc.oneof(
+    fc.string({ unit: "binary-ascii", maxLength: 20 }),
+    fc.string({ unit: "grapheme", maxLength: 8 }),
+  );
+  fc.assert(fc.property(text, fc.integer(), (each, seed) => {
+    assert.equal(hashString32(each, seed), hashBytes32(utf8Encode(each), seed));
+  }));
+});
+
 Deno.test("fmix32() is a permutation: it can be undone", () => {
   const inverse = (x: number) => {
     x ^= x >>> 16;
