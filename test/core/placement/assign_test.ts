@@ -13,7 +13,15 @@ import { place } from "../../../core/placement/place.ts";
 import { rosterOf } from "../../../core/placement/roster.ts";
 import type { Member } from "../../../core/wire/messages.ts";
 import { fleet, member, settings, someActive } from "./arbitraries.ts";
-import { activeOf, movedData, naiveCheck, naiveLeaderChanges, naiveMoves, naiveShares } from "./naive.ts";
+import {
+  activeOf,
+  movedData,
+  naiveCheck,
+  naiveLeaderChanges,
+  naiveMoves,
+  naiveShares,
+  naiveZoneBounds,
+} from "./naive.ts";
 
 const DEFAULT: PlacementSettings = { partitions: 64, replicas: 3, systemReplicas: 5 };
 
@@ -52,6 +60,24 @@ Deno.test("assign() changes no more first replicas than it must (P6)", () => {
     const next = assign(layout, after, network);
     const changed = next.filter((replicas, p) => p > 0 && replicas[0] !== layout[p]![0]).length;
     assert.equal(changed, naiveLeaderChanges(layout, next));
+  }));
+});
+
+Deno.test("assign() keeps as much of the system partition as any choice of members could (P6)", () => {
+  fc.assert(fc.property(settings, someActive, someActive, (network, before, after) => {
+    const [held] = assign(null, before, network);
+    const [next] = assign([held!, ...new Array(network.partitions).fill([])], after, network);
+    const active = activeOf(after);
+    const bounds = [...naiveZoneBounds(after, next!.length)];
+    let most = 0;
+    for (let choice = 0; choice < 2 ** active.length; choice++) {
+      const chosen = active.filter((_, i) => (choice >> i) % 2 === 1);
+      const inZone = (zone: string) => chosen.filter((each) => each.zone === zone).length;
+      if (chosen.length !== next!.length) continue;
+      if (bounds.some(([zone, { low, high }]) => inZone(zone) < low || inZone(zone) > high)) continue;
+      most = Math.max(most, chosen.filter(({ id }) => held!.includes(id)).length);
+    }
+    assert.equal(next!.filter((id) => held!.includes(id)).length, most);
   }));
 });
 
