@@ -1,3 +1,4 @@
+import { hashString32 } from "../core/base/hash.ts";
 import { invariant } from "../core/base/invariant.ts";
 import type { NodeId } from "../core/base/ids.ts";
 import type { Random } from "../core/base/random.ts";
@@ -156,17 +157,12 @@ export class JournalDisk {
     for (const [i, segment] of this.#segments.entries()) {
       if (segment.firstSequence - 1 > this.#durable) break; // Not created yet (invariant 2).
       const end = this.#segments[i + 1]?.firstSequence ?? this.last + 1;
-      const parts = [
-        encodeSegmentHeader({
-          node: this.#node,
-          segment: segment.number,
-          firstSequence: segment.firstSequence,
-        }),
-      ];
+      const { number, firstSequence } = segment, salt = hashString32(this.#node, number);
+      const parts = [encodeSegmentHeader({ node: this.#node, segment: number, firstSequence, salt })];
       for (let sequence = segment.firstSequence; sequence < end; sequence++) {
         const fate = sequence <= this.#durable || random === null ? 3 : random.below(4);
         if (fate === 0) break; // The file ends before this write.
-        const bytes = this.#encode(sequence);
+        const bytes = this.#encode(sequence, salt);
         if (fate === 1) { // Part of it reached the disk; what follows it may all the same be there.
           bytes.fill(0, random!.below(bytes.length));
           torn++;
@@ -178,16 +174,12 @@ export class JournalDisk {
     return { segments, torn };
   }
 
-  #encode(sequence: number): Uint8Array {
+  #encode(sequence: number, salt: number): Uint8Array {
     const { content, durableUpTo } = this.#items[sequence - this.#first]!;
-    if (content.kind === "mark") {
-      return encodeMark({ sequence, durableUpTo, headRecords: content.headRecords });
-    }
-    return encodeRecords([content.record], {
-      firstSequence: sequence,
-      durableUpTo,
-      head: content.kind === "head",
-    });
+    const options = { firstSequence: sequence, durableUpTo, salt, head: content.kind === "head" };
+    return content.kind === "mark"
+      ? encodeMark(content.headRecords, options)
+      : encodeRecords([content.record], options);
   }
 }
 

@@ -29,6 +29,10 @@ export class Machine {
   power: Power = "off";
   /** A crashed machine that answers nothing at all, as after power loss; else its system refuses connections. */
   silent = false;
+  /** Was asked to give its data away and to go. */
+  draining = false;
+  /** Was asked to stop and has not yet. */
+  stopping = false;
   /** Never to be started again. */
   retired = false;
   /** Counts starts, so that events of an earlier life are told apart. */
@@ -89,6 +93,7 @@ export class Machine {
   halt(power: Power): void {
     this.power = power;
     this.kernel = null;
+    this.stopping = false;
     this.withheld.length = 0;
     this.wakes.length = 0;
     this.wakeDue = -1;

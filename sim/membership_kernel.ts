@@ -44,7 +44,12 @@ export class MembershipKernel implements Kernel {
               this.membership.handle(input.from, message, now, effects);
               break;
             default:
-              effects.note({ kind: "refused", from: input.from, message: message.kind, why: "no such machine here" });
+              effects.note({
+                kind: "refused",
+                from: input.from,
+                message: message.kind,
+                why: "no such machine here",
+              });
           }
         }
         break;

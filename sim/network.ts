@@ -35,7 +35,7 @@ export const DEFAULT_NETWORK: NetworkOptions = {
   clientLatencyUs: 500,
 };
 
-/** Tells how far two nodes are apart, in degrees. Symmetric. */
+/** Tells how far two nodes are apart, in millionths of a degree. Symmetric. */
 export type Distance = (from: number, to: number) => number;
 
 export interface NetworkCounters {
@@ -181,7 +181,8 @@ export class Network {
     cut.set(sender.cut);
     latency.set(sender.latency);
     for (let i = old; i < size; i++) {
-      latency[i] = this.#options.latencyUs + Math.round(this.#distance(from, i) * this.#options.perDegreeUs);
+      latency[i] = this.#options.latencyUs +
+        Math.floor((this.#distance(from, i) * this.#options.perDegreeUs) / 1_000_000);
     }
     sender.last = last;
     sender.cut = cut;

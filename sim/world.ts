@@ -226,7 +226,9 @@ export class World implements EventHandler {
 
   /** Asks a node to stop in good order. */
   stop(machine: Machine): void {
-    if (machine.running) this.#step(machine, { kind: "stop" });
+    if (!machine.running || machine.stopping) return;
+    machine.stopping = true;
+    this.#step(machine, { kind: "stop" });
   }
 
   /** Has the machine take this long for each input; 0 ends it. */

@@ -1,0 +1,113 @@
+import type { Instant, NodeId } from "../core/base/ids.ts";
+import type { Random } from "../core/base/random.ts";
+import { ClientMachine, type Outgoing } from "../core/client/client.ts";
+import { partitionOf } from "../core/placement/key.ts";
+import type { Op, Response } from "../core/wire/requests.ts";
+import type { Client, ClientReply, IdentifiedRequest } from "./clients.ts";
+import type { World } from "./world.ts";
+
+export type Done = (response: Response, now: number) => void;
+
+/** The real client machine on the virtual network: opens connections, carries its requests, wakes it. */
+export class ClientDriver implements Client {
+  readonly machine: ClientMachine;
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #number: number;
+  readonly #waiting = new Map<number, Done>();
+  readonly #connections = new Map<NodeId, number>();
+  readonly #nodes = new Map<number, NodeId>();
+  #wakeAt = Infinity;
+  /** Requests sent, each attempt counted. */
+  attempts = 0;
+
+  constructor(world: World, random: Random) {
+    this.#world = world;
+    this.#random = random;
+    this.#number = world.addClient(this);
+    let client = "";
+    for (let i = 0; i < 4; i++) client += random.uint32().toString(16).padStart(8, "0");
+    this.machine = new ClientMachine({ client, random: random.fork("machine"), partitionOf });
+  }
+
+  get idle(): boolean {
+    return this.#waiting.size === 0;
+  }
+
+  submit(op: Op, done: Done): void {
+    this.#waiting.set(this.machine.submit(op, this.#now), done);
+    this.#flush();
+  }
+
+  // ---- Client
+
+  wake(): void {
+    if (this.#world.loop.now >= this.#wakeAt) this.#wakeAt = Infinity;
+    this.machine.wake(this.#now);
+    this.#flush();
+  }
+
+  received(connection: number, replies: readonly ClientReply[]): void {
+    const node = this.#nodes.get(connection);
+    if (node === undefined) return;
+    for (const { id, response } of replies) this.machine.handle(node, id, response, this.#now);
+    this.#flush();
+  }
+
+  lost(connection: number): void {
+    const node = this.#nodes.get(connection);
+    if (node === undefined) return;
+    this.#nodes.delete(connection);
+    this.#connections.delete(node);
+    this.machine.connectionLost(node, this.#now);
+    this.#flush();
+  }
+
+  // ---- what the machine asks for
+
+  get #now(): Instant {
+    return this.#world.loop.now as Instant;
+  }
+
+  #flush(): void {
+    for (let out = this.machine.outgoing(); out.length > 0; out = this.machine.outgoing()) this.#send(out);
+    for (const { ticket, response } of this.machine.completions()) {
+      const done = this.#waiting.get(ticket);
+      this.#waiting.delete(ticket);
+      done?.(response, this.#world.loop.now);
+    }
+    const at = this.machine.nextWake();
+    if (at < this.#wakeAt && at < Number.MAX_SAFE_INTEGER) {
+      this.#wakeAt = at;
+      this.#world.wakeClient(this.#number, at);
+    }
+  }
+
+  #send(outgoing: readonly Outgoing[]): void {
+    const frames = new Map<number, IdentifiedRequest[]>();
+    for (const { node, id, request } of outgoing) {
+      const connection = this.#connectionTo(node);
+      const frame = frames.get(connection);
+      if (frame === undefined) frames.set(connection, [{ id, request }]);
+      else frame.push({ id, request });
+      this.attempts++;
+    }
+    for (const [connection, requests] of frames) this.#world.request(connection, requests);
+  }
+
+  /** `node` null: wherever there is a connection, or to a node at random. */
+  #connectionTo(node: NodeId | null): number {
+    const to = node ?? this.#anyNode();
+    const open = this.#connections.get(to);
+    if (open !== undefined) return open;
+    const connection = this.#world.connect(this.#number, this.#world.machine(to)!);
+    this.#connections.set(to, connection);
+    this.#nodes.set(connection, to);
+    return connection;
+  }
+
+  #anyNode(): NodeId {
+    const known = this.#world.machines.filter((machine) => machine.life > 0);
+    return this.#random.pick(known).id;
+  }
+}
