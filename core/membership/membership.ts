@@ -5,9 +5,8 @@ import type { Random } from "../base/random.ts";
 import type { Effects, JournalRecord } from "../wire/kernel.ts";
 import type { Ack, Liveness, Message, Nack, Ping, PingRequest, PushPull, Update } from "../wire/messages.ts";
 import { Beliefs, type Change, type Source } from "./beliefs.ts";
-import { LocalHealth } from "./local_health.ts";
 import { isReachable, type Peer } from "./member_table.ts";
-import { HELPERS, type Probe, Probes, Relays } from "./probe.ts";
+import { Prober } from "./prober.ts";
 
 export type { Change } from "./beliefs.ts";
 export type { Peer } from "./member_table.ts";
@@ -21,10 +20,6 @@ const GOSSIPS_PER_INTERVAL = 5;
 const GOODBYES_MAX = 100;
 /** How many of all that hear of a suspicion look for themselves: twice what Lifeguard needs for confirmation. */
 const VOLUNTEERS = 6;
-/** A member whose connection broke answers within this share of the probe timeout, or others are asked. */
-const URGENT_TIMEOUT_SHARE = 4;
-/** Lifeguard: a helper says that it is well after this share (in tenths) of the probe timeout. */
-const NACK_TENTHS = 8;
 /** Each node tries one of the dead at least this often, on average. */
 const RETRY_INTERVALS_MAX = 20;
 /** Up to this many members, whole tables are exchanged every `pushPullUs`; each doubling adds one more such time. */
@@ -58,16 +53,10 @@ export interface MembershipOptions {
  * 7. nextWake() is the next protocol period unless a probe, a suspicion or news is under way.
  */
 export class Membership {
-  /** The version of the agreed view this node has; told with every ping and ack. */
-  viewVersion = 0;
-
   readonly #beliefs: Beliefs;
-  readonly #health = new LocalHealth();
-  readonly #probes = new Probes();
-  readonly #relays = new Relays();
+  readonly #prober: Prober;
   readonly #random: Random;
   readonly #settings: Settings;
-  #sequence = 0;
   #started = false;
   #tickAt = 0 as Instant;
   #gossipAt: Instant = NEVER;
@@ -89,6 +78,7 @@ export class Membership {
     this.#settings = settings;
     const own: Update = { node: self, address, incarnation, status: "alive", by: self };
     this.#beliefs = new Beliefs({ own, settings, random });
+    this.#prober = new Prober({ beliefs: this.#beliefs, settings });
     for (const peer of peers) if (peer.node !== self) this.#beliefs.add(peer.node, peer.address);
     this.#beliefs.takeChanges();
   }
@@ -101,9 +91,16 @@ export class Membership {
   get incarnation(): number {
     return this.#beliefs.own.incarnation;
   }
+  /** The version of the agreed view this node has; told with every ping and ack. */
+  get viewVersion(): number {
+    return this.#prober.viewVersion;
+  }
+  set viewVersion(version: number) {
+    this.#prober.viewVersion = version;
+  }
   /** Lifeguard's local health: 0 is healthy, 8 the worst. */
   get health(): number {
-    return this.#health.score;
+    return this.#prober.health.score;
   }
   /** Members other than this node that are alive or suspect. */
   get reachable(): number {
@@ -151,13 +148,13 @@ export class Membership {
     const { own, table } = this.#beliefs;
     const line = (update: Update) => `${update.node} ${update.incarnation} ${update.status}`;
     const others = table.sorted().map(line).join(", ");
-    return `${line(own)}, health ${this.#health.score}${others === "" ? "" : `: ${others}`}`;
+    return `${line(own)}, health ${this.health}${others === "" ? "" : `: ${others}`}`;
   }
 
   nextWake(): Instant {
     let at = this.#tickAt;
-    if (this.#probes.due < at) at = this.#probes.due;
-    if (this.#relays.due < at) at = this.#relays.due;
+    const probesDue = this.#prober.due;
+    if (probesDue < at) at = probesDue;
     if (this.#beliefs.suspicions.due < at) at = this.#beliefs.suspicions.due;
     if (this.#gossipAt < at) at = this.#gossipAt;
     return at;
@@ -179,7 +176,7 @@ export class Membership {
         this.#onPingRequest(from, message, now, effects);
         break;
       case "nack":
-        this.#onNack(from, message);
+        this.#prober.nacked(from, message.sequence);
         break;
       case "push-pull":
         this.#onPushPull(from, message, now, effects);
@@ -194,13 +191,7 @@ export class Membership {
 
   wake(now: Instant, effects: Effects): void {
     this.#begin(now, effects);
-    for (let probe = this.#probes.firstDue(now); probe !== null; probe = this.#probes.firstDue(now)) {
-      this.#advance(probe, now, effects);
-    }
-    for (let relay = this.#relays.firstDue(now); relay !== null; relay = this.#relays.firstDue(now)) {
-      effects.send(relay.origin, { kind: "nack", sequence: relay.originSequence });
-      this.#relays.nacked(relay);
-    }
+    this.#prober.wake(now, effects);
     const { suspicions } = this.#beliefs;
     for (let node = suspicions.firstDue(now); node !== null; node = suspicions.firstDue(now)) {
       this.#beliefs.declareDead(node);
@@ -214,9 +205,7 @@ export class Membership {
     this.#begin(now, effects);
     const known = this.#beliefs.table.get(node);
     if (known === undefined || !isReachable(known.status)) return;
-    const probe = this.#probes.of(node);
-    if (probe === null) this.#probe(known, { urgent: true, claim: null, told: null }, now, effects);
-    else if (probe.helpers === null) this.#askHelpers(probe, effects);
+    this.#prober.hurry(known, now, effects);
     this.#spread(now, effects);
   }
 
@@ -228,9 +217,8 @@ export class Membership {
 
   /** A member that was declared gone, for good: whatever is still said of it is ignored from now on. */
   forget(node: NodeId): void {
-    if (node === this.#beliefs.own.node) return;
-    const probe = this.#probes.of(node);
-    if (probe !== null) this.#probes.remove(probe);
+    if (node === this.#beliefs.own.node || this.#beliefs.table.isGone(node)) return;
+    this.#prober.cancel(node);
     this.#beliefs.forget(node);
   }
 
@@ -239,7 +227,7 @@ export class Membership {
     this.#begin(now, effects);
     if (this.#beliefs.own.status === "left") return;
     this.#beliefs.leave();
-    this.#probes.clear();
+    this.#prober.stop();
     this.#tickAt = NEVER;
     // Gossip alone may miss a few, and those would suspect this node once its process has ended.
     for (const node of this.#beliefs.table.pick(GOODBYES_MAX, { except: null, suspects: true })) {
@@ -256,7 +244,7 @@ export class Membership {
     if (this.#beliefs.table.isGone(from)) {
       // It learns from our view's version that it is out; what it says of others may be long out of date.
       this.#refuse(from, ping, "declared gone", effects);
-      effects.send(from, this.#ack(ping.sequence, null));
+      effects.send(from, this.#prober.ack(ping.sequence, null));
       return;
     }
     this.#learn(from, ping, ping.updates, now, effects);
@@ -268,47 +256,19 @@ export class Membership {
     this.#hearView(from, ack.view);
     if (this.#beliefs.table.isGone(from)) return this.#refuse(from, ack, "declared gone", effects);
     this.#learn(from, ack, ack.updates, now, effects);
-    const probe = this.#probes.withSequence(ack.sequence);
-    if (probe !== null) {
-      if (from !== probe.target && probe.helpers?.includes(from) !== true) {
-        return this.#refuse(from, ack, "not asked", effects);
-      }
-      this.#probes.remove(probe);
-      this.#health.change(-1);
-      return;
-    }
-    const relay = this.#relays.withSequence(ack.sequence);
-    if (relay === null || relay.target !== from) return;
-    this.#relays.remove(relay);
-    effects.send(relay.origin, this.#ack(relay.originSequence, null));
+    if (!this.#prober.answered(from, ack.sequence, effects)) this.#refuse(from, ack, "not asked", effects);
   }
 
   #onPingRequest(from: NodeId, request: PingRequest, now: Instant, effects: Effects): void {
     this.#learn(from, request, request.updates, now, effects);
-    const { target } = request;
-    if (target === this.#beliefs.own.node) return effects.send(from, this.#ack(request.sequence, from));
-    const known = this.#beliefs.table.get(target);
-    if (known === undefined || this.#relays.isFull || this.#beliefs.own.status === "left") {
-      effects.send(from, { kind: "nack", sequence: request.sequence });
-      const why = known === undefined ? "unknown target" : "too many relays";
-      return this.#refuse(from, request, why, effects);
+    if (request.target === this.#beliefs.own.node) {
+      effects.send(from, this.#ack(request.sequence, from));
+      return;
     }
-    const { probeTimeoutUs, probeIntervalUs } = this.#settings;
-    const sequence = this.#ping(known, known.status === "alive" ? null : known, effects);
-    this.#relays.add({
-      origin: from,
-      originSequence: request.sequence,
-      target,
-      sequence,
-      dueAt: after(now, Math.floor((probeTimeoutUs * NACK_TENTHS) / 10)),
-      endAt: after(now, probeIntervalUs),
-    });
-  }
-
-  #onNack(from: NodeId, nack: Nack): void {
-    const probe = this.#probes.withSequence(nack.sequence);
-    if (probe === null || probe.helpers?.includes(from) !== true || probe.nackedBy.includes(from)) return;
-    probe.nackedBy.push(from);
+    const why = this.#prober.relay(from, request, now, effects);
+    if (why === null) return;
+    effects.send(from, { kind: "nack", sequence: request.sequence });
+    this.#refuse(from, request, why, effects);
   }
 
   #onPushPull(from: NodeId, message: PushPull, now: Instant, effects: Effects): void {
@@ -333,7 +293,8 @@ export class Membership {
         case "refused":
           break;
         case "adopted":
-          this.#dropProbeOfUnreachable(update);
+          // Newer than what the probe is about to find out, be it a death or a life.
+          if (update.status !== "suspect") this.#prober.cancel(update.node);
           break;
         case "suspected":
           this.#volunteer(update, now, effects);
@@ -346,7 +307,7 @@ export class Membership {
           break;
         case "refuted":
           // Lifeguard: that others suspected this node says something about this node.
-          if (update.status !== "alive") this.#health.change(1);
+          if (update.status !== "alive") this.#prober.health.change(1);
           this.#write(now, effects);
           break;
         case "outdated":
@@ -356,12 +317,6 @@ export class Membership {
     }
   }
 
-  #dropProbeOfUnreachable(update: Update): void {
-    if (isReachable(update.status)) return;
-    const probe = this.#probes.of(update.node);
-    if (probe !== null) this.#probes.remove(probe);
-  }
-
   /**
    * Some of those who hear of a suspicion probe the suspect at once. That tells it (Lifeguard's buddy system), so a
    * living one refutes within a round trip, and it confirms the death of a dead one within a protocol period.
@@ -369,9 +324,7 @@ export class Membership {
   #volunteer(suspect: Update, now: Instant, effects: Effects): void {
     const n = this.#beliefs.table.reachable;
     if (VOLUNTEERS < n && !this.#random.chance(VOLUNTEERS, n)) return;
-    if (this.#probes.of(suspect.node) === null) {
-      this.#probe(suspect, { urgent: false, claim: null, told: null }, now, effects);
-    }
+    this.#prober.probe(suspect, now, effects);
   }
 
   /**
@@ -379,14 +332,8 @@ export class Membership {
    * member is told and refutes, if it lives; meanwhile nobody on this side takes it for dead (invariant 5).
    */
   #dispute(claim: Update, now: Instant, effects: Effects): void {
-    const probe = this.#probes.of(claim.node);
-    if (probe !== null) probe.claim = claim;
-    else {this.#probe(
-        this.#beliefs.table.get(claim.node)!,
-        { urgent: false, claim, told: claim },
-        now,
-        effects,
-      );}
+    this.#prober.probe(this.#beliefs.table.get(claim.node)!, now, effects, { told: claim });
+    this.#prober.attach(claim);
   }
 
   /** A member held for dead, or a stranger, spoke: it may stand for a whole lost half of the network. */
@@ -431,10 +378,8 @@ export class Membership {
   #excuse(lateUs: number, now: Instant): void {
     if (this.#tickAt < now) this.#tickAt = now;
     if (this.#gossipAt < now) this.#gossipAt = now;
-    this.#probes.extend(lateUs);
-    this.#relays.extend(lateUs);
+    this.#prober.excuse(lateUs);
     this.#beliefs.suspicions.extend(lateUs);
-    this.#health.change(1);
   }
 
   /** SWIM's protocol period. */
@@ -442,15 +387,15 @@ export class Membership {
     const { table } = this.#beliefs;
     const { probeIntervalUs } = this.#settings;
     // Alone there is nobody to wrong by haste.
-    this.#tickAt = after(now, table.reachable === 0 ? probeIntervalUs : this.#health.scale(probeIntervalUs));
-    this.#relays.expire(now);
+    this.#tickAt = after(
+      now,
+      table.reachable === 0 ? probeIntervalUs : this.#prober.health.scale(probeIntervalUs),
+    );
+    this.#prober.expire(now);
     const dead = table.nextDead();
     const node = table.nextToProbe();
-    if (node !== null && this.#probes.of(node) === null) {
-      const member = table.get(node)!;
-      // A live member hears whom this node holds for dead, and corrects it where its news of a return got lost.
-      this.#probe(member, { urgent: false, claim: null, told: dead }, now, effects);
-    }
+    // A live member hears whom this node holds for dead, and corrects it where its news of a return got lost.
+    if (node !== null) this.#prober.probe(table.get(node)!, now, effects, { told: dead });
     if (dead !== null) this.#tryDead(dead, effects);
     if (now >= this.#pushPullAt) this.#exchangeTables(now, effects);
     if (table.peersChanged && now >= this.#recordAt) this.#write(now, effects);
@@ -463,7 +408,7 @@ export class Membership {
   #tryDead(member: Update, effects: Effects): void {
     const { dead, reachable } = this.#beliefs.table;
     const shares = Math.min(2 * reachable + 1, RETRY_INTERVALS_MAX * dead);
-    if (dead >= shares || this.#random.chance(dead, shares)) this.#ping(member, member, effects);
+    if (dead >= shares || this.#random.chance(dead, shares)) this.#prober.ping(member, member, effects);
   }
 
   #exchangeTables(now: Instant, effects: Effects): void {
@@ -499,83 +444,17 @@ export class Membership {
     this.#gossipAt = queue.size > 0 ? after(now, intervalUs) : NEVER;
   }
 
-  // ---- probing
-
-  #probe(
-    member: Update,
-    how: { readonly urgent: boolean; readonly claim: Update | null; readonly told: Update | null },
-    now: Instant,
-    effects: Effects,
-  ): void {
-    if (this.#probes.isFull || this.#beliefs.own.status === "left") return;
-    const { probeTimeoutUs, probeIntervalUs } = this.#settings;
-    const directUs = how.urgent ? Math.floor(probeTimeoutUs / URGENT_TIMEOUT_SHARE) : probeTimeoutUs;
-    const wholeUs = how.urgent ? directUs + probeTimeoutUs : probeIntervalUs;
-    // Lifeguard's buddy system: a suspect is told so by the ping, and can refute in the ack.
-    const told = member.status === "alive" ? how.told : member;
-    this.#probes.add({
-      target: member.node,
-      sequence: this.#ping(member, told, effects),
-      dueAt: after(now, this.#health.scale(directUs)),
-      endAt: after(now, this.#health.scale(wholeUs)),
-      urgent: how.urgent,
-      claim: how.claim,
-      helpers: null,
-      nackedBy: [],
-    });
-  }
-
-  /** Returns the ping's sequence number. */
-  #ping(member: Update, told: Update | null, effects: Effects): number {
-    const sequence = ++this.#sequence;
-    const updates = this.#beliefs.news(told);
-    effects.send(member.node, {
-      kind: "ping",
-      sequence,
-      target: member.node,
-      view: this.viewVersion,
-      updates,
-    });
-    return sequence;
-  }
-
-  /**
-   * An ack that tells `to` what it should hear, or what is believed of it unless it is well, before other news.
-   * With sequence 0 it answers nothing.
-   */
-  #ack(sequence: number, to: NodeId | null): Ack {
-    const { own, table } = this.#beliefs;
-    const known = to === null ? undefined : table.get(to);
-    let told = known === undefined || known.status === "alive" ? null : known;
-    if (to !== null && this.#correction !== null) {
-      told = this.#correction;
-      this.#correction = null;
-    }
-    if (own.status === "left") told = own;
-    return { kind: "ack", sequence, view: this.viewVersion, updates: this.#beliefs.news(told) };
+  /** An ack that tells `to` of its error, or what is believed of it unless it is well, before other news. */
+  #ack(sequence: number, to: NodeId): Ack {
+    const known = this.#beliefs.table.get(to);
+    const grave = known === undefined || known.status === "alive" ? null : known;
+    const told = this.#correction ?? grave;
+    this.#correction = null;
+    return this.#prober.ack(sequence, told);
   }
 
   #pushPull(to: NodeId, reply: boolean, effects: Effects): void {
     const { own, table } = this.#beliefs;
     effects.send(to, { kind: "push-pull", reply, members: [own, ...table.sorted()] });
-  }
-
-  #advance(probe: Probe, now: Instant, effects: Effects): void {
-    if (probe.helpers === null && now < probe.endAt) return this.#askHelpers(probe, effects);
-    this.#probes.remove(probe);
-    const asked = probe.helpers?.length ?? 0;
-    if (!probe.urgent) this.#health.change(asked === 0 ? 1 : asked - probe.nackedBy.length);
-    if (probe.claim === null) this.#beliefs.suspect(probe.target);
-    else this.#beliefs.concede(probe.claim);
-  }
-
-  #askHelpers(probe: Probe, effects: Effects): void {
-    const { target, sequence } = probe;
-    probe.helpers = this.#beliefs.table.pick(HELPERS, { except: target, suspects: false });
-    probe.dueAt = probe.endAt;
-    this.#probes.refresh();
-    for (const helper of probe.helpers) {
-      effects.send(helper, { kind: "ping-request", sequence, target, updates: this.#beliefs.news(null) });
-    }
   }
 }

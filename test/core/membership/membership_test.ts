@@ -330,6 +330,17 @@ Deno.test("peerLost() while a probe waits asks others at once", () => {
   bench.untilProbed("b");
   const sent = bench.act((m, now, effects) => m.peerLost(b, now, effects));
   equal(only(sent, "ping-request").length, 2);
+  bench.pass(probeTimeoutUs);
+  equal(bench.machine.liveness(b), "suspect", "sooner than an ordinary probe fails");
+});
+
+Deno.test("News of a new life ends the probe of the old one", () => {
+  const bench = Bench.started(["b", "c"]);
+  bench.untilProbed("b");
+  bench.gossip("c", says("b", "alive", 1));
+  bench.pass(probeIntervalUs - 1);
+  equal(bench.machine.liveness(b), "alive");
+  equal(bench.machine.health, 0);
 });
 
 Deno.test("takeChanges() reports each change of status or address once, in order (invariant 4)", () => {
