@@ -5,9 +5,10 @@
  * item a small integer that names the kind.
  *
  * Encoding is cborg's. Decoding is our own: a schema pulls the values it expects from a Reader, so a message is
- * checked and built in one pass without arrays in between. Measured on 2 cores (bench/codec_bench.ts) the Reader takes
- * a ping with four updates in 0.6 µs and an append of one entry in 0.12 µs, where cborg with a Tokenizer that does not
- * copy takes 1.4 and 0.38 µs for the bare arrays, still unchecked.
+ * checked and built in one pass without arrays in between. Measured (bench/codec_bench.ts, the quickest of many), an
+ * append of one entry takes 0.14 µs, one of sixteen 0.94, a ping with four updates 0.74, beats of sixteen partitions
+ * 0.50, where cborg takes 0.76, 4.3, 1.8 and 1.7 µs for the bare arrays, still unchecked. A Tokenizer that does not copy
+ * byte strings halves that for appends (0.38 and 2.0), and leaves the rest as it is.
  *
  * Invariants
  *  R1  Nothing is allocated for a length or a count before it is known to fit into what is left of the input.
@@ -91,7 +92,8 @@ const slabs = new Slabs();
  *
  * @example
  * ```ts
- * encode([1, "Sirius", new Uint8Array([7]), null]); // 84 01 66 53 69 72 69 75 73 41 07 f6
+ * import assert from "node:assert/strict";
+assert.deepEqual([...encode([1, "Io", null])], [0x83, 0x01, 0x62, 0x49, 0x6f, 0xf6]);
  * ```
  */
 export function encode(value: Wire, headroom = 0): Uint8Array {
@@ -126,10 +128,11 @@ const SHORT_TEXT_BYTES = 24;
  *
  * @example
  * ```ts
+ * import assert from "node:assert/strict";
  * const reader = new Reader(encode([1, "Sirius"]));
  * reader.tuple(2);
- * reader.integer(); // 1
- * reader.text(64); // "Sirius"
+ * assert.equal(reader.integer(), 1);
+ * assert.equal(reader.text(64), "Sirius");
  * reader.end();
  * ```
  */

@@ -21,7 +21,10 @@ export const FRAME_HEADER_BYTES = 8;
  *
  * @example
  * ```ts
- * socket.write(seal(encodeMessages(messages, FRAME_HEADER_BYTES)));
+ * import assert from "node:assert/strict";
+ * import { encodeMessages } from "./codec.ts";
+ * const bytes = seal(encodeMessages([{ kind: "nack", sequence: 7 }], FRAME_HEADER_BYTES));
+ * assert.deepEqual(bytes, frame(encodeMessages([{ kind: "nack", sequence: 7 }])));
  * ```
  */
 export function seal(frame: Uint8Array): Uint8Array {
@@ -63,8 +66,11 @@ const NO_BYTES = new Uint8Array(0);
  *
  * @example
  * ```ts
+ * import assert from "node:assert/strict";
  * const reader = new FrameReader();
- * for (const chunk of chunks) for (const payload of reader.push(chunk)) handle(payload);
+ * const stream = frame(Uint8Array.of(1, 2), Uint8Array.of(3));
+ * assert.deepEqual(reader.push(stream.subarray(0, 12)), [Uint8Array.of(1, 2)]);
+ * assert.deepEqual(reader.push(stream.subarray(12)), [Uint8Array.of(3)]);
  * ```
  */
 export class FrameReader {

@@ -89,7 +89,13 @@ export interface JournalRecovery {
  *
  * @example
  * ```ts
- * const { recovered, lastSequence, append, tail } = recoverJournal(segments, nodeId("sirius"));
+ * import assert from "node:assert/strict";
+ * import { nodeId } from "../base/ids.ts";
+ * import { encodeSegmentHeader } from "./journal.ts";
+ * const node = nodeId("sirius");
+ * const bytes = encodeSegmentHeader({ node, segment: 1, firstSequence: 1, salt: 5 });
+ * const { lastSequence, append, tail } = recoverJournal([{ name: "journal-1", bytes }], node);
+ * assert.deepEqual([lastSequence, append?.offset, tail], [0, 128, null]);
  * ```
  */
 export function recoverJournal(segments: readonly JournalSegment[], node: NodeId): JournalRecovery {

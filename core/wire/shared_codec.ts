@@ -114,7 +114,7 @@ const HEX_32 = /^[0-9a-f]{32}$/;
 
 /** 32 hexadecimal digits: the name of a network or a client. */
 export function readName(reader: Reader): string {
-  const name = reader.text(32);
+  const name = reader.token(32);
   if (!HEX_32.test(name)) reader.fail("invalid", `${JSON.stringify(name)} is not 32 hexadecimal digits`);
   return name;
 }
