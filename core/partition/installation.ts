@@ -3,6 +3,7 @@
  * the tables that hold it are durable before it counts as a holder.
  */
 import type { LogIndex, NodeId } from "../base/ids.ts";
+import { LIMITS } from "../base/limits.ts";
 import { IncomingSnapshot } from "../replication/snapshots.ts";
 import { isConfiguration } from "../wire/configuration.ts";
 import type { SnapshotChunk } from "../wire/messages.ts";
@@ -16,6 +17,8 @@ export type ChunkOutcome =
 export class Installation {
   readonly #machine: StateMachine;
   #incoming: IncomingSnapshot | null = null;
+  /** Chunks that overtook others, by sequence: as many as may be under way. */
+  readonly #early = new Map<number, SnapshotChunk>();
   /** The last chunk of a snapshot that is installed, and waits for the checkpoint that makes it durable. */
   #settling: { readonly from: NodeId; readonly chunk: SnapshotChunk } | null = null;
 
@@ -35,14 +38,29 @@ export class Installation {
       if (this.#incoming?.outdates(from, chunk)) return { kind: "ignored" };
       if (chunk.sequence !== 0) return { kind: "wanted", next: 0 };
       this.#incoming = new IncomingSnapshot(from, chunk);
+      this.#early.clear();
       this.#machine.beginInstall();
     }
-    const { next } = this.#incoming;
-    if (chunk.sequence !== next) return { kind: "wanted", next };
-    this.#machine.installRows(chunk.rows);
-    this.#incoming.next++;
-    if (!chunk.done) return { kind: "wanted", next: next + 1 };
-    this.#incoming = null;
+    const incoming = this.#incoming;
+    if (chunk.sequence > incoming.next && chunk.sequence < incoming.next + LIMITS.snapshotChunksInFlightMax) {
+      this.#early.set(chunk.sequence, chunk);
+    }
+    if (chunk.sequence !== incoming.next) return { kind: "wanted", next: incoming.next };
+    for (
+      let due: SnapshotChunk | undefined = chunk;
+      due !== undefined;
+      due = this.#early.get(incoming.next)
+    ) {
+      this.#early.delete(incoming.next);
+      this.#machine.installRows(due.rows);
+      incoming.next++;
+      if (due.done) return this.#finish(from, due);
+    }
+    return { kind: "wanted", next: incoming.next };
+  }
+
+  #finish(from: NodeId, chunk: SnapshotChunk): ChunkOutcome {
+    this.abandon();
     this.#machine.finishInstall(chunk.index, chunk.indexTerm);
     this.#settling = { from, chunk };
     return { kind: "complete" };
@@ -58,6 +76,7 @@ export class Installation {
   /** The log came so far by itself. */
   abandon(): void {
     this.#incoming = null;
+    this.#early.clear();
   }
 }
 

@@ -117,6 +117,7 @@ export class Replica {
   #hushRound = 0;
   #leaderQuiet = false;
 
+  #seenCommit = 0 as LogIndex;
   #seenConfiguration: Configuration | null = null;
   #notedConfigurationIndex: LogIndex;
   #notedQuiet = false;
@@ -273,6 +274,8 @@ export class Replica {
     const { log, configurations } = this.#replication;
     if (this.#bootstrap !== null || this.#logLags) this.#recordBase(configurations.at(log.base).index);
     this.#logLags = false;
+    // The drop was in the journal, and the crash came before the tables were durable without the rows.
+    if (!this.#initialised && this.appliedIndex > 0) this.#machine.drop();
     this.#election.start(now);
     this.#followConfiguration();
     const { voters, outgoing } = this.configuration;
@@ -384,6 +387,8 @@ export class Replica {
       this.#installation.abandon();
       return this.#answerChunk(from, chunk, chunk.sequence + 1, true);
     }
+    // What was lost was acknowledged by its position: an older state may not take its place (P3).
+    if (chunk.index < this.#replication.log.base) return this.#replication.askForSnapshot(from, this.term);
     const outcome = this.#installation.take(from, chunk);
     if (outcome.kind === "wanted") this.#answerChunk(from, chunk, outcome.next, false);
     else if (outcome.kind === "complete") this.#installed(chunk);
@@ -702,7 +707,9 @@ export class Replica {
 
   /** Does what is due. Called once, after everything else in a step. */
   evaluate(now: Instant): void {
-    if (this.#replication.advanceCommit()) this.#committed(now);
+    this.#replication.advanceCommit();
+    if (this.#leading && this.commitIndex !== this.#seenCommit) this.#committed(now);
+    this.#seenCommit = this.commitIndex;
     this.#apply(now);
     if (this.#leading) this.#lead(now);
     if (this.configuration !== this.#seenConfiguration) this.#followConfiguration();
@@ -788,12 +795,13 @@ export class Replica {
     replication.feed(now);
     const alone = replication.followers.length === 0;
     if (alone) this.#leaderQuiet = true;
-    if (this.#wantsBeat || (replication.reads.wantsRound && replication.established)) {
+    const { reads, established } = replication;
+    if (this.#wantsBeat || (established && (reads.wantsRound || (alone && !reads.idle)))) {
       this.#wantsBeat = false;
       // A round before the own term has committed confirms who leads, but not how far the log was committed.
       replication.beat(this.#hushRound > 0, now, this.#sendBeat);
     }
-    replication.reads.release(this.appliedIndex, this.#readable);
+    reads.release(this.appliedIndex, this.#readable);
   }
 
   readonly #sendBeat = (to: NodeId, beat: Beat): void => this.#host.beat(to, beat);

@@ -2,7 +2,7 @@
  * Where a leader steers its partition: toward the replicas that placement wants, then into the hands of the one it
  * prefers. It decides; the replica acts.
  */
-import type { Instant, LogIndex, NodeId } from "../base/ids.ts";
+import type { Instant, NodeId } from "../base/ids.ts";
 import type { Settings } from "../base/limits.ts";
 import { nextConfiguration, satisfies } from "../replication/configuration.ts";
 import type { Progress } from "../replication/progress.ts";
@@ -127,11 +127,16 @@ export class Steering {
     return at < 0 ? this.#target.length : at;
   }
 
+  /**
+   * A learner that is to vote must have the entry that made it one: then no word of an older configuration, without it,
+   * can make it drop its log any more, and it can vote.
+   */
   readonly #caughtUp = (node: NodeId): boolean => {
     const { self, replication, reachable } = this.#options;
     if (node === self) return true;
     const progress = replication.progressOf(node);
     return progress !== null && progress.state === "replicate" && reachable(node) &&
-      progress.match + NEARLY >= (replication.commit as LogIndex);
+      progress.match + NEARLY >= replication.commit &&
+      progress.match >= replication.configurations.effectiveIndex;
   };
 }

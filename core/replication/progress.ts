@@ -17,8 +17,8 @@ export class Progress {
   next: LogIndex;
   state: "probe" | "replicate" | "snapshot" = "probe";
   snapshot: OutgoingSnapshot | null = null;
-  /** It cannot be served from the log, whatever the log holds: it has said so. */
-  wantsSnapshot = false;
+  /** It cannot be served from the log, whatever the log holds: it asked for a snapshot at this index or later. */
+  wanted: LogIndex | null = null;
   /** Last sign of life in this term, or when this leader began to listen. */
   heardAt: Instant;
   /** The last round of beats it has answered. */
@@ -91,7 +91,7 @@ export class Progress {
     this.#endSnapshot();
     this.state = "snapshot";
     this.snapshot = snapshot;
-    this.wantsSnapshot = false;
+    this.wanted = null;
     this.#inFlight.length = 0;
   }
 

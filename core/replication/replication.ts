@@ -13,7 +13,7 @@ import { after, type Instant, type LogIndex, type NodeId, type PartitionId, type
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import { invariant } from "../base/invariant.ts";
 import { LIMITS, type Settings } from "../base/limits.ts";
-import { decodeConfiguration, encodeConfiguration, membersOf } from "../wire/configuration.ts";
+import { decodeConfiguration, encodeConfiguration, isVoter, membersOf } from "../wire/configuration.ts";
 import type { Effects, JournalRecord } from "../wire/kernel.ts";
 import type {
   Append,
@@ -356,18 +356,21 @@ export class Replication {
     else effects.sendDurable(leader, reply);
   }
 
-  /** Asks for a snapshot: no ordinary follower ever refuses the empty log, which is a part of every log. */
+  /**
+   * Asks for a snapshot that is not older than the one that was lost: no ordinary follower ever refuses the empty log,
+   * which is a part of every log. The leader may even have to learn from it that so much is committed, for without
+   * this voter it may be unable to commit anything.
+   */
   askForSnapshot(to: NodeId, term: Term): void {
-    const zero = 0 as LogIndex;
     const { partition, effects } = this.#options;
     effects.send(to, {
       kind: "append-reply",
       partition,
       term,
       ok: false,
-      index: zero,
-      indexTerm: 0 as Term,
-      refused: zero,
+      index: this.log.base,
+      indexTerm: this.log.baseTerm,
+      refused: 0 as LogIndex,
     });
   }
 
@@ -452,7 +455,7 @@ export class Replication {
     while (follower.mayAppend) {
       const prevIndex = follower.next - 1 as LogIndex;
       const prevTerm = this.log.termAt(prevIndex);
-      if (follower.wantsSnapshot || prevTerm === null) {
+      if (follower.wanted !== null || prevTerm === null) {
         this.#beginSnapshot(follower, now);
         return;
       }
@@ -486,15 +489,21 @@ export class Replication {
   }
 
   /**
-   * A snapshot must not be older than the configuration that is committed: a replica that was removed, dropped its log
-   * and is taken in again would else forget entries that it had once acknowledged, and could be asked for its vote by
-   * a server that has not heard of its removal.
+   * A learner's snapshot must not be older than the configuration that is committed: a replica that was removed, dropped
+   * its log and is taken in again would else forget entries that it had once acknowledged, and could be asked for its
+   * vote by a server that has not heard of its removal. A voter has been through that, and cannot wait: the leader may
+   * need it to commit anything at all.
    */
   #beginSnapshot(follower: Progress, now: Instant): void {
-    if (!this.established) return;
     const { partition, openSnapshot, settings, effects } = this.#options;
-    const committed = this.configurations.at(this.#commit).index;
-    const source = openSnapshot(Math.max(committed, this.#ownIndex) as LogIndex);
+    const learns = !isVoter(this.configurations.effective, follower.node);
+    if (learns && !this.established) return;
+    const atLeast = Math.max(
+      1,
+      follower.wanted ?? 0,
+      learns ? this.configurations.at(this.#commit).index : 0,
+    );
+    const source = openSnapshot(atLeast as LogIndex);
     if (source === null) return;
     const { index, configuration } = this.configurations.at(source.index);
     follower.becomeSnapshot(
@@ -523,8 +532,10 @@ export class Replication {
 
   #refused(follower: Progress, reply: AppendReply): void {
     if (reply.refused === 0) {
-      if (follower.state === "snapshot") return;
-      follower.wantsSnapshot = true;
+      // It held a snapshot at `index` once, so that much is committed, whether this leader knew or not.
+      if (this.log.termAt(reply.index) === reply.indexTerm) this.commitTo(reply.index);
+      if (follower.snapshot !== null && follower.snapshot.index >= reply.index) return;
+      follower.wanted = reply.index;
       follower.becomeProbe(follower.next);
       return;
     }

@@ -241,6 +241,7 @@ export class Cluster {
   // ---- a node's life
 
   boot(node: Node, first = false): void {
+    if (node.up) return;
     node.up = true;
     node.life++;
     node.beatAt = NEVER;
