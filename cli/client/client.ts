@@ -1,0 +1,284 @@
+import type { LogIndex, NodeId, PartitionId } from "../../core/base/ids.ts";
+import { utf8Encode } from "../../core/base/bytes.ts";
+import { LIMITS } from "../../core/base/limits.ts";
+import { validate } from "../../core/catalog/validate.ts";
+import { partitionOf } from "../../core/placement/key.ts";
+import type { Member, MemberState, SystemView } from "../../core/wire/messages.ts";
+import type {
+  Expectation,
+  KeyValue,
+  MemberStatus,
+  NodeStatus,
+  Op,
+  PutOptions,
+  ReadMode,
+  ReadOp,
+  Response,
+  TransactOp,
+  Version,
+  WatchOp,
+  WriteOp,
+} from "../../core/wire/requests.ts";
+import { ClientDriver } from "./driver.ts";
+import { RequestError } from "./errors.ts";
+import { prefixEnd } from "./keys.ts";
+import { WatchStream } from "./watch.ts";
+
+export interface ConnectOptions {
+  /** "host:port" of any nodes of the network; one that answers is enough. */
+  readonly addresses: readonly string[];
+  /** Refuse any other network than the one of this name. */
+  readonly network?: string;
+  /** How long one operation may take, retries included: up to 60,000. Default 10,000. */
+  readonly timeoutMs?: number;
+}
+
+export interface ReadOptions {
+  /** True: take what any replica has, which may be old. */
+  readonly stale?: boolean;
+}
+
+export interface RangeOptions extends ReadOptions {
+  /** Keys that begin with this. Excludes `start` and `end`. */
+  readonly prefix?: string;
+  /** The first key wanted. */
+  readonly start?: string;
+  /** The first key not wanted any more. */
+  readonly end?: string;
+  /** At most this many keys. */
+  readonly limit?: number;
+  /** From the last to the first. */
+  readonly reverse?: boolean;
+  /** Leave values out. */
+  readonly keysOnly?: boolean;
+}
+
+export interface WatchOptions {
+  /** One key, or keys by their prefix, or from `start` to `end`. */
+  readonly key?: string;
+  readonly prefix?: string;
+  readonly start?: string;
+  readonly end?: string;
+  /** Go on after what an earlier watch told last, by partition. */
+  readonly from?: readonly (readonly [PartitionId, LogIndex])[];
+}
+
+/** What a write says. `existed`: there was something to overwrite or delete. */
+export interface Written {
+  readonly version: Version;
+  readonly existed: boolean;
+}
+
+/**
+ * Connects to a network through any of its nodes.
+ *
+ * @throws {ConnectError} when no node at the addresses answers in time
+ * @example
+ * ```ts no-eval
+ * import { connect } from "@space-opera/space-opera";
+ *
+ * const client = await connect({ addresses: ["127.0.0.1:7070"] });
+ * await client.put("star/sirius", "brightest");
+ * console.log(new TextDecoder().decode((await client.get("star/sirius"))!.value!));
+ * client.close();
+ * ```
+ */
+export async function connect(options: ConnectOptions): Promise<Client> {
+  if (options.addresses.length === 0) {
+    throw new TypeError("A client needs at least one address to connect to");
+  }
+  const driver = new ClientDriver({
+    addresses: options.addresses,
+    network: options.network ?? null,
+    timeoutMs: Math.min(options.timeoutMs ?? 10_000, LIMITS.retryUsMax / 1000),
+  });
+  await driver.ready();
+  return new Client(driver);
+}
+
+/**
+ * A client of one network. All operations may be under way at once; they share one connection to each node. Writes
+ * are sent again when a connection breaks or a leader changes, and applied exactly once all the same.
+ *
+ * Every operation rejects with RequestError, whose `reason` says what went wrong.
+ */
+export class Client implements Disposable {
+  readonly #driver: ClientDriver;
+
+  /** Use connect(). */
+  constructor(driver: ClientDriver) {
+    this.#driver = driver;
+  }
+
+  /** Stores `value`, up to 1 MiB, under `key`, 1 to 1024 bytes of UTF-8. A string is stored as UTF-8. */
+  async put(key: string, value: Uint8Array | string, options: PutOptions = {}): Promise<Written> {
+    return expected("written", await this.#ask({ kind: "put", key, value: bytesOf(value), ...options }));
+  }
+
+  /** The value of `key` with its version, or null. */
+  async get(
+    key: string,
+    options: ReadOptions & { readonly version?: Version } = {},
+  ): Promise<KeyValue | null> {
+    const { version } = options;
+    const op: Op = { kind: "get", key, read: modeOf(options), ...(version === undefined ? {} : { version }) };
+    return expected("value", await this.#ask(op)).found;
+  }
+
+  async delete(key: string): Promise<Written> {
+    return expected("written", await this.#ask({ kind: "delete", key }));
+  }
+
+  /**
+   * Compare and set: writes `value` (null: deletes) if `key` is as `expect` says. Otherwise nothing changes, and
+   * `found` is the key as it is.
+   */
+  async cas(
+    key: string,
+    { expect, value, ...options }: PutOptions & {
+      readonly expect: Expectation;
+      readonly value: Uint8Array | string | null;
+    },
+  ): Promise<{ readonly applied: boolean; readonly version: Version; readonly found: KeyValue | null }> {
+    const op: Op = { kind: "cas", key, expect, value: value === null ? null : bytesOf(value), ...options };
+    return expected("cas", await this.#ask(op));
+  }
+
+  /** Several keys of one partition (share a {tag}) at once. `held` says which of the two branches ran. */
+  async transact(
+    { conditions = [], then = [], otherwise = [] }: Partial<Omit<TransactOp, "kind">>,
+  ): Promise<
+    { readonly held: boolean; readonly version: Version; readonly results: readonly (KeyValue | null)[] }
+  > {
+    return expected("transacted", await this.#ask({ kind: "transact", conditions, then, otherwise }));
+  }
+
+  /** The versions of `key` that are kept, newest first. A null value is a deletion. */
+  async history(key: string, options: ReadOptions = {}): Promise<readonly KeyValue[]> {
+    return expected("values", await this.#ask({ kind: "history", key, read: modeOf(options) })).items;
+  }
+
+  /** Keys in order, over all partitions, read page by page as they are taken. */
+  async *range(options: RangeOptions = {}): AsyncGenerator<KeyValue, void, void> {
+    let { start, end } = spanOf(options);
+    let left = options.limit ?? Infinity;
+    const { reverse = false, keysOnly = false } = options;
+    while (left > 0) {
+      const limit = Math.min(left, LIMITS.rangeItemsMax);
+      const op: Op = { kind: "range", start, end, limit, reverse, keysOnly, read: modeOf(options) };
+      const page = expected("values", await this.#ask(op));
+      yield* page.items;
+      left -= page.items.length;
+      if (page.next === null) return;
+      if (reverse) end = page.next;
+      else start = page.next;
+    }
+  }
+
+  /**
+   * Changes as they happen, in order within each partition. Ends when the loop over it is left; goes on by itself when
+   * leaders change. A batch with `gap` true says that changes were missed which nobody knows any more: read the range.
+   */
+  watch(options: WatchOptions): WatchStream {
+    const { start, end } = options.key === undefined
+      ? spanOf(options)
+      : { start: options.key, end: `${options.key}\u0000` };
+    return new WatchStream(this.#driver, { kind: "watch", start, end, from: options.from ?? [] });
+  }
+
+  /** Makes a lease: keys put with it go when it is not kept alive for `ttlMs`. It lives in the partition of its name. */
+  async grant(lease: string, ttlMs: number): Promise<Written> {
+    return expected("written", await this.#ask({ kind: "grant", lease, ttlMs }));
+  }
+
+  async keepAlive(lease: string): Promise<Written> {
+    return expected("written", await this.#ask({ kind: "keep-alive", lease }));
+  }
+
+  /** Ends a lease and deletes its keys. */
+  async revoke(lease: string): Promise<Written> {
+    return expected("written", await this.#ask({ kind: "revoke", lease }));
+  }
+
+  /** How a node is doing: `node`, or the one that answers. */
+  async status(node?: NodeId): Promise<NodeStatus> {
+    return expected("status", await this.#ask({ kind: "status" }, node)).status;
+  }
+
+  async members(): Promise<readonly MemberStatus[]> {
+    return expected("members", await this.#ask({ kind: "members" })).members;
+  }
+
+  /** Who belongs to the network, which replicas are where, and who leads each partition (0 is the system's). */
+  async layout(): Promise<{ readonly view: SystemView; readonly leaders: readonly (NodeId | null)[] }> {
+    return expected("layout", await this.#ask({ kind: "layout" }));
+  }
+
+  /** "draining" moves a member's data elsewhere; "gone" removes it, alive only with `force`. */
+  async setState(node: Member["id"], state: MemberState, { force = false } = {}): Promise<void> {
+    expected("done", await this.#ask({ kind: "set-state", node, state, force }));
+  }
+
+  /** Ends all connections. What is under way is refused with "closing". */
+  close(): void {
+    this.#driver.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #ask(op: Op, node?: NodeId): Promise<Response> {
+    const partitions = this.#driver.partitions ?? 1;
+    // The network checks the same; here it costs no journey, and what is too large for any frame never leaves.
+    const wrong = isDataOp(op) ? validate({ op }, (key) => partitionOf(key, partitions)) : null;
+    if (wrong !== null) return Promise.resolve(wrong);
+    return new Promise((resolve) => {
+      this.#driver.submit(op, resolve, node === undefined ? {} : { node });
+    });
+  }
+}
+
+type ResponseOf<K extends Response["kind"]> = Extract<Response, { kind: K }>;
+
+/** @throws {RequestError} where the network refused */
+function expected<K extends Response["kind"]>(kind: K, response: Response): ResponseOf<K> {
+  if (response.kind === "refused") throw RequestError.from(response);
+  if (response.kind !== kind) {
+    throw new RequestError("invalid", `The node answered "${response.kind}" where "${kind}" was expected`);
+  }
+  return response as ResponseOf<K>;
+}
+
+function isDataOp(op: Op): op is WriteOp | ReadOp | WatchOp {
+  switch (op.kind) {
+    case "join":
+    case "set-state":
+    case "set-address":
+    case "status":
+    case "members":
+    case "layout":
+    case "unwatch":
+      return false;
+    default:
+      return true;
+  }
+}
+
+function bytesOf(value: Uint8Array | string): Uint8Array {
+  return typeof value === "string" ? utf8Encode(value) : value;
+}
+
+function modeOf({ stale }: ReadOptions): ReadMode {
+  return stale ? "stale" : "linearizable";
+}
+
+function spanOf(
+  { prefix, start, end }: { readonly prefix?: string; readonly start?: string; readonly end?: string },
+): { start: string; end: string | null } {
+  if (prefix === undefined) return { start: start ?? "", end: end ?? null };
+  if (start !== undefined || end !== undefined) {
+    throw new TypeError("A range has a prefix, or a start and an end");
+  }
+  return { start: prefix, end: prefixEnd(prefix) };
+}

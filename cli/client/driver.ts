@@ -1,0 +1,219 @@
+import type { NodeId } from "../../core/base/ids.ts";
+import { NEVER } from "../../core/base/ids.ts";
+import { Random } from "../../core/base/random.ts";
+import { ClientMachine, type Outgoing } from "../../core/client/client.ts";
+import { partitionOf } from "../../core/placement/key.ts";
+import type { Op, Response } from "../../core/wire/requests.ts";
+import { now } from "../host/clock.ts";
+import { ConnectError } from "./errors.ts";
+import { ClientConnection } from "./connection.ts";
+
+export interface DriverOptions {
+  readonly addresses: readonly string[];
+  readonly network: string | null;
+  /** How long an operation may take. */
+  readonly timeoutMs: number;
+}
+
+/** Called with each answer to an operation; `final` on the last. */
+export type Listener = (response: Response, final: boolean) => void;
+
+const RECONNECT_MS = 100;
+
+/**
+ * Runs a ClientMachine on TCP: one connection to each node that is asked something, requests of one turn in one frame.
+ * The addresses given are only for finding the network; where its nodes are, it tells itself.
+ */
+export class ClientDriver {
+  readonly #options: DriverOptions;
+  readonly #machine: ClientMachine;
+  readonly #listeners = new Map<number, Listener>();
+  readonly #connections = new Map<NodeId, ClientConnection>();
+  /** The connection to an address whose node is not known yet. */
+  #finding: ClientConnection | null = null;
+  #nextAddress = 0;
+  #waitingForAny: Outgoing[] = [];
+  #timer: ReturnType<typeof setTimeout> | null = null;
+  #timerAt: number = NEVER;
+  #scheduled = false;
+  #closed = false;
+  #whyNot = "";
+  readonly #turn = () => {
+    this.#scheduled = false;
+    this.#run();
+  };
+  readonly #wake = () => {
+    this.#timer = null;
+    this.#timerAt = NEVER;
+    this.#machine.wake(now());
+    this.#run();
+  };
+
+  constructor(options: DriverOptions) {
+    this.#options = options;
+    const [a, b] = crypto.getRandomValues(new Uint32Array(2));
+    this.#machine = new ClientMachine({
+      client: crypto.getRandomValues(new Uint8Array(16)).toHex(),
+      random: Random.fromSeed((a! & 0x1f_ffff) * 0x1_0000_0000 + b!),
+      partitionOf,
+      settings: { deadlineUs: options.timeoutMs * 1000 },
+    });
+  }
+
+  /** Partitions of the network, once a layout is known. */
+  get partitions(): number | null {
+    return this.#machine.view?.settings.partitions ?? null;
+  }
+
+  /** Resolves when a node has accepted this client. */
+  async ready(): Promise<void> {
+    const giveUp = performance.now() + this.#options.timeoutMs;
+    while (this.#connections.size === 0) {
+      if (this.#finding === null) this.#find();
+      const found = await this.#finding!.settled;
+      if (found || this.#closed) return;
+      if (this.#nextAddress % this.#options.addresses.length !== 0) continue;
+      if (performance.now() >= giveUp || this.#refusedForGood) {
+        const { addresses } = this.#options;
+        this.close();
+        throw new ConnectError(
+          `Cannot reach a node at ${addresses.map((a) => `"${a}"`).join(", ")}: ${this.#whyNot}. ` +
+            `Check that one runs there, or name another with --connect`,
+        );
+      }
+      await new Promise((done) => setTimeout(done, RECONNECT_MS));
+    }
+  }
+
+  #refusedForGood = false;
+
+  submit(op: Op, listener: Listener, options: { node?: NodeId } = {}): number {
+    const ticket = this.#machine.submit(op, now(), options);
+    this.#listeners.set(ticket, listener);
+    this.#schedule();
+    return ticket;
+  }
+
+  /** Everything under way is left without an answer. */
+  close(): void {
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#finding?.close();
+    for (const connection of this.#connections.values()) connection.close();
+    const refused: Response = { kind: "refused", reason: "closing", message: "The client was closed" };
+    for (const listener of [...this.#listeners.values()]) listener(refused, true);
+    this.#listeners.clear();
+  }
+
+  /** After what the caller does in this turn, so that it leaves together. */
+  #schedule(): void {
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    queueMicrotask(this.#turn);
+  }
+
+  #run(): void {
+    if (this.#closed) return;
+    for (let sent = this.#machine.outgoing(); sent.length > 0; sent = this.#machine.outgoing()) {
+      for (const outgoing of sent) this.#send(outgoing);
+    }
+    for (const connection of this.#connections.values()) connection.flush();
+    for (const { ticket, response, final } of this.#machine.completions()) {
+      const listener = this.#listeners.get(ticket);
+      if (final) this.#listeners.delete(ticket);
+      listener?.(response, final);
+    }
+    this.#setTimer();
+  }
+
+  #send(outgoing: Outgoing): void {
+    const connection = outgoing.node === null ? this.#any() : this.#connectionTo(outgoing.node);
+    if (connection !== null) connection.queue({ id: outgoing.id, request: outgoing.request });
+    else if (outgoing.node === null) {
+      this.#waitingForAny.push(outgoing);
+      if (this.#finding === null) this.#find();
+    } else this.#machine.connectionLost(outgoing.node, now());
+  }
+
+  #any(): ClientConnection | null {
+    for (const connection of this.#connections.values()) if (connection.open) return connection;
+    return null;
+  }
+
+  #connectionTo(node: NodeId): ClientConnection | null {
+    const known = this.#connections.get(node);
+    if (known !== undefined) return known;
+    const address = this.#machine.view?.members.find((member) => member.id === node)?.address;
+    if (address === undefined) return null;
+    const connection = this.#connect(address, node);
+    this.#connections.set(node, connection);
+    return connection;
+  }
+
+  #connect(address: string, expected: NodeId | null): ClientConnection {
+    const connection = new ClientConnection({
+      address,
+      network: this.#options.network,
+      expected,
+      opened: (node) => this.#opened(connection, node),
+      answers: (node, responses) => {
+        const at = now();
+        for (const { id, response } of responses) this.#machine.handle(node, id, response, at);
+        this.#schedule();
+      },
+      closed: (node, why, refused) => this.#lost(connection, node, why, refused),
+    });
+    return connection;
+  }
+
+  /** Tries the next address at which a node may be: those given, then those of known members. */
+  #find(): void {
+    const { addresses } = this.#options;
+    const known = this.#machine.view?.members.filter(({ state }) => state !== "gone").map((m) => m.address) ??
+      [];
+    const all = [...addresses, ...known.filter((address) => !addresses.includes(address))];
+    this.#finding = this.#connect(all[this.#nextAddress++ % all.length]!, null);
+  }
+
+  #opened(connection: ClientConnection, node: NodeId): void {
+    if (this.#finding === connection) {
+      this.#finding = null;
+      if (this.#connections.has(node)) connection.close();
+      else this.#connections.set(node, connection);
+    }
+    const waiting = this.#waitingForAny;
+    this.#waitingForAny = [];
+    for (const outgoing of waiting) this.#send(outgoing);
+    this.#schedule();
+  }
+
+  #lost(connection: ClientConnection, node: NodeId | null, why: string, refused: boolean): void {
+    this.#whyNot = why;
+    this.#refusedForGood = refused;
+    if (this.#finding === connection) {
+      this.#finding = null;
+      if (this.#waitingForAny.length > 0 && !this.#closed) {
+        setTimeout(() => {
+          if (this.#finding === null && !this.#closed && this.#waitingForAny.length > 0) this.#find();
+        }, RECONNECT_MS);
+      }
+      return;
+    }
+    if (node === null || this.#connections.get(node) !== connection) return;
+    this.#connections.delete(node);
+    if (this.#closed) return;
+    this.#machine.connectionLost(node, now());
+    this.#schedule();
+  }
+
+  #setTimer(): void {
+    const wake = this.#machine.nextWake();
+    if (this.#timer !== null) {
+      if (this.#timerAt <= wake && wake !== NEVER) return;
+      clearTimeout(this.#timer);
+      this.#timer = null;
+    }
+    this.#timerAt = wake;
+    if (wake !== NEVER) this.#timer = setTimeout(this.#wake, Math.max(0, Math.ceil((wake - now()) / 1000)));
+  }
+}
