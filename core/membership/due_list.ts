@@ -1,6 +1,6 @@
 import { type Instant, NEVER } from "../base/ids.ts";
 
-/** Something that waits. Whoever changes `dueAt` of an item in a list calls the list's refresh(). */
+/** Something that waits. Whoever changes `dueAt` of an item in a list calls the list's sooner() or refresh(). */
 export interface Due {
   dueAt: Instant;
 }
@@ -23,6 +23,12 @@ export class DueList<T extends Due> {
     if (i < 0) return;
     this.items.splice(i, 1);
     if (item.dueAt === this.due) this.refresh();
+  }
+
+  /** Moves the time of one item to `dueAt`, which is no later than before. */
+  sooner(item: T, dueAt: Instant): void {
+    item.dueAt = dueAt;
+    if (dueAt < this.due) this.due = dueAt;
   }
 
   /** Finds the earliest time anew. */

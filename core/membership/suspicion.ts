@@ -84,8 +84,8 @@ export class Suspicions {
     suspicion.by.push(by);
     const c = suspicion.by.length - 1;
     const dueAt = after(suspicion.startedAt, suspicionTimeoutUs(suspicion.minUs, suspicion.k, c));
-    suspicion.dueAt = Math.max(dueAt, now) as Instant;
-    this.#list.refresh();
+    // Not later than it was: what was due before now has been declared dead or given more time.
+    this.#list.sooner(suspicion, Math.min(suspicion.dueAt, Math.max(dueAt, now)) as Instant);
     return true;
   }
 
