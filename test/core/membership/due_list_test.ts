@@ -32,7 +32,7 @@ Deno.test("DueList knows its earliest time and finds what is due as a plain sear
           list.refresh();
         }
       }
-      equal(list.due, list.items.reduce((least, item) => Math.min(least, item.dueAt), NEVER));
+      equal(list.due, list.items.reduce((least, item) => Math.min(least, item.dueAt), NEVER as number));
       equal(list.firstDue(now), list.items.find((item) => item.dueAt <= now) ?? null);
     }
   }));
