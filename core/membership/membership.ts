@@ -45,7 +45,7 @@ export interface MembershipOptions {
  * Invariants, cited by number below and in the tests:
  * 1. What is believed of a member only ever moves up in the order of outranks(): incarnation, then gravity.
  * 2. Only a member itself raises its incarnation.
- * 3. A member is suspect here exactly while a suspicion of it runs here.
+ * 3. Until this node leaves, a member is suspect here exactly while a suspicion of it runs here.
  * 4. Every change of a member's status or address is reported once, in order; an incarnation alone is no change.
  * 5. No member is taken for dead here but after a suspicion ran its whole time here or elsewhere, and never on
  *    another's word alone: it was suspect here too, or it did not answer.
