@@ -331,3 +331,13 @@ Deno.test("ClientMachine refuses a client name that is not 32 hexadecimal digits
     /32 hexadecimal digits/,
   );
 });
+
+Deno.test("ClientMachine ends a write with unsure whose only attempt got lost, and a read with timeout (W3)", () => {
+  const script = new Script();
+  for (const [op, reason] of [[PUT, "unsure"], [GET, "timeout"]] as const) {
+    script.submit(op, 5_000);
+    script.machine.connectionLost(script.one().node!, script.now);
+    script.pass(5_000);
+    assert.equal(script.reason(), reason);
+  }
+});
