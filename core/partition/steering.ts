@@ -6,7 +6,8 @@ import type { Instant, NodeId } from "../base/ids.ts";
 import type { Settings } from "../base/limits.ts";
 import { nextConfiguration, satisfies } from "../replication/configuration.ts";
 import type { Progress } from "../replication/progress.ts";
-import type { Replication } from "../replication/replication.ts";
+import type { Leading } from "../replication/leading.ts";
+import type { Ledger } from "../replication/ledger.ts";
 import { isJoint } from "../wire/configuration.ts";
 import type { Configuration } from "../wire/messages.ts";
 
@@ -22,7 +23,8 @@ export type Step =
 export interface SteeringOptions {
   readonly self: NodeId;
   readonly settings: Settings;
-  readonly replication: Replication;
+  readonly ledger: Ledger;
+  readonly leading: Leading;
   readonly reachable: (node: NodeId) => boolean;
 }
 
@@ -45,7 +47,7 @@ export class Steering {
 
   /** The configuration in force is what the target asks for, and no half of it is on the way out. */
   get settled(): boolean {
-    const { effective } = this.#options.replication.configurations;
+    const { effective } = this.#options.ledger.configurations;
     if (this.#settledAt === effective) return true;
     if (isJoint(effective) || (this.#target.length > 0 && !satisfies(effective, this.#target))) return false;
     this.#settledAt = effective;
@@ -70,8 +72,8 @@ export class Steering {
   /** The next step toward the target, with the present configuration committed; null: wait, or all is well. */
   step(): Step | null {
     if (this.settled) return null;
-    const { self, replication } = this.#options;
-    const { effective } = replication.configurations;
+    const { self, ledger } = this.#options;
+    const { effective } = ledger.configurations;
     if (isJoint(effective) && !effective.voters.includes(self) && this.#leavingAttempts < ATTEMPTS_MAX) {
       const to = this.successor();
       if (to !== null) {
@@ -100,20 +102,20 @@ export class Steering {
 
   /** Another replica is preferred as leader, is in sight, and has not failed to take over. */
   get wantsPreferred(): boolean {
-    const { self, replication, reachable } = this.#options;
+    const { self, ledger, reachable } = this.#options;
     const preferred = this.#target[0];
     return preferred !== undefined && preferred !== self && this.#preferredAttempts < ATTEMPTS_MAX &&
-      replication.configurations.effective.voters.includes(preferred) && reachable(preferred);
+      ledger.configurations.effective.voters.includes(preferred) && reachable(preferred);
   }
 
   /** The voter most fit to take over at once: in sight and furthest along, the target's order deciding between equals. */
   successor(): NodeId | null {
-    const { self, replication } = this.#options;
+    const { self, ledger, leading } = this.#options;
     let best: Progress | null = null;
-    for (const follower of replication.followers) {
+    for (const follower of leading.followers) {
       const { node } = follower;
       if (node === self || !this.#caughtUp(node)) continue;
-      if (!replication.configurations.effective.voters.includes(node)) continue;
+      if (!ledger.configurations.effective.voters.includes(node)) continue;
       if (
         best === null || follower.match > best.match ||
         (follower.match === best.match && this.#rank(node) < this.#rank(best.node))
@@ -132,11 +134,11 @@ export class Steering {
    * can make it drop its log any more, and it can vote.
    */
   readonly #caughtUp = (node: NodeId): boolean => {
-    const { self, replication, reachable } = this.#options;
+    const { self, ledger, leading, reachable } = this.#options;
     if (node === self) return true;
-    const progress = replication.progressOf(node);
+    const progress = leading.progressOf(node);
     return progress !== null && progress.state === "replicate" && reachable(node) &&
-      progress.match + NEARLY >= replication.commit &&
-      progress.match >= replication.configurations.effectiveIndex;
+      progress.match + NEARLY >= ledger.commit &&
+      progress.match >= ledger.configurations.effectiveIndex;
   };
 }

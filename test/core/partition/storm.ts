@@ -174,13 +174,14 @@ if (import.meta.main) {
   useTinyLimits();
   const [from = "1", to = from] = Deno.args;
   const trace = Deno.args.includes("--trace");
-  let failed = 0, acknowledged = 0, reads = 0;
+  let failed = 0, acknowledged = 0, reads = 0, digest = 0;
   const total = new Map<string, number>();
   for (let seed = Number(from); seed <= Number(to); seed++) {
     try {
       const report = storm({ seed, trace });
       acknowledged += report.acknowledged;
       reads += report.reads;
+      digest = (digest ^ report.digest) >>> 0;
       for (const [kind, n] of report.tally) total.set(kind, (total.get(kind) ?? 0) + n);
     } catch (error) {
       failed++;
@@ -188,5 +189,5 @@ if (import.meta.main) {
       if (trace) console.log((error as Error).cause);
     }
   }
-  console.log(`${failed} failed, ${acknowledged} acknowledged, ${reads} reads`, Object.fromEntries(total));
+  console.log(`${failed} failed, ${acknowledged} acknowledged, ${reads} reads, digest ${digest.toString(16)}`, Object.fromEntries(total));
 }
