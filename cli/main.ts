@@ -15,7 +15,43 @@ const COMMANDS: readonly Entry[] = [
     summary: "run a node",
     load: async () => (await import("./commands/node.ts")).nodeCommand(),
   },
+  {
+    name: "demo",
+    summary: "three node processes, a star catalogue in, one of them killed, every star still there",
+    load: async () => (await import("./commands/demo.ts")).demoCommand(),
+  },
+  {
+    name: "kv",
+    summary: "read, write and follow keys",
+    load: async () => (await import("./commands/kv.ts")).kvCommand(),
+  },
+  {
+    name: "import",
+    summary: "store data from a file",
+    load: async () => (await import("./commands/import.ts")).importCommand(),
+  },
+  { name: "status", summary: "how a node is doing", load: async () => (await network()).statusCommand() },
+  {
+    name: "members",
+    summary: "who belongs to the network",
+    load: async () => (await network()).membersCommand(),
+  },
+  { name: "layout", summary: "which nodes hold what", load: async () => (await network()).layoutCommand() },
+  {
+    name: "drain",
+    summary: "move everything off a node",
+    load: async () => (await network()).drainCommand(),
+  },
+  {
+    name: "remove",
+    summary: "take a node out of the network",
+    load: async () => (await network()).removeCommand(),
+  },
 ];
+
+function network() {
+  return import("./commands/network.ts");
+}
 
 /** Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage. */
 export async function main(args: readonly string[]): Promise<number> {

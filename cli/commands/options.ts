@@ -26,3 +26,16 @@ export function choiceOption<T extends string>(name: string, choices: readonly T
 export function collect(text: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), ...text.split(",")];
 }
+
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Parses an option's value as a time, in milliseconds. */
+export function durationOption(name: string): (text: string) => number {
+  return (text) => {
+    const match = /^(\d+)(ms|s|m|h|d)$/.exec(text);
+    if (match === null) {
+      throw new UsageError(`Option ${name} takes a time such as 500ms, 30s, 5m or 2h, not "${text}"`);
+    }
+    return Number(match[1]) * UNIT_MS[match[2]!]!;
+  };
+}

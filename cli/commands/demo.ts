@@ -1,0 +1,206 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { Command } from "commander";
+import type { NodeId } from "../../core/base/ids.ts";
+import { parseSky, type Star } from "../../sim/sky.ts";
+import { type Client, connect } from "../client/client.ts";
+import { fixture } from "../fixtures.ts";
+import { NodeProcess, startThree } from "../processes.ts";
+import { print, styled, table, tell } from "../terminal.ts";
+import { importStars } from "./import.ts";
+
+const FORM_MS_MAX = 20_000;
+const FAILOVER_MS_MAX = 15_000;
+const POLL_MS = 20;
+
+/** `space-opera demo`: a network that survives a loss, on this machine, in under a minute. */
+export function demoCommand(): Command {
+  return new Command("demo")
+    .description("three node processes, a star catalogue in, one of them killed, every star still there")
+    .option("--json", "print what was measured as JSON")
+    .addHelpText(
+      "after",
+      "\nExample:\n  space-opera demo\n\nEverything is in a temporary folder that is removed at the end.",
+    )
+    .action((flags: { json?: boolean }) => demo(flags.json === true));
+}
+
+async function demo(json: boolean): Promise<void> {
+  const stars = parseSky(await Deno.readTextFile(fixture("sky/bright.csv")));
+  const directory = await Deno.makeTempDir({ prefix: "space-opera-demo-" });
+  const nodes: NodeProcess[] = [];
+  const clean = once(async () => {
+    await Promise.all(nodes.map((node) => node.kill()));
+    await Deno.remove(directory, { recursive: true });
+  });
+  const interrupted = () => void clean().finally(() => Deno.exit(1));
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, interrupted);
+  try {
+    const measured = await show(directory, nodes, stars);
+    if (json) print(JSON.stringify(measured));
+  } finally {
+    await clean();
+    for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, interrupted);
+  }
+}
+
+function once(action: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | null = null;
+  return () => done ??= action();
+}
+
+interface Measured {
+  readonly stars: number;
+  readonly importSeconds: number;
+  readonly writeGapMs: number;
+  readonly newLeadersMs: number;
+  readonly digest: string;
+}
+
+async function show(directory: string, nodes: NodeProcess[], stars: readonly Star[]): Promise<Measured> {
+  heading("Three nodes, each a process with a folder of its own");
+  nodes.push(...await startThree(directory));
+  for (const node of nodes) {
+    tell(
+      `  ${node.ready.node} at ${node.address}, ready in ${Math.round(node.startMs)} ms, process ${node.pid}`,
+    );
+  }
+  using client = await connect({ addresses: nodes.map((node) => node.address) });
+  await formed(client);
+  tell(leadersTable(await leadersOf(client)));
+
+  heading(`${stars.length} stars that the naked eye can see`);
+  const importSeconds = await importStars(client, stars);
+  for (const name of ["Sirius", "Betelgeuse", "Polaris"]) await showStar(client, stars, name);
+  const before = await digestOf(client);
+  tell(`  ${before.count} records, digest ${before.digest.slice(0, 16)}`);
+
+  const leaders = await leadersOf(client);
+  const victim = nodes.find((node) => node.ready.node === busiest(leaders))!;
+  heading(
+    `Node ${victim.ready.node} leads ${
+      leaders.filter((l) => l === victim.ready.node).length
+    } partitions: kill -9 ${victim.pid}`,
+  );
+  const { writeGapMs, newLeadersMs } = await killAndWatch(client, victim, leaders);
+  tell(
+    `  every write went on within ${writeGapMs} ms, every partition had its new leader within ${newLeadersMs} ms`,
+  );
+  tell(leadersTable(await leadersOf(client)));
+
+  heading("Is every star still there?");
+  const after = await digestOf(client);
+  if (after.count !== before.count || after.digest !== before.digest) {
+    throw new Error(
+      `Records were lost: ${before.count} with digest ${before.digest} before, ${after.count} with ${after.digest} after`,
+    );
+  }
+  tell(
+    `  ${styled("green", "yes")}: ${after.count} records, digest ${
+      after.digest.slice(0, 16)
+    }, the same as before`,
+  );
+
+  heading(`${victim.ready.node} comes back on its data`);
+  const again = await NodeProcess.start({
+    id: victim.ready.node,
+    data: join(directory, victim.ready.node),
+    listen: victim.address,
+  });
+  nodes[nodes.indexOf(victim)] = again;
+  await formed(client);
+  tell(`  ready in ${Math.round(again.startMs)} ms, and it leads again`);
+  tell(leadersTable(await leadersOf(client)));
+  await Promise.all(nodes.map((node) => node.stop()));
+  return { stars: after.count, importSeconds, writeGapMs, newLeadersMs, digest: after.digest };
+}
+
+function heading(text: string): void {
+  tell(`\n${styled("bold", text)}`);
+}
+
+type Leaders = readonly (NodeId | null)[];
+
+async function leadersOf(client: Client): Promise<Leaders> {
+  return (await client.layout()).leaders;
+}
+
+/** Resolves when all three hold every partition, every partition has a leader, and each node leads its share. */
+async function formed(client: Client): Promise<void> {
+  const giveUp = performance.now() + FORM_MS_MAX;
+  for (;;) {
+    const { view, leaders } = await client.layout();
+    const spread = view.assignment.length === view.settings.partitions + 1 &&
+      view.assignment.every((replicas) => replicas.length === 3);
+    const preferred = view.assignment.every((replicas, partition) => leaders[partition] === replicas[0]);
+    if (spread && preferred) return;
+    if (performance.now() > giveUp) {
+      if (spread && leaders.every((leader) => leader !== null)) return;
+      throw new Error(`The network did not form within ${FORM_MS_MAX / 1000} s`);
+    }
+    await new Promise((done) => setTimeout(done, POLL_MS));
+  }
+}
+
+function leadersTable(leaders: Leaders): string {
+  const counts = new Map<string, number>();
+  for (const leader of leaders) counts.set(leader ?? "-", (counts.get(leader ?? "-") ?? 0) + 1);
+  const rows = [...counts].sort(([a], [b]) => a < b ? -1 : 1).map((
+    [node, count],
+  ) => [`  ${node}`, count, "▪".repeat(count)]);
+  return table(["  NODE", "LEADS", ""], rows);
+}
+
+function busiest(leaders: Leaders): NodeId {
+  const counts = new Map<NodeId, number>();
+  for (const leader of leaders) if (leader !== null) counts.set(leader, (counts.get(leader) ?? 0) + 1);
+  return [...counts].sort((a, b) => b[1] - a[1])[0]![0];
+}
+
+async function showStar(client: Client, stars: readonly Star[], name: string): Promise<void> {
+  const star = stars.find((candidate) => candidate.name === name);
+  if (star === undefined) return;
+  const key = `star/${star.hip}`;
+  const found = await client.get(key);
+  tell(`  ${key.padEnd(12)} ${found === null ? "not found" : new TextDecoder().decode(found.value!)}`);
+}
+
+async function digestOf(client: Client): Promise<{ count: number; digest: string }> {
+  const hash = createHash("sha256");
+  let count = 0;
+  for await (const { key, value } of client.range({ prefix: "star/" })) {
+    hash.update(key).update("\0").update(value!);
+    count++;
+  }
+  return { count, digest: hash.digest("hex") };
+}
+
+/** Kills `victim` while writers write all over the network, and measures how long they and the leaders take. */
+async function killAndWatch(
+  client: Client,
+  victim: NodeProcess,
+  before: Leaders,
+): Promise<{ writeGapMs: number; newLeadersMs: number }> {
+  let writing = true;
+  let gap = 0;
+  const writers = Array.from({ length: 32 }, async (_, i) => {
+    for (let last = performance.now(); writing; last = performance.now()) {
+      await client.put(`demo/${i}`, new Date().toISOString());
+      gap = Math.max(gap, performance.now() - last);
+    }
+  });
+  const killed = performance.now();
+  await victim.kill();
+  const lost = before.flatMap((leader, partition) => leader === victim.ready.node ? [partition] : []);
+  for (;;) {
+    const leaders = await leadersOf(client);
+    if (lost.every((p) => leaders[p] !== null && leaders[p] !== victim.ready.node)) break;
+    if (performance.now() - killed > FAILOVER_MS_MAX) throw new Error("Some partitions found no new leader");
+    await new Promise((done) => setTimeout(done, POLL_MS));
+  }
+  const newLeadersMs = Math.round(performance.now() - killed);
+  await new Promise((done) => setTimeout(done, 500));
+  writing = false;
+  await Promise.all(writers);
+  return { writeGapMs: Math.round(gap), newLeadersMs };
+}

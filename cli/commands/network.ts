@@ -1,0 +1,176 @@
+/** What a network looks like, and who belongs to it. */
+import { Command } from "commander";
+import { nodeId } from "../../core/base/ids.ts";
+import { assign } from "../../core/placement/assign.ts";
+import { plan } from "../../core/placement/plan.ts";
+import type { Member, SystemView } from "../../core/wire/messages.ts";
+import type { NodeStatus } from "../../core/wire/requests.ts";
+import { print, table, tell } from "../terminal.ts";
+import { type ConnectFlags, withClient, withConnection } from "./connection.ts";
+import { UsageError } from "./errors.ts";
+import { collect } from "./options.ts";
+
+/** `space-opera status`: how one node is doing. */
+export function statusCommand(): Command {
+  return withConnection(new Command("status"))
+    .description("how a node is doing: what it holds, leads and counts")
+    .option("--node <id>", "this node, asked through the one connected to (default: that one)")
+    .addHelpText("after", "\nExample:\n  space-opera status --connect 127.0.0.1:7071 --json")
+    .action((flags: ConnectFlags & { node?: string }) =>
+      withClient(flags, async (client) => {
+        const status = await client.status(flags.node === undefined ? undefined : nodeId(flags.node));
+        print(flags.json ? JSON.stringify(status) : statusText(status));
+      })
+    );
+}
+
+function statusText(status: NodeStatus): string {
+  const { node, network, view, epoch, state, replicas, counters } = status;
+  const leads = replicas.filter(({ role }) => role === "leader").length;
+  const lines = [
+    `node      ${node}`,
+    `network   ${network}`,
+    `state     ${state}`,
+    `layout    epoch ${epoch}, view ${view}`,
+    `replicas  ${replicas.length}, of which it leads ${leads}`,
+  ];
+  const behind = replicas.filter(({ role, leader }) => role === "candidate" || leader === null);
+  if (behind.length > 0) lines.push(`no leader ${behind.map(({ partition }) => partition).join(", ")}`);
+  return [...lines, "", ...counters.map(([name, value]) => `${name.padEnd(24)} ${value}`)].join("\n");
+}
+
+/** `space-opera members`: who belongs to the network. */
+export function membersCommand(): Command {
+  return withConnection(new Command("members"))
+    .description("who belongs to the network, and who can be reached")
+    .addHelpText("after", "\nExample:\n  space-opera members")
+    .action((flags: ConnectFlags) =>
+      withClient(flags, async (client) => {
+        const members = await client.members();
+        if (flags.json) return print(JSON.stringify(members));
+        print(table(
+          ["NODE", "ADDRESS", "ZONE", "CAPACITY", "STATE", "LIVENESS", "REPLICAS", "LEADS"],
+          members.map((
+            m,
+          ) => [m.id, m.address, m.zone || "-", m.capacity, m.state, m.liveness, m.replicas, m.leads]),
+        ));
+      })
+    );
+}
+
+/** `space-opera layout`: which nodes hold which partitions. */
+export function layoutCommand(): Command {
+  return new Command("layout")
+    .description("which nodes hold which partitions, and what a change would move")
+    .addCommand(showCommand())
+    .addCommand(planCommand());
+}
+
+function showCommand(): Command {
+  return withConnection(new Command("show"))
+    .description("each partition's replicas, the preferred leader first; partition 0 is the system's own")
+    .addHelpText("after", "\nExample:\n  space-opera layout show")
+    .action((flags: ConnectFlags) =>
+      withClient(flags, async (client) => {
+        const { view, leaders } = await client.layout();
+        if (flags.json) return print(JSON.stringify({ ...view, leaders }));
+        tell(`Epoch ${view.epoch}, view ${view.version}`);
+        print(table(
+          ["PARTITION", "LEADER", "REPLICAS"],
+          view.assignment.map((
+            replicas,
+            partition,
+          ) => [partition, leaders[partition] ?? "-", replicas.join(" ")]),
+        ));
+      })
+    );
+}
+
+interface PlanFlags {
+  readonly add?: readonly string[];
+  readonly remove?: readonly string[];
+}
+
+function planCommand(): Command {
+  return withConnection(new Command("plan"))
+    .description("what would move if members came or went; nothing is changed")
+    .option("--add <id[:capacity[:zone]]>", "a member that would join; may be given more than once", collect)
+    .option("--remove <id>", "a member that would leave; may be given more than once", collect)
+    .addHelpText("after", "\nExample:\n  space-opera layout plan --add d4:100:north --remove d1")
+    .action((flags: ConnectFlags & PlanFlags) =>
+      withClient(flags, async (client) => {
+        const { view } = await client.layout();
+        const members = changedMembers(view, flags);
+        const moves = plan(view.assignment, assign(view.assignment, members, view.settings));
+        if (flags.json) return print(JSON.stringify(moves));
+        const { add, remove, keep, leaders, changedPartitions } = moves.totals;
+        tell(
+          `${changedPartitions} of ${view.assignment.length} partitions change: ${add} replicas copied, ` +
+            `${remove} dropped, ${keep} stay, ${leaders} leaders change`,
+        );
+        print(table(
+          ["PARTITION", "ADD", "REMOVE", "KEEP"],
+          moves.partitions.filter((p) => p.add.length + p.remove.length > 0).map((p) => [
+            p.partition,
+            p.add.join(" "),
+            p.remove.join(" "),
+            p.keep.join(" "),
+          ]),
+        ));
+      })
+    );
+}
+
+function changedMembers(view: SystemView, { add = [], remove = [] }: PlanFlags): Member[] {
+  for (const id of remove) {
+    if (!view.members.some((member) => member.id === id)) {
+      throw new UsageError(`Node "${id}" is no member; see: space-opera members`);
+    }
+  }
+  const kept = view.members.filter(({ id }) => !remove.includes(id));
+  return [...kept, ...add.map(plannedMember)];
+}
+
+function plannedMember(text: string): Member {
+  const [id = "", capacity = "100", zone = ""] = text.split(":");
+  if (!/^\d+$/.test(capacity)) {
+    throw new UsageError(`A capacity is an integer, not "${capacity}" as in "${text}"`);
+  }
+  return { id: nodeId(id), address: "", zone, capacity: Number(capacity), state: "active" };
+}
+
+/** `space-opera drain`: moves everything off a node, so that it can go. */
+export function drainCommand(): Command {
+  return withConnection(new Command("drain"))
+    .description("move everything off a node, and wait until it holds nothing")
+    .argument("<node>")
+    .option("--no-wait", "do not wait")
+    .addHelpText("after", "\nExample:\n  space-opera drain d3 && space-opera remove d3")
+    .action((id: string, flags: ConnectFlags & { wait: boolean }) =>
+      withClient(flags, async (client) => {
+        await client.setState(nodeId(id), "draining");
+        for (let left = Infinity; flags.wait && left > 0;) {
+          const held = (await client.status(nodeId(id))).replicas.length;
+          if (held !== left) tell(`Node "${id}" holds ${held} replicas`);
+          left = held;
+          if (left > 0) await new Promise((done) => setTimeout(done, 200));
+        }
+        print(flags.json ? JSON.stringify({ node: id, state: "draining" }) : `Node "${id}" is drained`);
+      })
+    );
+}
+
+/** `space-opera remove`: takes a node out of the network for good. */
+export function removeCommand(): Command {
+  return withConnection(new Command("remove"))
+    .description("take a node that is gone for good out of the network; its data is replicated elsewhere")
+    .argument("<node>")
+    .option("--force", "though it is alive")
+    .addHelpText("after", "\nExample:\n  space-opera remove d3")
+    .action((id: string, flags: ConnectFlags & { force?: boolean }) =>
+      withClient(flags, async (client) => {
+        await client.setState(nodeId(id), "gone", { force: flags.force === true });
+        print(flags.json ? JSON.stringify({ node: id, state: "gone" }) : `Node "${id}" is gone`);
+      })
+    );
+}

@@ -1,0 +1,137 @@
+/** Node processes of this same program, for the demo, the benchmarks and the tests. */
+import { join } from "node:path";
+
+export interface NodeProcessOptions {
+  readonly id: string;
+  readonly data: string;
+  /** Default: a free port of this machine. */
+  readonly listen?: string;
+  readonly join?: string;
+  /** Further flags of the node command. */
+  readonly flags?: readonly string[];
+}
+
+/** What a node prints when it is ready. */
+interface Ready {
+  readonly node: string;
+  readonly network: string;
+  readonly address: string;
+  readonly origin: string;
+}
+
+const READY_MS_MAX = 20_000;
+const STOP_MS_MAX = 15_000;
+
+/** A node running as a process of its own. Its log goes to DATA.log. */
+export class NodeProcess {
+  readonly #child: Deno.ChildProcess;
+  readonly #logged: Promise<void>;
+  readonly ready: Ready;
+  /** Milliseconds from its start to ready. */
+  readonly startMs: number;
+
+  private constructor(child: Deno.ChildProcess, logged: Promise<void>, ready: Ready, startMs: number) {
+    this.#child = child;
+    this.#logged = logged;
+    this.ready = ready;
+    this.startMs = startMs;
+  }
+
+  /** @throws {Error} with the end of its log when it does not get ready */
+  static async start(
+    { id, data, listen = "127.0.0.1:0", join: at, flags = [] }: NodeProcessOptions,
+  ): Promise<NodeProcess> {
+    const began = performance.now();
+    const args = ["node", "--json", "--id", id, "--data", data, "--listen", listen, ...flags];
+    const command = ownCommand([...args, ...(at === undefined ? [] : ["--join", at])]);
+    const child = command.spawn();
+    const log = `${data}.log`;
+    const file = await Deno.open(log, { create: true, append: true });
+    const logged = child.stderr.pipeTo(file.writable);
+    const late = setTimeout(() => child.kill("SIGKILL"), READY_MS_MAX);
+    try {
+      const ready = JSON.parse(await firstLine(child.stdout)) as Ready;
+      return new NodeProcess(child, logged, ready, performance.now() - began);
+    } catch {
+      child.kill("SIGKILL");
+      await child.status;
+      await logged;
+      const tail = (await Deno.readTextFile(log)).trimEnd().split("\n").slice(-5).join("\n");
+      throw new Error(`Node "${id}" did not get ready. Its log, ${log}, ends with:\n${tail}`);
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+  get address(): string {
+    return this.ready.address;
+  }
+
+  /** SIGKILL: as a crash. */
+  async kill(): Promise<void> {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // It has ended already.
+    }
+    await this.#child.status;
+    await this.#logged;
+  }
+
+  /** SIGTERM, and its exit code. */
+  async stop(): Promise<number> {
+    try {
+      this.#child.kill("SIGTERM");
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // It has ended already.
+    }
+    const late = setTimeout(() => this.#child.kill("SIGKILL"), STOP_MS_MAX);
+    const { code } = await this.#child.status;
+    clearTimeout(late);
+    await this.#logged;
+    return code;
+  }
+}
+
+/** Three nodes in `directory`, the second and third joined to the first. */
+export async function startThree(directory: string, flags: readonly string[] = []): Promise<NodeProcess[]> {
+  const first = await NodeProcess.start({ id: "a", data: join(directory, "a"), flags });
+  const others = await Promise.all(
+    ["b", "c"].map((id) => NodeProcess.start({ id, data: join(directory, id), join: first.address, flags })),
+  );
+  return [first, ...others];
+}
+
+/** This program with other arguments: from source, from a bundle, or compiled. */
+function ownCommand(args: readonly string[]): Deno.Command {
+  const options = { stdin: "null", stdout: "piped", stderr: "piped" } as const;
+  if (Deno.build.standalone) return new Deno.Command(Deno.execPath(), { args: [...args], ...options });
+  const main = import.meta.url.endsWith(".ts") ? new URL("./main.ts", import.meta.url).href : Deno.mainModule;
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", ...NODE_PERMISSIONS, main, ...args],
+    ...options,
+  });
+}
+
+/** What a node needs and no more. */
+const NODE_PERMISSIONS = [
+  "--allow-net",
+  "--allow-read",
+  "--allow-write",
+  "--allow-sys=networkInterfaces",
+  "--allow-env",
+];
+
+async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
+  let text = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true });
+    const end = text.indexOf("\n");
+    if (end >= 0) return text.slice(0, end);
+  }
+  return text;
+}
