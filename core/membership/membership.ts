@@ -242,9 +242,14 @@ export class Membership {
     if (ping.target !== this.#beliefs.own.node) return this.#refuse(from, ping, "meant for another", effects);
     this.#hearView(from, ping.view);
     if (this.#beliefs.table.isGone(from)) {
-      // It learns from our view's version that it is out; what it says of others may be long out of date.
+      // It learns from our view's version that it is out. What it says of others may be long out of date, but if it
+      // holds this node for dead it must hear otherwise, or it never finds anyone to join through again.
       this.#refuse(from, ping, "declared gone", effects);
-      effects.send(from, this.#prober.ack(ping.sequence, null));
+      const source: Source = { from, message: ping.kind };
+      for (const update of ping.updates) {
+        if (update.node === ping.target) this.#beliefs.learn(update, source);
+      }
+      effects.send(from, this.#prober.ack(ping.sequence, this.#beliefs.own));
       return;
     }
     this.#learn(from, ping, ping.updates, now, effects);
