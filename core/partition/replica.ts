@@ -536,10 +536,15 @@ export class Replica {
     };
   }
 
+  /**
+   * Who may campaign: a voter, and one that a configuration leaves out which is not known to be committed. The entry may be
+   * nowhere else, and then no one with a shorter log can be elected without this replica (dissertation 4.2.2).
+   */
   #followConfiguration(): void {
     const { effective } = this.#ledger.configurations;
     this.#configurationSeen = effective;
-    this.#election.electable = !this.hollow && !this.#stopping && isVoter(effective, this.#self);
+    const votes = isVoter(effective, this.#self) || isVoter(this.committedConfiguration, this.#self);
+    this.#election.electable = votes && !this.hollow && !this.#stopping;
   }
 
   /** Takes notice of an office won or lost in the election. */
@@ -582,6 +587,7 @@ export class Replica {
     const { index, configuration } = this.#ledger.configurations.at(this.commitIndex);
     if (index === this.#configurationNoted) return;
     this.#configurationNoted = index;
+    this.#followConfiguration();
     this.#host.effects.note({ kind: "configuration", partition: this.partition, index, configuration });
     if (!this.isLeader || index < this.configurationIndex || isVoter(configuration, this.#self)) return;
     this.#leadership.leave();

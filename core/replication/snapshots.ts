@@ -3,7 +3,8 @@
  * the follower is lost. And the follower's side: which chunk of which attempt it wants next.
  *
  * S1. Chunks are installed in order, each once, all of one attempt.
- * S2. A follower that knows nothing of an attempt that has begun asks for chunk 0, and the leader begins anew.
+ * S2. A follower that lost what it had of an attempt, in a crash, asks for chunks that it had acknowledged. The leader
+ *     does not keep those, and begins anew.
  */
 import type { Instant, LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
 import { LIMITS } from "../base/limits.ts";
@@ -66,10 +67,10 @@ export class OutgoingSnapshot {
     }
   }
 
-  /** The follower wants chunk `next`. False: it knows nothing of this attempt, which is over (S2). */
+  /** The follower wants chunk `next`. False: this attempt is over (S2). */
   acknowledge(next: number, now: Instant): boolean {
-    // A late answer looks the same for a moment: only where nothing has moved for a while is it believed.
-    if (next < this.#acknowledged) return next > 0 || now - this.#movedAt < this.#options.retryUs;
+    // The follower began anew, or its answer is late: only where nothing has moved for a while is it believed.
+    if (next < this.#acknowledged) return now - this.#movedAt < this.#options.retryUs;
     // The last chunk stays under way until the follower has installed it: repeating it asks how things are.
     while (this.#acknowledged < next && this.#underWay.length > 0 && !this.#underWay[0]!.done) {
       this.#underWay.shift();
