@@ -1,5 +1,5 @@
 import type { NodeId, PartitionId } from "../core/base/ids.ts";
-import type { Effects, Input } from "../core/wire/kernel.ts";
+import type { Effects, Input, Note } from "../core/wire/kernel.ts";
 import type { Machine } from "./machine.ts";
 import type { Observer } from "./observer.ts";
 
@@ -15,6 +15,8 @@ export interface TimingsReport {
   readonly declaredDead: Spread | null;
   /** From the crash of a partition's leader to its next leader. */
   readonly newLeader: Spread | null;
+  /** From a node's crash until no partition's configuration names it any more, where it was replaced. */
+  readonly replicated: Spread | null;
 }
 
 /** How soon the network notices and repairs what was broken, measured from outside. */
@@ -25,6 +27,12 @@ export class Timings implements Observer {
   readonly #suspected: number[] = [];
   readonly #dead: number[] = [];
   readonly #led: number[] = [];
+  readonly #replicated: number[] = [];
+  /** By partition: who is in the newest configuration heard of, and since which log index. */
+  readonly #configured = new Map<
+    PartitionId,
+    { readonly index: number; readonly nodes: readonly NodeId[] }
+  >();
 
   started(machine: Machine): void {
     this.#crashedAt.delete(machine.id);
@@ -43,6 +51,7 @@ export class Timings implements Observer {
     for (let i = 0; i < notes.length; i++) {
       const note = notes[i]!;
       if (note.kind === "leader") this.#elected(machine, note.partition, now);
+      else if (note.kind === "configuration") this.#configuration(note, now);
       else if (note.kind === "member" && (note.status === "suspect" || note.status === "dead")) {
         const crash = this.#crashedAt.get(note.node);
         if (crash === undefined) continue;
@@ -61,7 +70,24 @@ export class Timings implements Observer {
       suspected: spread(this.#suspected),
       declaredDead: spread(this.#dead),
       newLeader: spread(this.#led),
+      replicated: spread(this.#replicated),
     };
+  }
+
+  #configuration(note: Extract<Note, { kind: "configuration" }>, now: number): void {
+    const { partition, index, configuration } = note, before = this.#configured.get(partition);
+    if (before !== undefined && before.index >= index) return;
+    const nodes = [...configuration.voters, ...configuration.outgoing];
+    this.#configured.set(partition, { index, nodes });
+    for (const node of before?.nodes ?? []) {
+      const crash = nodes.includes(node) ? undefined : this.#crashedAt.get(node);
+      if (crash !== undefined && !this.#holds(node)) this.#replicated.push(now - crash.time);
+    }
+  }
+
+  #holds(node: NodeId): boolean {
+    for (const { nodes } of this.#configured.values()) if (nodes.includes(node)) return true;
+    return false;
   }
 
   #elected(machine: Machine, partition: PartitionId, now: number): void {

@@ -29,22 +29,26 @@ export interface SweepFlags {
 const SEED_MAX = Number.MAX_SAFE_INTEGER;
 const JOBS_MAX = 256;
 
+const SCENARIO_HELP = "a scenario file; a bare name is looked for in fixtures/scenarios too";
+
 /** `space-opera sim` and `space-opera sim sweep`. */
 export function simCommand(): Command {
   return new Command("sim")
     .description("run a scenario in the simulator and check everything that must hold")
-    .requiredOption(
-      "--scenario <file>",
-      "a scenario file; a bare name is looked for in fixtures/scenarios too",
-    )
+    // Options behind "sweep" are the sweep's.
+    .enablePositionalOptions()
+    .option("--scenario <file>", SCENARIO_HELP)
     .option("--seed <n>", "the scenario's own if left out", integerOption("--seed", 0, SEED_MAX))
     .option("--json", "print one JSON object")
     .option("--digest", "print nothing but the digest of the run")
     .option("--check-replay", "run twice, the second time through the full codec, and compare")
     .option("--trace", "print every step of every node to stderr")
     .addHelpText("after", EXAMPLES)
-    .action(async (flags: SimFlags) => {
-      await runSim(flags);
+    .action(async ({ scenario, ...flags }: Partial<SimFlags>) => {
+      if (scenario === undefined) {
+        throw new UsageError("Name a scenario with --scenario, for example --scenario churn.yaml");
+      }
+      await runSim({ scenario, ...flags });
     })
     .addCommand(sweepCommand());
 }
@@ -52,10 +56,7 @@ export function simCommand(): Command {
 function sweepCommand(): Command {
   return new Command("sweep")
     .description("run a scenario with many seeds")
-    .requiredOption(
-      "--scenario <file>",
-      "a scenario file; a bare name is looked for in fixtures/scenarios too",
-    )
+    .requiredOption("--scenario <file>", SCENARIO_HELP)
     .requiredOption("--seeds <a..b>", "the first and the last seed")
     .option("--jobs <n>", "how many run at once", integerOption("--jobs", 1, JOBS_MAX), 1)
     .option("--json", "print one JSON object")

@@ -1,0 +1,82 @@
+import type { RunResult } from "./run.ts";
+import { describeFault, type Scenario } from "./scenario.ts";
+import type { Spread } from "./timings.ts";
+import { formatDuration } from "./units.ts";
+
+export interface ReportOptions {
+  readonly result: RunResult;
+  readonly wallSeconds: number;
+  /** Marks what held and what did not; plain text where colours are not wanted. */
+  readonly paint: (text: string, colour: "green" | "red" | "dim" | "bold") => string;
+}
+
+/** Everything a run derives from its scenario and seed, before it begins. */
+export function header(scenario: Scenario, seed: number): string {
+  const { sky, cluster, network, workload } = scenario, { settings } = cluster;
+  const lines = [
+    `scenario ${scenario.name}, seed ${seed}: ${scenario.about || "no description"}`,
+    `  nodes     ${
+      cluster.start ?? sky.nodes
+    } at the start, ${sky.nodes} cast from ${sky.catalogue}, ${cluster.kernel} kernel, ${cluster.form}`,
+    `  data      ${settings.partitions} partitions of ${settings.replicas} replicas, ${sky.records} records stored first`,
+    `  network   ${formatDuration(network.latencyUs)} + ${
+      formatDuration(network.perDegreeUs)
+    } a degree, jitter ${formatDuration(network.jitterUs)}`,
+    `  clients   ${workload.clients}, an operation every ${formatDuration(workload.every)} each`,
+    `  time      ${formatDuration(scenario.duration)} of faults, then ${
+      formatDuration(scenario.converge)
+    } to be well`,
+    ...scenario.faults.map((fault, i) => `  ${i === 0 ? "faults   " : "         "} ${describeFault(fault)}`),
+  ];
+  return lines.join("\n");
+}
+
+/** The report of a run for people. */
+export function report({ result, wallSeconds, paint }: ReportOptions): string {
+  const { network, clients, timings, nodes } = result;
+  const lines = [
+    `${paint("run", "bold")}       ${result.events} events in ${result.virtualSeconds} virtual seconds, ${
+      wallSeconds.toFixed(1)
+    } s of wall time, ${Math.round(result.events / wallSeconds)} events/s`,
+    `phases    ${
+      result.phases.map(({ name, from, to }) => `${name} ${formatDuration(to - from)}`).join(", ")
+    }`,
+    `nodes     ${nodes.running} of ${nodes.cast} run at the end, ${result.leadersElected} leaders were elected`,
+    `faults    ${
+      result.faults.length === 0 ? "none" : result.faults.map(([kind, n]) => `${n} ${kind}`).join(", ")
+    }`,
+    `network   ${result.messages} frames taken in; ${
+      Object.entries(network).filter(([, n]) => n > 0).map(([what, n]) => `${n} ${what}`).join(", ")
+    }`,
+    `clients   ${clients.operations} operations in ${clients.attempts} attempts${
+      clients.refusals.map(([reason, n]) => `, ${n} ${reason}`).join("")
+    }`,
+  ];
+  if (clients.latencyUs !== null) {
+    const { p50, p90, p99, max } = clients.latencyUs;
+    const [half, most, nearly, all] = [p50, p90, p99, max].map(milliseconds);
+    lines.push(`latency   p50 ${half}, p90 ${most}, p99 ${nearly}, max ${all}`);
+  }
+  lines.push(
+    `noticed   suspected ${describeSpread(timings.suspected)}; declared dead ${
+      describeSpread(timings.declaredDead)
+    }`,
+    `repaired  new leader ${describeSpread(timings.newLeader)}; whole again ${
+      describeSpread(timings.replicated)
+    }`,
+    `digest    ${result.digest}`,
+    ...result.checks.map(({ name, ok, detail }) =>
+      `${ok ? paint("✓", "green") : paint("✗", "red")} ${name}  ${paint(detail, "dim")}`
+    ),
+  );
+  return lines.join("\n");
+}
+
+function describeSpread(spread: Spread | null): string {
+  if (spread === null) return "never needed";
+  return `p50 ${milliseconds(spread.p50Us)}, max ${milliseconds(spread.maxUs)} (${spread.count})`;
+}
+
+function milliseconds(us: number): string {
+  return us < 10_000 ? `${(us / 1000).toFixed(1)} ms` : `${Math.round(us / 1000)} ms`;
+}
