@@ -1,6 +1,17 @@
 import type { Instant, LogIndex, NodeId, Term } from "../base/ids.ts";
 import type { Row } from "../base/ports.ts";
-import type { Beat, BeatReply, Entry } from "../wire/messages.ts";
+import type {
+  Append,
+  AppendReply,
+  Beat,
+  BeatReply,
+  Entry,
+  SnapshotChunk,
+  SnapshotReply,
+  TimeoutNow,
+  Vote,
+  VoteReply,
+} from "../wire/messages.ts";
 import type { Effects } from "../wire/kernel.ts";
 import type { Response } from "../wire/requests.ts";
 
@@ -51,3 +62,13 @@ export interface ReplicaHost {
   /** False while membership suspects the node or holds it for dead. */
   reachable(node: NodeId): boolean;
 }
+
+/** The messages that go to one replica. Beats and their replies come gathered by node, see wire/messages.ts. */
+export type ReplicaMessage =
+  | Vote
+  | VoteReply
+  | Append
+  | AppendReply
+  | TimeoutNow
+  | SnapshotChunk
+  | SnapshotReply;

@@ -1,86 +1,156 @@
 /**
  * The follower's side of a snapshot: takes the chunks in order, swaps the state machine's state, and then waits until
- * the tables that hold it are durable before it counts as a holder.
+ * the tables that hold it are durable before it counts as a holder (P3 and P4 in replica.ts).
  */
-import type { LogIndex, NodeId } from "../base/ids.ts";
+import type { LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
 import { LIMITS } from "../base/limits.ts";
+import type { Following } from "../replication/following.ts";
+import type { Ledger } from "../replication/ledger.ts";
 import { IncomingSnapshot } from "../replication/snapshots.ts";
 import { isConfiguration } from "../wire/configuration.ts";
-import type { SnapshotChunk } from "../wire/messages.ts";
-import type { StateMachine } from "./contracts.ts";
+import type { SnapshotChunk, SnapshotReply } from "../wire/messages.ts";
+import type { ReplicaHost, StateMachine } from "./contracts.ts";
 
-/** What became of a chunk. ignored: of an attempt that is over. complete: the state machine has the new state. */
-export type ChunkOutcome =
-  | { readonly kind: "ignored" | "complete" }
-  | { readonly kind: "wanted"; readonly next: number };
+export interface InstallationOptions {
+  readonly partition: PartitionId;
+  readonly host: ReplicaHost;
+  readonly machine: StateMachine;
+  readonly ledger: Ledger;
+  readonly following: Following;
+  /** There is no log to go on from. */
+  readonly hollow: boolean;
+}
+
+/** The last chunk of a snapshot, and whom to tell when it is durable. */
+interface Settling {
+  readonly from: NodeId;
+  readonly chunk: SnapshotChunk;
+}
 
 export class Installation {
-  readonly #machine: StateMachine;
+  readonly #options: InstallationOptions;
+  #missing: boolean;
   #incoming: IncomingSnapshot | null = null;
   /** Chunks that overtook others, by sequence: as many as may be under way. */
   readonly #early = new Map<number, SnapshotChunk>();
-  /** The last chunk of a snapshot that is installed, and waits for the checkpoint that makes it durable. */
-  #settling: { readonly from: NodeId; readonly chunk: SnapshotChunk } | null = null;
+  /** A snapshot is installed, and waits for the checkpoint that makes it durable. */
+  #settling: Settling | null = null;
 
-  constructor(machine: StateMachine) {
-    this.#machine = machine;
+  constructor(options: InstallationOptions) {
+    this.#options = options;
+    this.#missing = options.hollow;
   }
 
+  /** No log worth the name, and none on the way to being durable. */
+  get missing(): boolean {
+    return this.#missing;
+  }
   get settling(): boolean {
     return this.#settling !== null;
   }
-  get underWay(): boolean {
-    return this.#incoming !== null;
+
+  /** The log and the state are gone. */
+  reset(): void {
+    this.#missing = true;
+    this.#settling = null;
+    this.#abandon();
   }
 
-  take(from: NodeId, chunk: SnapshotChunk): ChunkOutcome {
-    if (this.#incoming === null || !this.#incoming.sameAttempt(from, chunk)) {
-      if (this.#incoming?.outdates(from, chunk)) return { kind: "ignored" };
-      if (chunk.sequence !== 0) return { kind: "wanted", next: 0 };
-      this.#incoming = new IncomingSnapshot(from, chunk);
-      this.#early.clear();
-      this.#machine.beginInstall();
+  /** Takes a chunk of the leader of `chunk.term`. Returns why it was not obeyed, if it was wrong. */
+  take(from: NodeId, chunk: SnapshotChunk): string | null {
+    if (this.#settling !== null) return null;
+    if (!isSnapshotChunk(chunk)) return "malformed";
+    const { ledger, following } = this.#options;
+    if (!this.#missing && this.#holds(chunk)) {
+      ledger.commitTo(chunk.index);
+      this.#abandon();
+      this.answer({ from, chunk }, chunk.term, chunk.sequence + 1, true);
+      return null;
     }
-    const incoming = this.#incoming;
-    if (chunk.sequence > incoming.next && chunk.sequence < incoming.next + LIMITS.snapshotChunksInFlightMax) {
-      this.#early.set(chunk.sequence, chunk);
-    }
-    if (chunk.sequence !== incoming.next) return { kind: "wanted", next: incoming.next };
-    for (
-      let due: SnapshotChunk | undefined = chunk;
-      due !== undefined;
-      due = this.#early.get(incoming.next)
-    ) {
-      this.#early.delete(incoming.next);
-      this.#machine.installRows(due.rows);
-      incoming.next++;
-      if (due.done) return this.#finish(from, due);
-    }
-    return { kind: "wanted", next: incoming.next };
+    // What was lost was acknowledged by its position: an older state may not take its place.
+    if (chunk.index < ledger.log.base) following.askForSnapshot(from, chunk.term);
+    else this.#collect(from, chunk);
+    return null;
   }
 
-  #finish(from: NodeId, chunk: SnapshotChunk): ChunkOutcome {
-    this.abandon();
-    this.#machine.finishInstall(chunk.index, chunk.indexTerm);
-    this.#settling = { from, chunk };
-    return { kind: "complete" };
-  }
-
-  /** The state is durable: whom to tell, and of which chunk. */
-  settle(): { readonly from: NodeId; readonly chunk: SnapshotChunk } | null {
+  /** A checkpoint made the tables durable. `leader` and `term` are today's. */
+  settle(leader: NodeId | null, term: Term): void {
     const settled = this.#settling;
     this.#settling = null;
-    return settled;
+    if (settled === null || settled.from !== leader || settled.chunk.term !== term) return;
+    this.answer(settled, term, settled.chunk.sequence + 1, true);
   }
 
-  /** The log came so far by itself. */
-  abandon(): void {
+  /** Tells the sender which chunk comes next, or that all is installed once the step's records are durable. */
+  answer({ from, chunk }: Settling, term: Term, next: number, installed: boolean): void {
+    const { partition, host } = this.#options;
+    const { index, transfer } = chunk;
+    const reply: SnapshotReply = {
+      kind: "snapshot-reply",
+      partition,
+      term,
+      index,
+      transfer,
+      next,
+      installed,
+    };
+    if (installed) host.effects.sendDurable(from, reply);
+    else host.effects.send(from, reply);
+  }
+
+  /** True where the log already contains what the snapshot does. */
+  #holds({ index, indexTerm }: SnapshotChunk): boolean {
+    const { commit, log } = this.#options.ledger;
+    return index <= commit || log.termAt(index) === indexTerm;
+  }
+
+  #collect(from: NodeId, chunk: SnapshotChunk): void {
+    const { machine } = this.#options;
+    if (this.#incoming === null || !this.#incoming.sameAttempt(from, chunk)) {
+      if (this.#incoming?.outdates(from, chunk)) return;
+      if (chunk.sequence !== 0) return this.answer({ from, chunk }, chunk.term, 0, false);
+      this.#abandon();
+      this.#incoming = new IncomingSnapshot(from, chunk);
+      machine.beginInstall();
+    }
+    const incoming = this.#incoming;
+    const { sequence } = chunk;
+    if (sequence > incoming.next && sequence < incoming.next + LIMITS.snapshotChunksInFlightMax) {
+      this.#early.set(sequence, chunk);
+    }
+    let due = sequence === incoming.next ? chunk : undefined;
+    while (due !== undefined) {
+      this.#early.delete(incoming.next);
+      machine.installRows(due.rows);
+      incoming.next++;
+      if (due.done) return this.#finish(from, due);
+      due = this.#early.get(incoming.next);
+    }
+    this.answer({ from, chunk }, chunk.term, incoming.next, false);
+  }
+
+  /** The tables get the snapshot's state: the log begins anew, and everything else waits for the checkpoint. */
+  #finish(from: NodeId, chunk: SnapshotChunk): void {
+    const { partition, host, machine, ledger, following } = this.#options;
+    const { index, indexTerm, configuration, configurationIndex } = chunk;
+    this.#abandon();
+    machine.finishInstall(index, indexTerm);
+    ledger.restart({ index, term: indexTerm }, configuration, configurationIndex);
+    following.restart();
+    host.effects.record(ledger.baseRecord());
+    this.#missing = false;
+    this.#settling = { from, chunk };
+    host.requestCheckpoint();
+    host.effects.note({ kind: "snapshot-installed", partition, index });
+  }
+
+  #abandon(): void {
     this.#incoming = null;
     this.#early.clear();
   }
 }
 
-export function isSnapshotChunk(chunk: SnapshotChunk): boolean {
+function isSnapshotChunk(chunk: SnapshotChunk): boolean {
   return isConfiguration(chunk.configuration) && chunk.index > (0 as LogIndex) &&
     chunk.configurationIndex <= chunk.index && chunk.indexTerm <= chunk.term;
 }

@@ -15,7 +15,6 @@
  * P5. Each token given to propose() or read() is answered once.
  */
 import { type Instant, type LogIndex, NEVER, type NodeId, type PartitionId, type Term } from "../base/ids.ts";
-import { fmix32, hashString32 } from "../base/hash.ts";
 import { invariant, unreachable } from "../base/invariant.ts";
 import type { Settings } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
@@ -28,20 +27,17 @@ import { describeConfiguration, isMember, isVoter, NO_CONFIGURATION } from "../w
 import type { JournalRecord, RecoveredReplica } from "../wire/kernel.ts";
 import type {
   Append,
-  AppendReply,
   Beat,
   BeatReply,
   Configuration,
   Message,
   SnapshotChunk,
-  SnapshotReply,
-  TimeoutNow,
   Vote,
-  VoteReply,
 } from "../wire/messages.ts";
 import type { ReplicaStatus } from "../wire/requests.ts";
-import type { ReplicaHost, StateMachine } from "./contracts.ts";
-import { Installation, isSnapshotChunk } from "./installation.ts";
+import type { ReplicaHost, ReplicaMessage, StateMachine } from "./contracts.ts";
+import { History } from "./history.ts";
+import { Installation } from "./installation.ts";
 import { Leadership } from "./leadership.ts";
 import { Outcomes } from "./outcomes.ts";
 import { NOWHERE, startingPoint } from "./recovery.ts";
@@ -60,15 +56,6 @@ export interface ReplicaOptions {
   readonly bootstrap: Configuration | null;
 }
 
-export type ReplicaMessage =
-  | Vote
-  | VoteReply
-  | Append
-  | AppendReply
-  | TimeoutNow
-  | SnapshotChunk
-  | SnapshotReply;
-
 /** Entries handed to the state machine at once. */
 const APPLY_ENTRIES_MAX = 1024;
 export class Replica {
@@ -85,7 +72,6 @@ export class Replica {
   readonly #outcomes: Outcomes;
   readonly #installation: Installation;
 
-  #hollow: boolean;
   /** start() begins the journal's log, with the base as it is. */
   #beginsLog: boolean;
   #stopping = false;
@@ -95,9 +81,7 @@ export class Replica {
   #configurationSeen: Configuration | null = null;
   #configurationNoted: LogIndex;
   #quietNoted = false;
-  #leaderSeen: NodeId | null = null;
-  #leaderHash = 0;
-  #fingerprint: number;
+  readonly #history: History;
 
   constructor(options: ReplicaOptions) {
     const { partition, self, settings, machine, host, recovered, bootstrap } = options;
@@ -111,7 +95,6 @@ export class Replica {
     const { effects } = host;
     const reachable = (node: NodeId) => host.reachable(node);
     const past = startingPoint(recovered, bootstrap, machine);
-    this.#hollow = past.hollow;
     this.#beginsLog = past.logLags || bootstrap !== null;
     const ledger = new Ledger({ partition, effects, ...past });
     const openSnapshot = (atLeast: LogIndex) => machine.appliedIndex < atLeast ? null : machine.snapshot();
@@ -132,7 +115,14 @@ export class Replica {
       steering,
     });
     this.#outcomes = new Outcomes({ partition, self, host, reads: leading.reads });
-    this.#installation = new Installation(machine);
+    this.#installation = new Installation({
+      partition,
+      host,
+      machine,
+      ledger,
+      following: this.#following,
+      hollow: past.hollow,
+    });
     // The vote record is written before the entries of its term, but nothing rests on that: the log may be newer.
     const ahead = ledger.log.lastTerm > (recovered?.term ?? 0);
     const term = ahead ? ledger.log.lastTerm : recovered?.term ?? NOWHERE.term;
@@ -141,7 +131,7 @@ export class Replica {
     this.#election = new Election({ ...options, effects, term, votedFor, restarted });
     this.#commitSeen = past.commit;
     this.#configurationNoted = ledger.configurations.at(past.commit).index;
-    this.#fingerprint = hashString32(self, partition);
+    this.#history = new History(self, partition);
   }
 
   // ---- what others may see
@@ -204,7 +194,7 @@ export class Replica {
   }
   /** This replica has no log worth the name, and waits for a snapshot (P3, P4). */
   get hollow(): boolean {
-    return this.#hollow || this.#installation.settling;
+    return this.#installation.missing || this.#installation.settling;
   }
   /** Something is under way that a leader should see through: proposals, reads, a transfer, a reconfiguration. */
   get busy(): boolean {
@@ -230,7 +220,7 @@ export class Replica {
 
   /** 32 bits that depend on everything this replica went through. */
   fingerprint(): number {
-    return this.#fingerprint;
+    return this.#history.fingerprint;
   }
 
   nextWake(): Instant {
@@ -273,11 +263,9 @@ export class Replica {
     this.#settleRole("dropped", now);
     this.#host.effects.record({ kind: "drop", partition: this.partition });
     this.#machine.drop();
-    this.#installation.abandon();
-    this.#installation.settle();
+    this.#installation.reset();
     this.#ledger.restart(NOWHERE, NO_CONFIGURATION, NOWHERE.index);
     this.#following.restart();
-    this.#hollow = true;
     this.#followConfiguration();
   }
 
@@ -339,7 +327,7 @@ export class Replica {
     const hearing = this.#hear(from, "append", message.term, now);
     if (hearing === "stale") return this.#refuseAppend(from, message);
     if (hearing === "usurper" || this.#installation.settling) return;
-    if (this.#hollow) return this.#following.askForSnapshot(from, this.term);
+    if (this.#installation.missing) return this.#following.askForSnapshot(from, this.term);
     const outcome = this.#following.accept(from, message);
     if (outcome === "accepted" || outcome === "mismatch") return;
     this.#refuse(from, "append", outcome);
@@ -347,52 +335,11 @@ export class Replica {
 
   #handleSnapshot(from: NodeId, chunk: SnapshotChunk, now: Instant): void {
     const hearing = this.#hear(from, "snapshot", chunk.term, now);
-    if (hearing === "stale") return this.#answerChunk(from, chunk, 0, false);
-    if (hearing === "usurper" || this.#installation.settling) return;
-    if (!isSnapshotChunk(chunk)) return this.#refuse(from, "snapshot", "malformed");
-    if (!this.#hollow && this.#holds(chunk)) {
-      this.#ledger.commitTo(chunk.index);
-      this.#installation.abandon();
-      return this.#answerChunk(from, chunk, chunk.sequence + 1, true);
-    }
-    // What was lost was acknowledged by its position: an older state may not take its place (P3).
-    if (chunk.index < this.#ledger.log.base) return this.#following.askForSnapshot(from, this.term);
-    const outcome = this.#installation.take(from, chunk);
-    if (outcome.kind === "wanted") this.#answerChunk(from, chunk, outcome.next, false);
-    else if (outcome.kind === "complete") this.#installed(chunk);
-  }
-
-  /** True where the log already contains what the snapshot does. */
-  #holds({ index, indexTerm }: SnapshotChunk): boolean {
-    return index <= this.#ledger.commit || this.#ledger.log.termAt(index) === indexTerm;
-  }
-
-  /** The tables have the snapshot's state: the log begins anew, and everything else waits for the checkpoint (P4). */
-  #installed({ index, indexTerm, configuration, configurationIndex }: SnapshotChunk): void {
-    this.#ledger.restart({ index, term: indexTerm }, configuration, configurationIndex);
-    this.#following.restart();
-    this.#host.effects.record(this.#ledger.baseRecord());
-    this.#hollow = false;
-    this.#host.requestCheckpoint();
-    this.#host.effects.note({ kind: "snapshot-installed", partition: this.partition, index });
+    if (hearing === "usurper") return;
+    if (hearing === "stale") return this.#installation.answer({ from, chunk }, this.term, 0, false);
+    const wrong = this.#installation.take(from, chunk);
+    if (wrong !== null) this.#refuse(from, "snapshot", wrong);
     this.#followConfiguration();
-  }
-
-  #answerChunk(to: NodeId, chunk: SnapshotChunk, next: number, installed: boolean): void {
-    const { effects } = this.#host;
-    const { partition, term } = this;
-    const { index, transfer } = chunk;
-    const reply: SnapshotReply = {
-      kind: "snapshot-reply",
-      partition,
-      term,
-      index,
-      transfer,
-      next,
-      installed,
-    };
-    if (installed) effects.sendDurable(to, reply);
-    else effects.send(to, reply);
   }
 
   /** Tells the leader of an earlier term that its time is over. */
@@ -459,13 +406,8 @@ export class Replica {
 
   /** A checkpoint that began after this replica asked for one is complete (P4). */
   checkpointed(_now: Instant): void {
-    const settled = this.#installation.settle();
-    if (settled === null) return;
+    this.#installation.settle(this.leader, this.term);
     this.#followConfiguration();
-    const { from, chunk } = settled;
-    if (this.leader === from && this.term === chunk.term) {
-      this.#answerChunk(from, chunk, chunk.sequence + 1, true);
-    }
   }
 
   /** This replica's part of a journal checkpoint, taken at the end of a step. */
@@ -641,18 +583,17 @@ export class Replica {
   }
 
   #mix(): void {
-    const { log, commit } = this.#ledger;
-    const { round } = this.#leading;
-    if (this.leader !== this.#leaderSeen) {
-      this.#leaderSeen = this.leader;
-      this.#leaderHash = this.leader === null ? 0 : hashString32(this.leader);
-    }
-    let h = fmix32(this.#fingerprint ^ this.term ^ this.#leaderHash);
-    h = fmix32(h ^ log.last ^ Math.imul(log.lastTerm, 0x85ebca6b));
-    h = fmix32(h ^ log.stable ^ Math.imul(commit, 0xc2b2ae35));
-    h = fmix32(h ^ this.appliedIndex ^ Math.imul(round, 0x9e3779b1));
-    this.#fingerprint = fmix32(
-      h ^ log.base ^ (this.quiet ? 1 : 0) ^ (this.isLeader ? 2 : 0) ^ (this.hollow ? 4 : 0),
+    this.#history.mix(
+      this.leader,
+      this.term,
+      this.#ledger,
+      this.appliedIndex,
+      this.#leading.round,
+      this.#flags,
     );
+  }
+
+  get #flags(): number {
+    return (this.quiet ? 1 : 0) | (this.isLeader ? 2 : 0) | (this.hollow ? 4 : 0);
   }
 }

@@ -15,8 +15,8 @@ import {
 } from "../../../core/base/ids.ts";
 import { DEFAULT_SETTINGS, LIMITS, type Settings } from "../../../core/base/limits.ts";
 import { Random } from "../../../core/base/random.ts";
-import type { ReplicaHost } from "../../../core/partition/contracts.ts";
-import { Replica, type ReplicaMessage } from "../../../core/partition/replica.ts";
+import type { ReplicaHost, ReplicaMessage } from "../../../core/partition/contracts.ts";
+import { Replica } from "../../../core/partition/replica.ts";
 import { foldRecords } from "../../../core/wire/journal_state.ts";
 import { Effects, type JournalRecord, type Note, type RecoveredReplica } from "../../../core/wire/kernel.ts";
 import type { Beat, BeatReply, Configuration, Entry, Message } from "../../../core/wire/messages.ts";

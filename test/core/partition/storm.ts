@@ -86,7 +86,10 @@ function schedule(cluster: Cluster, until: number): void {
     const { leader } = cluster;
     if (leader !== null) cluster.step(leader, (r, now) => r.transfer(random.pick(cluster.ids), now));
   });
-  every(3_000_000, () => cluster.step(random.pick(nodes), (r, now) => r.peerLost(random.pick(cluster.ids), now)));
+  every(
+    3_000_000,
+    () => cluster.step(random.pick(nodes), (r, now) => r.peerLost(random.pick(cluster.ids), now)),
+  );
   background(cluster);
 }
 
@@ -142,10 +145,13 @@ function converge(cluster: Cluster): void {
   if (!cluster.runUntil(40_000_000, settled)) cluster.fail(`no convergence: ${state(cluster)}`);
   const token = cluster.propose(cluster.leader!);
   const read = cluster.read(cluster.leader!);
-  const done = () => cluster.outcomes.get(token)?.kind === "done" && cluster.outcomes.get(read)?.kind === "done";
+  const done = () =>
+    cluster.outcomes.get(token)?.kind === "done" && cluster.outcomes.get(read)?.kind === "done";
   if (!cluster.runUntil(5_000_000, done)) cluster.fail(`no progress after convergence: ${state(cluster)}`);
   if (!cluster.runUntil(20_000_000, settled)) cluster.fail(`no silence after a write: ${state(cluster)}`);
-  if (cluster.leader!.id !== cluster.target[0]) cluster.fail(`${cluster.target[0]} should lead: ${state(cluster)}`);
+  if (cluster.leader!.id !== cluster.target[0]) {
+    cluster.fail(`${cluster.target[0]} should lead: ${state(cluster)}`);
+  }
   check(cluster);
 }
 
@@ -189,5 +195,8 @@ if (import.meta.main) {
       if (trace) console.log((error as Error).cause);
     }
   }
-  console.log(`${failed} failed, ${acknowledged} acknowledged, ${reads} reads, digest ${digest.toString(16)}`, Object.fromEntries(total));
+  console.log(
+    `${failed} failed, ${acknowledged} acknowledged, ${reads} reads, digest ${digest.toString(16)}`,
+    Object.fromEntries(total),
+  );
 }
