@@ -13,7 +13,10 @@ import { VERSION } from "./version.ts";
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const MAIN = "cli/main.ts";
 /** Scripts that run as threads of their own, and the names beside the bundle by which they are started. */
-const WORKERS: Readonly<Record<string, string>> = { "cli/host/tables/writer.ts": "tables-writer.js" };
+const WORKERS: Readonly<Record<string, string>> = {
+  "cli/host/tables/writer.ts": "tables-writer.js",
+  "cli/commands/sim_worker.ts": "sim-worker.js",
+};
 /** What the program reads at run time. */
 const DATA = ["fixtures/scenarios", "fixtures/sky/bright.csv"];
 const COMPILE_MS_MAX = 60_000;
@@ -44,7 +47,8 @@ function permissionsOf(tasks: Readonly<Record<string, string>>): Map<string, str
   for (const task of Object.values(tasks)) {
     const [before, after] = task.replace(/\$\(deno eval .*?\(\)"?\)/, "deno").split(MAIN);
     if (after === undefined) continue;
-    const command = /^\s+([a-z]+)\s*$/.exec(after)?.[1] ?? "";
+    const command = /^\s*([a-z]*)\s*$/.exec(after)?.[1];
+    if (command === undefined) continue;
     found.set(
       command,
       before!.split(/\s+/).filter((word) => /^(--(allow|deny|unstable)-|-[A-Z]$)/.test(word)),
@@ -73,6 +77,9 @@ async function compileNative(
 }
 
 async function bundle(folder: string): Promise<void> {
+  await Deno.mkdir(join(folder, "bundle"));
+  // A configuration of its own, or Deno would look for one in the folders above.
+  await Deno.writeTextFile(join(folder, "bundle/deno.json"), '{ "lock": false }\n');
   const runs = [["--outdir", join(folder, "bundle"), "--code-splitting", MAIN]];
   for (const [script, name] of Object.entries(WORKERS)) {
     runs.push(["--output", join(folder, "bundle", name), script]);

@@ -46,7 +46,7 @@ if ! complete; then
 fi
 
 run() {
-  exec "$home/deno" run --quiet --no-prompt --no-config --no-lock --no-remote --no-npm "$@"
+  exec "$home/deno" run --quiet --no-prompt --no-remote --no-npm "$@"
 }
 
 export DENO_DIR="$home/cache" DENO_NO_UPDATE_CHECK=1

@@ -151,7 +151,7 @@ function runWorker(
   done: (outcome: SeedOutcome) => Promise<void>,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL("./sim_worker.ts", import.meta.url), { type: "module" });
+    const worker = new Worker(new URL(workerFile(import.meta.url), import.meta.url), { type: "module" });
     const hand = () => {
       const task = take();
       if (task !== null) return worker.postMessage(task);
@@ -166,6 +166,11 @@ function runWorker(
     };
     hand();
   });
+}
+
+/** Beside this file; a bundle holds it as a script of its own. */
+function workerFile(self: string): string {
+  return self.endsWith(".ts") ? "./sim_worker.ts" : "./sim-worker.js";
 }
 
 function parseSeeds(text: string): readonly [number, number] {

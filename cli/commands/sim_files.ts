@@ -1,5 +1,6 @@
 import { parseScenario, type Scenario } from "../../sim/scenario.ts";
 import { parseSky, type Star } from "../../sim/sky.ts";
+import { fixture } from "../fixtures.ts";
 import { UsageError } from "./errors.ts";
 
 export interface LoadedScenario {
@@ -8,8 +9,8 @@ export interface LoadedScenario {
   readonly stars: readonly Star[];
 }
 
-const SCENARIOS = new URL("../../fixtures/scenarios/", import.meta.url);
-const SKIES = new URL("../../fixtures/sky/", import.meta.url);
+const SCENARIOS = fixture("scenarios/");
+const SKIES = fixture("sky/");
 
 /**
  * Reads a scenario and its star catalogue. A bare name is looked for here first, then among the scenarios that come with
