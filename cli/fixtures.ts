@@ -1,5 +1,4 @@
-/** The path of a file in fixtures/: beside the sources, or beside the bundle that this runs from. */
+/** A file of fixtures/, which lies beside the folder of the sources and of the bundle alike. */
 export function fixture(name: string): URL {
-  const root = import.meta.url.endsWith(".ts") ? "../fixtures/" : "./fixtures/";
-  return new URL(root + name, import.meta.url);
+  return new URL(`../fixtures/${name}`, import.meta.url);
 }

@@ -21,6 +21,11 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./commands/demo.ts")).demoCommand(),
   },
   {
+    name: "sim",
+    summary: "run a scenario in the simulator and check everything that must hold",
+    load: async () => (await import("./commands/sim.ts")).simCommand(),
+  },
+  {
     name: "kv",
     summary: "read, write and follow keys",
     load: async () => (await import("./commands/kv.ts")).kvCommand(),
@@ -57,13 +62,20 @@ function network() {
 export async function main(args: readonly string[]): Promise<number> {
   const program = new Command("space-opera")
     .description("One network of equal nodes that keeps data safe while nodes come and go, and its simulator")
-    .version(VERSION, "-V, --version", "print the version")
-    .exitOverride()
-    .showHelpAfterError("Run with --help for what there is");
+    .version(VERSION, "-V, --version", "print the version");
   const wanted = args.find((arg) => !arg.startsWith("-"));
   for (const { name, summary, load } of COMMANDS) {
     // Only the command that is meant is loaded; the others are there to be listed.
     program.addCommand(name === wanted ? await load() : new Command(name).description(summary));
+  }
+  for (const command of everyCommand(program)) {
+    // Help needs no colours, and asking for them would need the right to read the environment.
+    command.configureOutput({
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+      outputError: (text, write) => write(sentence(text)),
+    });
+    command.exitOverride().showHelpAfterError("Run with --help for what there is");
   }
   try {
     await program.parseAsync([...args], { from: "user" });
@@ -76,4 +88,19 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+/** Commander's own errors in the form of all others. */
+function sentence(text: string): string {
+  const bare = text.replace(/^error: /, "");
+  return bare.charAt(0).toUpperCase() + bare.slice(1);
+}
+
+function* everyCommand(command: Command): Generator<Command> {
+  yield command;
+  for (const below of command.commands) yield* everyCommand(below);
+}
+
+if (import.meta.main) {
+  const code = await main(Deno.args);
+  // A command that failed without an error of its own has said so already.
+  Deno.exit(code === 0 ? Deno.exitCode : code);
+}
