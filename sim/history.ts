@@ -34,7 +34,13 @@ export interface LinearizabilityResult {
 /** What all clients did, kept outside of the nodes. Values must be unique in a run. */
 export class History {
   readonly operations: Recorded[] = [];
+  readonly #clocksJump: boolean;
   readonly #ids = new Map<string, number>();
+
+  /** `clocksJump`: leaders' clocks may jump, so a lease may end at any time after it was granted. */
+  constructor(options: { readonly clocksJump: boolean }) {
+    this.#clocksJump = options.clocksJump;
+  }
 
   invoked(client: number, op: Op, now: number): Recorded {
     const recorded: Recorded = { client, op, invoke: now, complete: Infinity, response: null };
@@ -117,7 +123,7 @@ export class History {
         const value = this.#id(op.value);
         const put = one(op.key, { kind: "write", register: 0, value, existed: existedOf(response) });
         if (op.ttlMs === undefined) return [put];
-        const early = invoke + op.ttlMs * 1000 * (1 - 1 / LEASE_EARLY_SHARE);
+        const early = this.#clocksJump ? invoke : invoke + op.ttlMs * 1000 * (1 - 1 / LEASE_EARLY_SHARE);
         const expire: Action = { kind: "expire", register: 0, value };
         return [put, { ...put, operation: { invoke: early, complete: Infinity, action: expire } }];
       }

@@ -79,7 +79,7 @@ export class Run {
   readonly #scenario: Scenario;
   readonly world: World;
   readonly cluster: Cluster;
-  readonly history = new History();
+  readonly history: History;
   readonly #workload: Workload;
   readonly #injector: FaultInjector;
   readonly #raft: RaftChecker;
@@ -92,6 +92,7 @@ export class Run {
   constructor(options: RunOptions) {
     this.#options = options;
     const scenario = this.#scenario = options.scenario;
+    this.history = new History({ clocksJump: scenario.faults.some((fault) => fault.do === "jump") });
     const random = Random.fromSeed(options.seed);
     const roles = castStars(options.stars, scenario.sky.nodes);
     this.world = new World({
