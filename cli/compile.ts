@@ -41,7 +41,7 @@ async function deno(args: readonly string[], { msMax }: { readonly msMax?: numbe
   return { success, stderr: late ? `No answer within ${msMax / 1000} s` : stderr };
 }
 
-/** `deno run`'s permissions for each command, as the tasks of deno.json have them; under "" for all other commands. */
+/** `deno run`'s flags for each command, as the tasks of deno.json have them; under "" for all other commands. */
 function permissionsOf(tasks: Readonly<Record<string, string>>): Map<string, string[]> {
   const found = new Map<string, string[]>();
   for (const task of Object.values(tasks)) {
@@ -49,13 +49,10 @@ function permissionsOf(tasks: Readonly<Record<string, string>>): Map<string, str
     if (after === undefined) continue;
     const command = /^\s*([a-z]*)\s*$/.exec(after)?.[1];
     if (command === undefined) continue;
-    found.set(
-      command,
-      before!.split(/\s+/).filter((word) => /^(--(allow|deny|unstable)-|-[A-Z]$)/.test(word)),
-    );
+    found.set(command, before!.split(/\s+/).filter((word) => word.startsWith("-")));
   }
   if (!found.has("")) {
-    throw new Error(`Expected a task in deno.json that ends in "${MAIN}": it tells the permissions`);
+    throw new Error(`Expected a task in deno.json that ends in "${MAIN}": it tells what the program may do`);
   }
   return found;
 }
@@ -65,7 +62,8 @@ async function compileNative(
   permissions: ReadonlyMap<string, string[]>,
   output: string,
 ): Promise<string | null> {
-  const granted = new Set([...permissions.values()].flat().map((flag) => flag.replace(/=.*$/, "")));
+  const flags = [...permissions.values()].flat().filter((flag) => flag.startsWith("--allow-"));
+  const granted = new Set(flags.map((flag) => flag.replace(/=.*$/, "")));
   const included = [...Object.keys(WORKERS), ...DATA].flatMap((path) => ["--include", path]);
   const args = ["compile", "--quiet", "--no-check", ...granted, ...included, "--output", output, MAIN];
   const { success, stderr } = await deno(args, { msMax: COMPILE_MS_MAX });

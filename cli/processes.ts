@@ -48,12 +48,12 @@ export class NodeProcess {
     const log = `${data}.log`;
     const file = await Deno.open(log, { create: true, append: true });
     const logged = child.stderr.pipeTo(file.writable);
-    const late = setTimeout(() => child.kill("SIGKILL"), READY_MS_MAX);
+    const late = setTimeout(() => signal(child, "SIGKILL"), READY_MS_MAX);
     try {
       const ready = JSON.parse(await firstLine(child.stdout)) as Ready;
       return new NodeProcess(child, logged, ready, performance.now() - began);
     } catch {
-      child.kill("SIGKILL");
+      signal(child, "SIGKILL");
       await child.status;
       await logged;
       const tail = (await Deno.readTextFile(log)).trimEnd().split("\n").slice(-5).join("\n");
@@ -72,27 +72,28 @@ export class NodeProcess {
 
   /** SIGKILL: as a crash. */
   async kill(): Promise<void> {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // It has ended already.
-    }
+    signal(this.#child, "SIGKILL");
     await this.#child.status;
     await this.#logged;
   }
 
   /** SIGTERM, and its exit code. */
   async stop(): Promise<number> {
-    try {
-      this.#child.kill("SIGTERM");
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // It has ended already.
-    }
-    const late = setTimeout(() => this.#child.kill("SIGKILL"), STOP_MS_MAX);
+    signal(this.#child, "SIGTERM");
+    const late = setTimeout(() => signal(this.#child, "SIGKILL"), STOP_MS_MAX);
     const { code } = await this.#child.status;
     clearTimeout(late);
     await this.#logged;
     return code;
+  }
+}
+
+function signal(child: Deno.ChildProcess, name: Deno.Signal): void {
+  try {
+    child.kill(name);
+  } catch (error) {
+    // It has ended already.
+    if (!(error instanceof TypeError)) throw error;
   }
 }
 

@@ -1,0 +1,126 @@
+/** Real node processes for tests, each in a temporary folder, ended and removed whatever happens. */
+import { join } from "node:path";
+import net from "node:net";
+import { FRAME_HEADER_BYTES, FrameReader, seal } from "../../core/wire/framing.ts";
+import { encodeHello, type Hello } from "../../core/wire/session.ts";
+import { WIRE_VERSION } from "../../core/wire/codec.ts";
+import { type Client, connect } from "../../cli/client/client.ts";
+import { NodeProcess, type NodeProcessOptions } from "../../cli/processes.ts";
+import { parseAddress } from "../../cli/host/socket.ts";
+
+/** Fewer partitions start and move sooner. */
+export const FLAGS = ["--partitions", "8", "--log-level", "debug"];
+
+export interface Lab {
+  readonly directory: string;
+  start(options: Omit<NodeProcessOptions, "data"> & { data?: string }): Promise<NodeProcess>;
+  client(...nodes: NodeProcess[]): Promise<Client>;
+}
+
+export async function withLab(use: (lab: Lab) => Promise<void>): Promise<void> {
+  const directory = await Deno.makeTempDir({ prefix: "space-opera-test-" });
+  const nodes: NodeProcess[] = [];
+  const clients: Client[] = [];
+  try {
+    await use({
+      directory,
+      async start(options) {
+        const node = await NodeProcess.start({ flags: FLAGS, data: join(directory, options.id), ...options });
+        nodes.push(node);
+        return node;
+      },
+      async client(...to) {
+        const client = await connect({ addresses: to.map((node) => node.address) });
+        clients.push(client);
+        return client;
+      },
+    });
+  } finally {
+    for (const client of clients) client.close();
+    await Promise.all(nodes.map((node) => node.kill()));
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+/** Three nodes that form one network, each holding all partitions. */
+export async function startThree(lab: Lab): Promise<[NodeProcess, NodeProcess, NodeProcess]> {
+  const a = await lab.start({ id: "a" });
+  const [b, c] = await Promise.all([
+    lab.start({ id: "b", join: a.address }),
+    lab.start({ id: "c", join: a.address }),
+  ]);
+  const client = await lab.client(a);
+  await until("three replicas of each partition", async () => {
+    const { view, leaders } = await client.layout();
+    return view.assignment.every((replicas) => replicas.length === 3) &&
+      leaders.every((leader) => leader !== null);
+  });
+  return [a, b, c];
+}
+
+const UNTIL_MS_MAX = 15_000;
+
+export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  for (const giveUp = performance.now() + UNTIL_MS_MAX;;) {
+    if (await holds()) return;
+    if (performance.now() > giveUp) throw new Error(`Waited ${UNTIL_MS_MAX} ms in vain for ${what}`);
+    await new Promise((done) => setTimeout(done, 30));
+  }
+}
+
+export const text = (value: Uint8Array | null | undefined) =>
+  value == null ? null : new TextDecoder().decode(value);
+
+/** A connection that may say anything. */
+export class RawConnection {
+  readonly #socket: net.Socket;
+  readonly #frames: Uint8Array[] = [];
+  readonly #waiting: ((frame: Uint8Array | null) => void)[] = [];
+  closed = false;
+
+  constructor(address: string) {
+    const { host, port } = parseAddress(address);
+    const reader = new FrameReader();
+    this.#socket = net.connect({ host, port });
+    this.#socket.on("data", (chunk: Uint8Array) => {
+      for (const frame of reader.push(chunk)) {
+        const next = this.#waiting.shift();
+        if (next === undefined) this.#frames.push(frame);
+        else next(frame);
+      }
+    });
+    this.#socket.on("error", () => {});
+    this.#socket.on("close", () => {
+      this.closed = true;
+      for (const next of this.#waiting.splice(0)) next(null);
+    });
+  }
+
+  send(bytes: Uint8Array): void {
+    this.#socket.write(bytes);
+  }
+
+  hello(hello: Partial<Hello>): void {
+    const whole = {
+      version: WIRE_VERSION,
+      role: "client",
+      network: null,
+      node: null,
+      address: null,
+      ...hello,
+    } as const;
+    this.send(seal(encodeHello(whole, FRAME_HEADER_BYTES)));
+  }
+
+  /** The next frame, or null when the other end closed. */
+  next(): Promise<Uint8Array | null> {
+    const frame = this.#frames.shift();
+    if (frame !== undefined) return Promise.resolve(frame);
+    if (this.closed) return Promise.resolve(null);
+    return new Promise((done) => this.#waiting.push(done));
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
