@@ -1,0 +1,141 @@
+/**
+ * `deno task bench:cluster [seconds]`: three real node processes on this machine, every write synced to disk on a
+ * majority before it is answered. Puts and gets of 256 bytes a second, with latencies, at 1, 16, 64 and 256 clients
+ * (each one operation at a time), and how long writes pause when a leader is killed. A line of JSON follows each line
+ * of text where --json is given.
+ */
+import { type Client, connect } from "../mod.ts";
+import { NodeProcess, startThree } from "../cli/processes.ts";
+import { table } from "../cli/terminal.ts";
+
+export const CLIENTS = [1, 16, 64, 256] as const;
+export const VALUE_BYTES = 256;
+const KEYS_PER_CLIENT = 1000;
+const GAP_WRITERS = 8;
+const GAP_SECONDS = 6;
+
+/** What was measured of one kind of operation with one number of clients. Latencies in milliseconds. */
+export interface Rate {
+  readonly operation: "put" | "get";
+  readonly clients: number;
+  readonly perSecond: number;
+  readonly p50: number;
+  readonly p99: number;
+}
+
+/** Runs `operation` in a loop in each of `clients` loops for `seconds`. */
+async function measure(
+  { operation, clients, seconds, run }: {
+    operation: Rate["operation"];
+    clients: number;
+    seconds: number;
+    run: (client: number, round: number) => Promise<unknown>;
+  },
+): Promise<Rate> {
+  const latencies: number[] = [];
+  const began = performance.now();
+  const end = began + seconds * 1000;
+  await Promise.all(Array.from({ length: clients }, async (_, client) => {
+    for (let round = 0;; round++) {
+      const at = performance.now();
+      if (at >= end) return;
+      await run(client, round);
+      latencies.push(performance.now() - at);
+    }
+  }));
+  const took = (performance.now() - began) / 1000;
+  latencies.sort((a, b) => a - b);
+  const at = (share: number) => latencies[Math.floor(share * (latencies.length - 1))]!;
+  return { operation, clients, perSecond: latencies.length / took, p50: at(0.5), p99: at(0.99) };
+}
+
+/** Puts, then gets of what was put, at each number of clients. */
+export async function measureRates(client: Client, seconds: number): Promise<Rate[]> {
+  const value = new Uint8Array(VALUE_BYTES).fill(0x78);
+  const key = (c: number, round: number) => `bench/${c}/${round % KEYS_PER_CLIENT}`;
+  const rates: Rate[] = [];
+  for (const clients of CLIENTS) {
+    const put = (c: number, round: number) => client.put(key(c, round), value);
+    const get = (c: number, round: number) => client.get(key(c, round));
+    await measure({ operation: "put", clients, seconds: 0.5, run: put });
+    rates.push(await measure({ operation: "put", clients, seconds, run: put }));
+    rates.push(await measure({ operation: "get", clients, seconds, run: get }));
+  }
+  return rates;
+}
+
+/** The longest time without any write done, over all writers, while the node that leads most is killed. */
+export async function measureGap(
+  client: Client,
+  nodes: readonly NodeProcess[],
+): Promise<{ all: number; each: number }> {
+  const { leaders } = await client.layout();
+  const led = (node: NodeProcess) => leaders.filter((leader) => leader === node.ready.node).length;
+  const victim = [...nodes].sort((a, b) => led(b) - led(a))[0]!;
+  const end = performance.now() + GAP_SECONDS * 1000;
+  let last = performance.now(), all = 0, each = 0;
+  const writers = Array.from({ length: GAP_WRITERS }, async (_, w) => {
+    for (let i = 0; performance.now() < end; i++) {
+      const began = performance.now();
+      await client.put(`gap/${w}/${i % KEYS_PER_CLIENT}`, "x");
+      const now = performance.now();
+      each = Math.max(each, now - began);
+      all = Math.max(all, now - last);
+      last = now;
+    }
+  });
+  await new Promise((done) => setTimeout(done, 1000));
+  await victim.kill();
+  await Promise.all(writers);
+  return { all, each };
+}
+
+export function ratesTable(rates: readonly Rate[]): string {
+  return table(
+    ["OPERATION", "CLIENTS", "PER SECOND", "P50 MS", "P99 MS"],
+    rates.map((r) => [
+      r.operation,
+      r.clients,
+      Math.round(r.perSecond),
+      Number(r.p50.toFixed(2)),
+      Number(r.p99.toFixed(2)),
+    ]),
+  );
+}
+
+/** Starts three nodes in a temporary folder, and removes all of it afterwards. */
+export async function withCluster<T>(use: (client: Client, nodes: NodeProcess[]) => Promise<T>): Promise<T> {
+  const directory = await Deno.makeTempDir({ prefix: "space-opera-bench-" });
+  const nodes: NodeProcess[] = [];
+  try {
+    nodes.push(...await startThree(directory, ["--log-level", "warning"]));
+    using client = await connect({ addresses: nodes.map((node) => node.address) });
+    for (;;) {
+      const { view, leaders } = await client.layout();
+      if (view.assignment.every((replicas, p) => replicas.length === 3 && leaders[p] === replicas[0])) break;
+      await new Promise((done) => setTimeout(done, 100));
+    }
+    return await use(client, nodes);
+  } finally {
+    await Promise.all(nodes.map((node) => node.kill()));
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+if (import.meta.main) {
+  const seconds = Number(Deno.args.find((arg) => /^\d+(\.\d+)?$/.test(arg)) ?? 4);
+  const results = await withCluster(async (client, nodes) => {
+    const rates = await measureRates(client, seconds);
+    return { rates, gap: await measureGap(client, nodes) };
+  });
+  if (Deno.args.includes("--json")) console.log(JSON.stringify(results));
+  else {
+    console.log(ratesTable(results.rates));
+    const { all, each } = results.gap;
+    console.log(
+      `After SIGKILL of a leader: no write at all for ${Math.round(all)} ms, the slowest write took ${
+        Math.round(each)
+      } ms`,
+    );
+  }
+}
