@@ -62,7 +62,9 @@ function network() {
 export async function main(args: readonly string[]): Promise<number> {
   const program = new Command("space-opera")
     .description("One network of equal nodes that keeps data safe while nodes come and go, and its simulator")
-    .version(VERSION, "-V, --version", "print the version");
+    .version(VERSION, "-V, --version", "print the version")
+    // What follows a command's name is the command's.
+    .enablePositionalOptions();
   const wanted = args.find((arg) => !arg.startsWith("-"));
   for (const { name, summary, load } of COMMANDS) {
     // Only the command that is meant is loaded; the others are there to be listed.
