@@ -6,6 +6,7 @@
  */
 import { type Client, connect } from "../mod.ts";
 import { NodeProcess, startThree } from "../cli/processes.ts";
+import { untilSettled } from "../cli/settled.ts";
 import { table } from "../cli/terminal.ts";
 
 export const CLIENTS = [1, 16, 64, 256] as const;
@@ -110,11 +111,7 @@ export async function withCluster<T>(use: (client: Client, nodes: NodeProcess[])
   try {
     nodes.push(...await startThree(directory, ["--log-level", "warning"]));
     using client = await connect({ addresses: nodes.map((node) => node.address) });
-    for (;;) {
-      const { view, leaders } = await client.layout();
-      if (view.assignment.every((replicas, p) => replicas.length === 3 && leaders[p] === replicas[0])) break;
-      await new Promise((done) => setTimeout(done, 100));
-    }
+    await untilSettled(client, { members: 3, msMax: 20_000 });
     return await use(client, nodes);
   } finally {
     await Promise.all(nodes.map((node) => node.kill()));

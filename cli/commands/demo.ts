@@ -6,6 +6,7 @@ import { parseSky, type Star } from "../../sim/sky.ts";
 import { type Client, connect } from "../client/client.ts";
 import { fixture } from "../fixtures.ts";
 import { NodeProcess, startThree } from "../processes.ts";
+import { untilSettled } from "../settled.ts";
 import { print, styled, table, tell } from "../terminal.ts";
 import { importStars } from "./import.ts";
 
@@ -66,7 +67,7 @@ async function show(directory: string, nodes: NodeProcess[], stars: readonly Sta
     );
   }
   using client = await connect({ addresses: nodes.map((node) => node.address) });
-  await formed(client);
+  await untilSettled(client, { members: 3, msMax: FORM_MS_MAX });
   tell(leadersTable(await leadersOf(client)));
 
   heading(`${stars.length} stars that the naked eye can see`);
@@ -108,7 +109,7 @@ async function show(directory: string, nodes: NodeProcess[], stars: readonly Sta
     listen: victim.address,
   });
   nodes[nodes.indexOf(victim)] = again;
-  await formed(client);
+  await untilSettled(client, { members: 3, msMax: FORM_MS_MAX });
   tell(`  ready in ${Math.round(again.startMs)} ms, and it leads again`);
   tell(leadersTable(await leadersOf(client)));
   await Promise.all(nodes.map((node) => node.stop()));
@@ -123,23 +124,6 @@ type Leaders = readonly (NodeId | null)[];
 
 async function leadersOf(client: Client): Promise<Leaders> {
   return (await client.layout()).leaders;
-}
-
-/** Resolves when all three hold every partition, every partition has a leader, and each node leads its share. */
-async function formed(client: Client): Promise<void> {
-  const giveUp = performance.now() + FORM_MS_MAX;
-  for (;;) {
-    const { view, leaders } = await client.layout();
-    const spread = view.assignment.length === view.settings.partitions + 1 &&
-      view.assignment.every((replicas) => replicas.length === 3);
-    const preferred = view.assignment.every((replicas, partition) => leaders[partition] === replicas[0]);
-    if (spread && preferred) return;
-    if (performance.now() > giveUp) {
-      if (spread && leaders.every((leader) => leader !== null)) return;
-      throw new Error(`The network did not form within ${FORM_MS_MAX / 1000} s`);
-    }
-    await new Promise((done) => setTimeout(done, POLL_MS));
-  }
 }
 
 function leadersTable(leaders: Leaders): string {

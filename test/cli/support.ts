@@ -6,6 +6,7 @@ import { encodeHello, type Hello } from "../../core/wire/session.ts";
 import { WIRE_VERSION } from "../../core/wire/codec.ts";
 import { type Client, connect } from "../../cli/client/client.ts";
 import { NodeProcess, type NodeProcessOptions } from "../../cli/processes.ts";
+import { untilSettled } from "../../cli/settled.ts";
 import { parseAddress } from "../../cli/host/socket.ts";
 
 /** Fewer partitions start and move sooner. */
@@ -42,7 +43,7 @@ export async function withLab(use: (lab: Lab) => Promise<void>): Promise<void> {
   }
 }
 
-/** Three nodes that form one network, each holding all partitions. */
+/** Three nodes that form one network, each holding all partitions and leading a third of them. */
 export async function startThree(lab: Lab): Promise<[NodeProcess, NodeProcess, NodeProcess]> {
   const a = await lab.start({ id: "a" });
   const [b, c] = await Promise.all([
@@ -50,11 +51,7 @@ export async function startThree(lab: Lab): Promise<[NodeProcess, NodeProcess, N
     lab.start({ id: "c", join: a.address }),
   ]);
   const client = await lab.client(a);
-  await until("three replicas of each partition", async () => {
-    const { view, leaders } = await client.layout();
-    return view.assignment.every((replicas) => replicas.length === 3) &&
-      leaders.every((leader) => leader !== null);
-  });
+  await untilSettled(client, { members: 3, msMax: UNTIL_MS_MAX });
   return [a, b, c];
 }
 
