@@ -297,6 +297,14 @@ const scenarioSchema = z.strictObject({
 });
 export type Scenario = z.output<typeof scenarioSchema>;
 
+/** What a scenario file holds, before durations are parsed and what is left out is filled in. */
+export type ScenarioInput = z.input<typeof scenarioSchema>;
+
+/** A scenario written in code. @throws {ZodError} when it is not as it should be */
+export function scenarioOf(input: ScenarioInput): Scenario {
+  return scenarioSchema.parse(input);
+}
+
 /**
  * Reads a scenario file's text. `file` is for messages.
  * @throws {ScenarioError} naming each problem with its line and column

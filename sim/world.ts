@@ -207,7 +207,7 @@ export class World implements EventHandler {
 
   /** Starts a machine again on what its disk kept. */
   restart(machine: Machine): void {
-    if (machine.running || machine.retired || machine.life === 0) return;
+    if (machine.life === 0 || machine.running || machine.retired || machine.power === "broken") return;
     this.start(machine, { kind: "recovered", recovered: machine.disk.recovered() });
   }
 

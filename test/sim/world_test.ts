@@ -32,7 +32,7 @@ function toyWorld(options: {
     random: Random.fromSeed(options.seed ?? 1),
     network: { ...DEFAULT_NETWORK, ...options.network },
     disk: DEFAULT_DISK,
-    distance: (from, to) => Math.abs(from - to),
+    distance: (from, to) => Math.abs(from - to) * 1_000_000,
     kernel: options.kernel ?? ((nodeOptions): Kernel => {
       const kernel = new ToyKernel(nodeOptions, ids);
       kernels.push(kernel);

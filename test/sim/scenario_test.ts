@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { describeFault, parseScenario, ScenarioError } from "../../sim/scenario.ts";
+import { formatDuration, formatRatio, parseDuration, parseRatio } from "../../sim/units.ts";
+
+const MINIMAL = "name: tiny\nduration: 1m30s\nsky:\n  nodes: 3\n";
+
+function problems(text: string): string[] {
+  try {
+    parseScenario(text, "x.yaml");
+  } catch (error) {
+    assert.ok(error instanceof ScenarioError);
+    return error.problems.map(({ line, column, message }) => `${line}:${column} ${message}`);
+  }
+  return [];
+}
+
+Deno.test("parseScenario() fills in what is left out", () => {
+  const scenario = parseScenario(MINIMAL, "x.yaml");
+  assert.equal(scenario.duration, 90_000_000);
+  assert.equal(scenario.cluster.settings.partitions, 64);
+  assert.deepEqual(scenario.faults, []);
+});
+
+Deno.test("parseScenario() names each problem with its line and column", () => {
+  const text =
+    `${MINIMAL}faults:\n  - { do: crash, at: 5x }\n  - { do: crash }\ncolour: red\nnetwork:\n  loss: 3\n`;
+  const found = problems(text);
+  assert.ok(found.some((line) => line.startsWith("6:22 ") && line.includes('not "5x"')), found.join("\n"));
+  assert.ok(found.some((line) => line.startsWith("8:") && line.includes("colour")), found.join("\n"));
+  assert.ok(found.some((line) => line.startsWith("10:9 ")), found.join("\n"));
+});
+
+Deno.test("parseScenario() wants to know when a fault strikes, once", () => {
+  for (const fault of ["{ do: crash }", "{ do: crash, at: 1s, every: 2s }", "{ do: crash, every: 0 }"]) {
+    assert.equal(problems(`${MINIMAL}faults:\n  - ${fault}\n`).length, 1, fault);
+  }
+});
+
+Deno.test("parseScenario() tells where YAML itself is wrong", () => {
+  assert.match(problems("name: [tiny\nduration: 1s\n")[0]!, /^2:\d+ /);
+});
+
+Deno.test("parseDuration() and parseRatio() refuse what they do not know", () => {
+  for (const text of ["", "5", "5 s", "-5s", "s", "1s2", "1e3s"]) {
+    assert.equal(parseDuration(text), null, text);
+  }
+  for (const text of ["", "2", "3/2", "1/0", "101%", "0.1", "-1/2"]) {
+    assert.equal(parseRatio(text), null, text);
+  }
+});
+
+Deno.test("parseDuration() reads what formatDuration() writes", () => {
+  fc.assert(fc.property(fc.integer({ min: 0, max: 1e10 }), (us) => {
+    const back = parseDuration(formatDuration(us));
+    // Three decimals of the unit are kept.
+    assert.ok(back !== null && Math.abs(back - us) <= us / 1000 + 1, `${us} ${formatDuration(us)} ${back}`);
+  }));
+  assert.equal(parseDuration("1m30s"), 90_000_000);
+  assert.equal(parseDuration("250ms"), 250_000);
+});
+
+Deno.test("parseRatio() reads fractions and percentages", () => {
+  assert.deepEqual(parseRatio("0.5%"), { numerator: 5, denominator: 1000 });
+  assert.equal(formatRatio(parseRatio("1/200")!), "1/200");
+  assert.equal(formatRatio(parseRatio("1")!), "1");
+});
+
+Deno.test("describeFault() says what, when and how long", () => {
+  const { faults } = parseScenario(
+    `${MINIMAL}faults:\n  - { do: crash, every: 40s, for: 5s..30s }\n`,
+    "x.yaml",
+  );
+  assert.equal(describeFault(faults[0]!), "crash, every 40s, for 5s..30s, silent 1/4");
+});
