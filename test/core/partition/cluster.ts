@@ -6,7 +6,6 @@
 import { fmix32 } from "../../../core/base/hash.ts";
 import {
   type Instant,
-  type LogIndex,
   NEVER,
   type NodeId,
   nodeId,
@@ -71,6 +70,8 @@ export interface ClusterOptions {
   readonly founders: number;
   readonly settings?: Partial<Settings>;
   readonly trace?: boolean;
+  /** Reports everything as durable at once, and forgets it in a crash all the same. */
+  readonly lyingDisk?: boolean;
 }
 
 interface Disk {
@@ -79,10 +80,16 @@ interface Disk {
   /** Live records since the head, by number. */
   live: { readonly number: number; readonly record: JournalRecord }[];
   checkpoint:
-    | { readonly head: readonly JournalRecord[]; readonly tables: ToyState; readonly upTo: number }
+    | {
+      readonly head: readonly JournalRecord[];
+      readonly tables: ToyState;
+      readonly upTo: number;
+      readonly step: number;
+    }
     | null;
   /** States at the ends of steps that may have reached the disk since. */
-  states: { readonly number: number; readonly state: ToyState }[];
+  states: { readonly step: number; readonly number: number; readonly state: ToyState }[];
+  steps: number;
   written: number;
   durable: number;
 }
@@ -95,6 +102,7 @@ class Node {
     live: [],
     checkpoint: null,
     states: [],
+    steps: 0,
     written: 0,
     durable: 0,
   };
@@ -149,6 +157,7 @@ export class Cluster {
   #order = 0;
   #tokens = 0;
   readonly #trace: boolean;
+  readonly #lyingDisk: boolean;
   readonly #cut = new Set<string>();
   readonly #pendingReads = new Map<number, { readonly node: number; readonly index: number }>();
   /** True stops the delivery of a message: for staging the figures of the paper. */
@@ -158,6 +167,7 @@ export class Cluster {
     this.random = Random.fromSeed(options.seed);
     this.settings = { ...DEFAULT_SETTINGS, ...options.settings };
     this.#trace = options.trace ?? false;
+    this.#lyingDisk = options.lyingDisk ?? false;
     this.ids = Array.from({ length: options.nodes }, (_, i) => nodeId("abcdefghij"[i]!));
     this.founding = { voters: this.ids.slice(0, options.founders), outgoing: [], learners: [] };
     this.target = this.founding.voters;
@@ -288,7 +298,7 @@ export class Cluster {
     node.beatReplies.clear();
     const { disk } = node;
     // What was not synced is kept up to somewhere.
-    const keep = this.random.between(disk.durable, disk.written);
+    const keep = this.#lyingDisk ? disk.durable : this.random.between(disk.durable, disk.written);
     disk.live = disk.live.filter((l) => l.number <= keep);
     disk.written = keep;
     disk.durable = keep;
@@ -328,7 +338,7 @@ export class Cluster {
       const { life } = node, upTo = disk.written;
       this.at(node.syncedAt - this.now, () => this.#synced(node, life, upTo));
     }
-    disk.states.push({ number: disk.written, state: node.toy!.save() });
+    disk.states.push({ step: ++disk.steps, number: disk.written, state: node.toy!.save() });
     if (disk.states.length > 30) disk.states.shift();
     for (const { to, message } of effects.sendNow) this.send(node.id, to, message);
     for (const [to, beats] of node.beats) this.send(node.id, to, { kind: "beats", beats });
@@ -351,7 +361,7 @@ export class Cluster {
   }
 
   #release(node: Node): void {
-    while (node.held.length > 0 && node.held[0]!.number <= node.disk.durable) {
+    while (node.held.length > 0 && (this.#lyingDisk || node.held[0]!.number <= node.disk.durable)) {
       const { to, message } = node.held.shift()!;
       this.send(node.id, to, message);
     }
@@ -362,7 +372,12 @@ export class Cluster {
     if (!node.up || node.replica === null || disk.checkpoint !== null) return;
     const asked = node.wantsCheckpoint;
     node.wantsCheckpoint = false;
-    const taken = { head: node.replica.checkpointRecords(), tables: node.toy!.save(), upTo: disk.written };
+    const taken = {
+      head: node.replica.checkpointRecords(),
+      tables: node.toy!.save(),
+      upTo: disk.written,
+      step: disk.steps,
+    };
     disk.checkpoint = taken;
     const { life } = node;
     const done = () => {
@@ -371,7 +386,7 @@ export class Cluster {
       disk.head = taken.head;
       disk.tables = taken.tables;
       disk.live = disk.live.filter((l) => l.number > taken.upTo);
-      disk.states = disk.states.filter((s) => s.number >= taken.upTo);
+      disk.states = disk.states.filter((s) => s.step >= taken.step);
       disk.checkpoint = null;
       if (asked) this.step(node, (replica, now) => replica.checkpointed(now));
       else this.step(node, () => {});
@@ -606,5 +621,3 @@ function push<T>(lists: Map<NodeId, T[]>, to: NodeId, item: T): void {
   if (list === undefined) lists.set(to, [item]);
   else list.push(item);
 }
-
-export const LOG_START = 0 as LogIndex;

@@ -15,10 +15,14 @@ export interface StormOptions {
   readonly seed: number;
   readonly trace?: boolean;
   readonly stormUs?: number;
+  /** Messages leave before what they rest on is durable: the watchers must notice. */
+  readonly lyingDisk?: boolean;
 }
 
 /** Throws where a promise of Raft was broken, or the cluster did not come together again afterwards. */
-export function storm({ seed, trace = false, stormUs = 12_000_000 }: StormOptions): StormReport {
+export function storm(
+  { seed, trace = false, stormUs = 12_000_000, lyingDisk = false }: StormOptions,
+): StormReport {
   const plan = Random.fromSeed(seed).fork("plan");
   const nodes = plan.between(3, 7);
   const cluster = new Cluster({
@@ -27,9 +31,10 @@ export function storm({ seed, trace = false, stormUs = 12_000_000 }: StormOption
     founders: plan.between(1, Math.min(nodes, 5)),
     settings: { leaseReads: plan.chance(1, 3), quietAfterUs: plan.pick([200_000, 1_000_000]) },
     trace,
+    lyingDisk,
   });
   try {
-    cluster.faults = drawFaults(plan);
+    cluster.faults = lyingDisk ? LYING : drawFaults(plan);
     schedule(cluster, stormUs);
     cluster.run(stormUs);
     calm(cluster);
@@ -41,6 +46,9 @@ export function storm({ seed, trace = false, stormUs = 12_000_000 }: StormOption
   const { digest, acknowledged, reads, tally, lines } = cluster;
   return { digest, acknowledged: acknowledged.size, reads, tally, lines };
 }
+
+/** Where a lie shows: slow disks, and crashes of many at once. */
+const LYING: Faults = { ...CALM, crashUs: 300_000, slowDisk: true };
 
 function drawFaults(plan: Random): Faults {
   const some = (values: readonly number[]) => plan.pick(values);
@@ -74,10 +82,13 @@ function schedule(cluster: Cluster, until: number): void {
   });
   every(25_000, () => cluster.read(chooseNode(cluster)));
   every(faults.crashUs, () => {
-    const node = random.pick(nodes);
-    if (!node.up) return;
-    cluster.crash(node);
-    cluster.at(random.between(1000, 3_000_000), () => cluster.boot(node));
+    // A third of the time more than one at once, as when a rack loses power.
+    const count = random.chance(1, 3) ? random.between(2, nodes.length) : 1;
+    for (const node of random.shuffle([...nodes]).slice(0, count)) {
+      if (!node.up) continue;
+      cluster.crash(node);
+      cluster.at(random.between(1000, 3_000_000), () => cluster.boot(node));
+    }
   });
   every(faults.cutUs, () => cut(cluster));
   every(faults.retargetUs, () => cluster.retarget(drawTarget(cluster)));
