@@ -62,7 +62,7 @@ export class JournalFiles {
   /** Written and not synced. */
   #dirtyBytes = 0;
   #syncing = false;
-  #syncMs = 0;
+  #syncMs = 0.1;
   #poolSyncs = 0;
   #failed = false;
   #whenIdle: (() => void)[] = [];
@@ -254,8 +254,9 @@ export class JournalFiles {
     });
   }
 
+  /** Follows the median, which a single slow sync moves no more than any other. */
   #timed(ms: number): void {
-    this.#syncMs += (ms - this.#syncMs) / 8;
+    this.#syncMs *= ms > this.#syncMs ? 1.1 : 1 / 1.1;
   }
 
   #synced(sequence: number, upTo: number): void {
