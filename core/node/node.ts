@@ -63,10 +63,9 @@ export class Node implements Kernel {
       settings,
       peers: recovered?.peers ?? [],
     });
-    const reachable = (node: NodeId) => {
-      const liveness = this.#membership.liveness(node);
-      return liveness === "alive" || liveness === "unknown";
-    };
+    const seen = (node: NodeId) => this.#membership.liveness(node) === "alive";
+    // A member that the view has and membership has not met yet is worth a try.
+    const worthAsking = (node: NodeId) => seen(node) || this.#membership.liveness(node) === "unknown";
     const viewNow = () => this.#layout.view;
     this.#layout = new Layout({
       self: id,
@@ -81,7 +80,7 @@ export class Node implements Kernel {
       random: random.fork("replicas"),
       tables,
       effects,
-      reachable,
+      reachable: seen,
       view: viewNow,
       answer: (token, response) => this.#answered(token, response),
       readable: (token, refused) => this.#router.readable(token, refused, this.#now),
@@ -94,7 +93,7 @@ export class Node implements Kernel {
       effects,
       replicas: () => this.#replicas,
       view: viewNow,
-      reachable,
+      reachable: worthAsking,
       vet: (op) => this.#steward.vet(op, this.#layout.view),
     });
     this.#watches = new Watches({
@@ -361,6 +360,10 @@ export class Node implements Kernel {
   }
 
   #viewChanged(view: SystemView, before: SystemView, now: Instant): void {
+    // Membership stops watching who is gone: partitions that such a member still leads must not rely on it.
+    for (const { id, state } of view.members) {
+      if (state === "gone" && findMember(before, id)?.state !== "gone") this.#replicas.suspected(id, now);
+    }
     this.#replicas.follow(view, now);
     this.#steward.decided(now);
     const was = findMember(before, this.id)?.state;

@@ -59,7 +59,7 @@ export interface ReplicaHost {
   readable(token: number, refused: Response | null): void;
   /** Asks for a checkpoint soon; replica.checkpointed() follows when one that began after this call is complete. */
   requestCheckpoint(): void;
-  /** False while membership suspects the node or holds it for dead. */
+  /** True while membership watches the node and sees it alive: then it also tells when that changes. */
   reachable(node: NodeId): boolean;
 }
 

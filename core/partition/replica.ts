@@ -304,7 +304,11 @@ export class Replica {
       this.#ledger.commitTo(beat.commit);
       match = this.#following.durableMatch(beat.term);
       const { log, commit } = this.#ledger;
-      if (beat.quiet && log.last === beat.commit && log.stable === log.last && commit === log.last) {
+      // Quiet is trust in membership to tell when the leader is lost, so only where membership watches it and sees it.
+      const watched = this.#host.reachable(from);
+      if (
+        beat.quiet && watched && log.last === beat.commit && log.stable === log.last && commit === log.last
+      ) {
         this.#election.hush();
       }
     }
@@ -437,7 +441,9 @@ export class Replica {
 
   /** Membership sees `node` again. It may be behind, and if it lost a snapshot it may not even know. */
   memberAlive(node: NodeId, now: Instant): void {
-    if (this.#leading.progressOf(node) !== null) this.#leadership.stir(now);
+    if (this.#leading.progressOf(node) === null) return;
+    this.#steering.returned(node);
+    this.#leadership.stir(now);
   }
 
   /** Placement's wish: these replicas, the preferred leader first. */

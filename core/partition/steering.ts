@@ -69,6 +69,11 @@ export class Steering {
     this.begin();
   }
 
+  /** `node` was away and is back: whatever kept it from taking over may be gone. */
+  returned(node: NodeId): void {
+    if (this.#target[0] === node) this.#preferredAttempts = 0;
+  }
+
   /** The next step toward the target, with the present configuration committed; null: wait, or all is well. */
   step(): Step | null {
     if (this.settled) return null;
