@@ -589,17 +589,7 @@ export class Replica {
   }
 
   #mix(): void {
-    this.#history.mix(
-      this.leader,
-      this.term,
-      this.#ledger,
-      this.appliedIndex,
-      this.#leading.round,
-      this.#flags,
-    );
-  }
-
-  get #flags(): number {
-    return (this.quiet ? 1 : 0) | (this.isLeader ? 2 : 0) | (this.hollow ? 4 : 0);
+    const flags = (this.quiet ? 1 : 0) | (this.isLeader ? 2 : 0) | (this.hollow ? 4 : 0);
+    this.#history.mix(this.leader, this.term, this.#ledger, this.appliedIndex, this.#leading.round, flags);
   }
 }
