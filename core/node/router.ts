@@ -237,9 +237,12 @@ export class Router {
   #gather(asker: Asker, op: RangeOp, deadline: Instant, now: Instant): void {
     const { partitions } = this.#options.view().settings;
     const whole = this.#nextGathering++;
+    // Keys spread evenly: twice a partition's share seldom ends the page early, and reading `limit` from each would
+    // throw away all but one in as many as there are partitions.
+    const limit = Math.min(op.limit, 2 * Math.ceil(op.limit / partitions) + 8);
     this.#gatherings.set(whole, { asker, op, parts: [], missing: partitions });
     for (let p = 1; p <= partitions && this.#gatherings.has(whole); p++) {
-      const part: RangeOp = { ...op, partition: p as PartitionId };
+      const part: RangeOp = { ...op, limit, partition: p as PartitionId };
       const waiting = this.#pending.add({ kind: "part", whole, part: p }, { op: part }, deadline);
       this.#dispatch(waiting, p as PartitionId, now);
     }
