@@ -20,6 +20,7 @@ import { foldRecords } from "../../../core/wire/journal_state.ts";
 import { Effects, type JournalRecord, type Note, type RecoveredReplica } from "../../../core/wire/kernel.ts";
 import type { Beat, BeatReply, Configuration, Entry, Message } from "../../../core/wire/messages.ts";
 import type { Response } from "../../../core/wire/requests.ts";
+import { Jobs } from "./jobs.ts";
 import { EMPTY_TOY, number4, readNumber4, Toy, type ToyState } from "./toy.ts";
 
 export const PARTITION = 3 as PartitionId;
@@ -124,12 +125,6 @@ class Node {
   constructor(readonly id: NodeId, readonly offset: number) {}
 }
 
-interface Job {
-  readonly at: number;
-  readonly order: number;
-  readonly run: () => void;
-}
-
 export class Cluster {
   readonly random: Random;
   readonly settings: Settings;
@@ -153,8 +148,7 @@ export class Cluster {
   readonly tally = new Map<string, number>();
   readonly lines: string[] = [];
 
-  #jobs: Job[] = [];
-  #order = 0;
+  readonly #jobs = new Jobs();
   #tokens = 0;
   readonly #trace: boolean;
   readonly #lyingDisk: boolean;
@@ -193,40 +187,13 @@ export class Cluster {
   // ---- time
 
   at(delay: number, run: () => void): void {
-    const job = { at: this.now + delay, order: this.#order++, run };
-    let i = this.#jobs.length;
-    this.#jobs.push(job);
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if (!before(job, this.#jobs[parent]!)) break;
-      this.#jobs[i] = this.#jobs[parent]!;
-      i = parent;
-    }
-    this.#jobs[i] = job;
-  }
-
-  #pop(): Job {
-    const top = this.#jobs[0]!;
-    const last = this.#jobs.pop()!;
-    const n = this.#jobs.length;
-    if (n === 0) return top;
-    let i = 0;
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= n) break;
-      if (child + 1 < n && before(this.#jobs[child + 1]!, this.#jobs[child]!)) child++;
-      if (!before(this.#jobs[child]!, last)) break;
-      this.#jobs[i] = this.#jobs[child]!;
-      i = child;
-    }
-    this.#jobs[i] = last;
-    return top;
+    this.#jobs.add(this.now + delay, run);
   }
 
   run(us: number): void {
     const end = this.now + us;
-    while (this.#jobs.length > 0 && this.#jobs[0]!.at <= end) {
-      const job = this.#pop();
+    while (this.#jobs.nextAt <= end) {
+      const job = this.#jobs.take();
       this.now = job.at;
       job.run();
     }
@@ -237,11 +204,11 @@ export class Cluster {
   runUntil(us: number, done: () => boolean): boolean {
     const end = this.now + us;
     while (!done()) {
-      if (this.#jobs.length === 0 || this.#jobs[0]!.at > end) {
+      if (this.#jobs.nextAt > end) {
         this.now = end;
         return done();
       }
-      const job = this.#pop();
+      const job = this.#jobs.take();
       this.now = job.at;
       job.run();
     }
@@ -610,10 +577,6 @@ export class Cluster {
       this.tally.set("dropped", (this.tally.get("dropped") ?? 0) + 1);
     }
   }
-}
-
-function before(a: Job, b: Job): boolean {
-  return a.at < b.at || (a.at === b.at && a.order < b.order);
 }
 
 function push<T>(lists: Map<NodeId, T[]>, to: NodeId, item: T): void {
