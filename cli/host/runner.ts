@@ -73,6 +73,7 @@ export class Runner {
   #durableUpTo = 0;
   #recorded = 0;
   #stopTold = false;
+  #slowestTurnMs = 0;
   readonly #turn = () => this.#run();
   readonly #wake = () => {
     this.#timer = null;
@@ -125,9 +126,17 @@ export class Runner {
     setImmediate(this.#turn);
   }
 
+  /** Milliseconds of the longest turn since this was asked last. */
+  takeSlowestTurn(): number {
+    const ms = this.#slowestTurnMs;
+    this.#slowestTurnMs = 0;
+    return ms;
+  }
+
   #run(): void {
     this.#scheduled = false;
     if (this.#dead) return;
+    const began = performance.now();
     try {
       // A blocking commit brings "persisted" at once, whose effects belong to this turn.
       do {
@@ -136,6 +145,7 @@ export class Runner {
         this.#options.journal.commit();
       } while (this.#inputs.length > 0 && !this.#dead);
       this.#setTimer();
+      this.#slowestTurnMs = Math.max(this.#slowestTurnMs, performance.now() - began);
     } catch (error) {
       this.kill();
       this.#options.failed(error instanceof Error ? error : new Error(String(error)));

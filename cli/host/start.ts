@@ -111,7 +111,7 @@ async function run(options: StartOptions, directory: DataDirectory): Promise<Run
     journal,
     tables,
     transport,
-    counters: () => hostCounters(transport, journal),
+    counters: () => hostCounters(transport, journal, runner),
     noted: (note) => logNote(log, note),
     stopped: () => stopping.resolve(),
     failed: fail,
@@ -179,11 +179,16 @@ function advertised(listening: string): string {
   return formatAddress(found?.address ?? "127.0.0.1", port);
 }
 
-function hostCounters(transport: Transport, journal: JournalFiles): (readonly [string, number])[] {
+function hostCounters(
+  transport: Transport,
+  journal: JournalFiles,
+  runner: Runner,
+): (readonly [string, number])[] {
   return [
     ["clients", transport.clients],
     ["journal segment bytes", journal.segmentBytes],
     ["memory bytes", Deno.memoryUsage().rss],
+    ["slowest turn microseconds", Math.round(runner.takeSlowestTurn() * 1000)],
     ...[...transport.counters].sort(([a], [b]) => a < b ? -1 : 1),
   ];
 }
