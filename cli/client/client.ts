@@ -22,6 +22,7 @@ import type {
 import { ClientDriver } from "./driver.ts";
 import { RequestError } from "./errors.ts";
 import { prefixEnd } from "./keys.ts";
+import { type AskRange, mergedRange, type RangeWanted } from "./range.ts";
 import { WatchStream } from "./watch.ts";
 
 export interface ConnectOptions {
@@ -160,20 +161,39 @@ export class Client implements Disposable {
 
   /** Keys in order, over all partitions, read page by page as they are taken. */
   async *range(options: RangeOptions = {}): AsyncGenerator<KeyValue, void, void> {
-    let { start, end } = spanOf(options);
-    let left = options.limit ?? Infinity;
     const { reverse = false, keysOnly = false } = options;
-    while (left > 0) {
-      const limit = Math.min(left, LIMITS.rangeItemsMax);
-      const op: Op = { kind: "range", start, end, limit, reverse, keysOnly, read: modeOf(options) };
-      const page = expected("values", await this.#ask(op));
+    const wanted: RangeWanted = {
+      kind: "range",
+      ...spanOf(options),
+      reverse,
+      keysOnly,
+      read: modeOf(options),
+    };
+    const limit = options.limit ?? Infinity;
+    if (limit <= 0) return;
+    if (limit <= LIMITS.rangeItemsMax) return yield* this.#shortRange(wanted, limit);
+    const partitions = this.#driver.partitions ?? (await this.layout()).view.settings.partitions;
+    let left = limit;
+    for await (const item of mergedRange(this.#askRange, wanted, partitions)) {
+      yield item;
+      if (--left === 0) return;
+    }
+  }
+
+  /** Put together by one node. */
+  async *#shortRange(wanted: RangeWanted, limit: number): AsyncGenerator<KeyValue, void, void> {
+    let { start, end } = wanted;
+    for (let left = limit; left > 0;) {
+      const page = await this.#askRange({ ...wanted, start, end, limit: left });
       yield* page.items;
       left -= page.items.length;
       if (page.next === null) return;
-      if (reverse) end = page.next;
+      if (wanted.reverse) end = page.next;
       else start = page.next;
     }
   }
+
+  readonly #askRange: AskRange = async (op) => expected("values", await this.#ask(op));
 
   /**
    * Changes as they happen, in order within each partition. Ends when the loop over it is left; goes on by itself when

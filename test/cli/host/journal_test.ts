@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { JournalFiles } from "../../../cli/host/journal.ts";
+import { type LogIndex, nodeId, type PartitionId, type Term } from "../../../core/base/ids.ts";
+import type { JournalRecord } from "../../../core/wire/kernel.ts";
+
+const node = nodeId("sirius");
+
+const vote = (partition: number, term: number): JournalRecord => ({
+  kind: "vote",
+  partition: partition as PartitionId,
+  term: term as Term,
+  votedFor: node,
+});
+
+function opened(directory: string, failures: string[] = []) {
+  const durable: number[] = [];
+  const events = {
+    durable: (upTo: number) => void durable.push(upTo),
+    failed: (why: string) => void failures.push(why),
+  };
+  const { journal, recovered } = JournalFiles.open({ directory, node, events });
+  const terms = new Map(
+    [...recovered?.replicas ?? []].map(([p, replica]) => [Number(p), Number(replica.term)]),
+  );
+  return { journal, recovered, durable, terms };
+}
+
+async function withDirectory(use: (directory: string) => Promise<void>): Promise<void> {
+  const directory = await Deno.makeTempDir({ prefix: "space-opera-journal-" });
+  try {
+    await use(directory);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+/** What a crash would leave: the files as they are, in another folder. */
+async function crashed(directory: string, use: (copy: string) => void | Promise<void>): Promise<void> {
+  await withDirectory(async (copy) => {
+    for await (const { name } of Deno.readDir(directory)) {
+      await Deno.copyFile(join(directory, name), join(copy, name));
+    }
+    await use(copy);
+  });
+}
+
+const segments = (directory: string) => [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
+
+Deno.test("JournalFiles gives back what was committed, after a crash and after close()", () =>
+  withDirectory(async (directory) => {
+    const { journal, recovered, durable } = opened(directory);
+    assert.equal(recovered, null);
+    journal.append([vote(1, 1), vote(2, 1)], 2);
+    journal.append([vote(1, 2)], 3);
+    journal.commit();
+    while (durable.at(-1) !== 3) await new Promise((done) => setTimeout(done, 1));
+    await crashed(directory, (copy) => {
+      const again = opened(copy);
+      assert.deepEqual(again.terms, new Map([[1, 2], [2, 1]]));
+      return again.journal.close();
+    });
+    await journal.close();
+    const again = opened(directory);
+    assert.deepEqual(again.terms, new Map([[1, 2], [2, 1]]));
+    again.journal.append([vote(2, 7)], 1);
+    await again.journal.close();
+    const third = opened(directory);
+    assert.deepEqual(third.terms, new Map([[1, 2], [2, 7]]));
+    await third.journal.close();
+  }));
+
+Deno.test("JournalFiles goes on in a new segment after a checkpoint, and drops the old one once it counts (J2 to J4)", () =>
+  withDirectory(async (directory) => {
+    const { journal } = opened(directory);
+    journal.append([vote(1, 1)], 1);
+    const head = journal.rotate([vote(1, 1)]);
+    journal.append([vote(1, 2)], 2);
+    journal.commit();
+    await head;
+    assert.deepEqual(segments(directory), ["journal-00000001.log", "journal-00000002.log"]);
+    // The mark is not written yet: a crash finds all in the first segment and the live record in the second.
+    await crashed(directory, async (copy) => {
+      const again = opened(copy);
+      assert.deepEqual(again.terms, new Map([[1, 2]]));
+      await again.journal.close();
+    });
+    await journal.finishCheckpoint();
+    assert.deepEqual(segments(directory), ["journal-00000002.log"]);
+    journal.append([vote(3, 5)], 3);
+    await journal.close();
+    const again = opened(directory);
+    assert.deepEqual(again.terms, new Map([[1, 2], [3, 5]]));
+    await again.journal.close();
+  }));
+
+Deno.test("JournalFiles cuts the torn end of a crash and writes on behind what is whole", () =>
+  withDirectory(async (directory) => {
+    const { journal } = opened(directory);
+    journal.append([vote(1, 1)], 1);
+    await journal.close();
+    const path = join(directory, "journal-00000001.log");
+    const whole = (await Deno.stat(path)).size;
+    const second = opened(directory);
+    second.journal.append([vote(1, 2)], 1);
+    await second.journal.close();
+    for (const size of [whole + 1, (await Deno.stat(path)).size - 1]) {
+      await crashed(directory, async (copy) => {
+        await Deno.truncate(join(copy, "journal-00000001.log"), size);
+        const torn = opened(copy);
+        assert.deepEqual(torn.terms, new Map([[1, 1]]));
+        torn.journal.append([vote(2, 9)], 1);
+        await torn.journal.close();
+        const after = opened(copy);
+        assert.deepEqual(after.terms, new Map([[1, 1], [2, 9]]));
+        await after.journal.close();
+      });
+    }
+  }));
+
+Deno.test("JournalFiles never tries a failed sync again and reports nothing durable after it (H2)", () =>
+  withDirectory(async (directory) => {
+    const failures: string[] = [];
+    const { journal, durable } = opened(directory, failures);
+    const { syncDataSync, syncData } = Deno.FsFile.prototype;
+    let syncs = 0;
+    const broken = () => {
+      syncs++;
+      throw new Error("Input/output error");
+    };
+    Deno.FsFile.prototype.syncDataSync = broken;
+    Deno.FsFile.prototype.syncData = () => Promise.resolve().then(broken);
+    try {
+      journal.append([vote(1, 1)], 1);
+      journal.commit();
+      await new Promise((done) => setTimeout(done, 5));
+    } finally {
+      Object.assign(Deno.FsFile.prototype, { syncDataSync, syncData });
+    }
+    journal.append([vote(1, 2)], 2);
+    journal.commit();
+    await journal.close();
+    assert.equal(syncs, 1);
+    assert.deepEqual(durable, []);
+    assert.equal(failures.length, 1);
+    assert.match(failures[0]!, /journal-00000001\.log": Input\/output error\. Check the disk/);
+  }));
+
+Deno.test("JournalFiles refuses the journal of another node", () =>
+  withDirectory(async (directory) => {
+    const { journal } = opened(directory);
+    journal.append([{ kind: "drop", partition: 1 as PartitionId }, {
+      kind: "truncate",
+      partition: 1 as PartitionId,
+      from: 1 as LogIndex,
+    }], 2);
+    await journal.close();
+    const events = { durable: () => {}, failed: () => {} };
+    assert.throws(
+      () => JournalFiles.open({ directory, node: nodeId("vega"), events }),
+      /belongs to node "sirius"/,
+    );
+  }));
