@@ -17,8 +17,8 @@ const WORKERS: Readonly<Record<string, string>> = {
   "cli/host/tables/writer.ts": "tables-writer.js",
   "cli/commands/sim_worker.ts": "sim-worker.js",
 };
-/** What the program reads at run time. */
-const DATA = ["fixtures/scenarios", "fixtures/sky/bright.csv"];
+/** What the program reads at run time, and what must go with it. */
+const DATA = ["LICENSE", "fixtures/scenarios", "fixtures/sky"];
 const COMPILE_MS_MAX = 60_000;
 
 interface Outcome {
