@@ -123,15 +123,18 @@ export class Router {
     });
   }
 
-  /** The believed leader; else, for a partition not held here, any reachable replica, which knows more. */
+  /**
+   * The believed leader; else, for a partition not held here, any reachable replica, which knows more. What a node asks
+   * for itself it asks whatever membership says: declared gone, it may hold everyone for dead and hear no better.
+   */
   #targetFor(partition: PartitionId, leader: NodeId | null, held: boolean, waiting: Waiting): NodeId | null {
     const { self, reachable } = this.#options;
+    const hopeful = waiting.asker.kind === "self";
     const stale = isReadOp(waiting.request.op) && waiting.request.op.read === "stale";
-    if (leader !== null && leader !== self && reachable(leader)) return leader;
-    if (held && !stale) return null;
-    const holders = (this.#options.view().assignment[partition] ?? []).filter((n) =>
-      n !== self && reachable(n)
-    );
+    if (leader !== null && leader !== self && (hopeful || reachable(leader))) return leader;
+    if (held && !stale && !hopeful) return null;
+    const candidates = this.#options.view().assignment[partition] ?? [];
+    const holders = candidates.filter((n) => n !== self && (hopeful || reachable(n)));
     return holders[waiting.hops % Math.max(1, holders.length)] ?? null;
   }
 
@@ -183,11 +186,15 @@ export class Router {
 
   /** A peer is gone: what was forwarded to it may or may not have been done. */
   peerDown(peer: NodeId, now: Instant): void {
-    for (let p = 0; p < this.#hints.length; p++) if (this.#hints[p] === peer) this.#hints[p] = null;
+    this.#doubt(peer);
     for (const token of this.#pending.tokensWhere((w) => w.to === peer)) {
       const waiting = this.#pending.get(token)!;
       this.#finish(token, lost(waiting.request.op, `Node "${peer}", which had the request, was lost`), now);
     }
+  }
+
+  #doubt(peer: NodeId): void {
+    for (let p = 0; p < this.#hints.length; p++) if (this.#hints[p] === peer) this.#hints[p] = null;
   }
 
   clientGone(client: number): void {
@@ -203,6 +210,8 @@ export class Router {
 
   wake(now: Instant): void {
     for (let w = this.#pending.takeExpired(now); w !== null; w = this.#pending.takeExpired(now)) {
+      // Who did not answer is not asked first again.
+      if (w.to !== null) this.#doubt(w.to);
       const waited = `No answer within ${LIMITS.requestUs / 1000} ms`;
       this.#deliver(w.asker, lost(w.request.op, waited), now);
     }
