@@ -58,6 +58,9 @@ function network() {
   return import("./commands/network.ts");
 }
 
+/** Handled by the completions library, which needs to know all commands. */
+const COMPLETE = "complete";
+
 /** Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage. */
 export async function main(args: readonly string[]): Promise<number> {
   const program = new Command("space-opera")
@@ -68,8 +71,13 @@ export async function main(args: readonly string[]): Promise<number> {
   const wanted = args.find((arg) => !arg.startsWith("-"));
   for (const { name, summary, load } of COMMANDS) {
     // Only the command that is meant is loaded; the others are there to be listed.
-    program.addCommand(name === wanted ? await load() : new Command(name).description(summary));
+    const needed = name === wanted || wanted === COMPLETE;
+    program.addCommand(needed ? await load() : new Command(name).description(summary));
   }
+  if (wanted === COMPLETE) (await import("@bomb.sh/tab/commander")).default(program);
+  else {program.command(`${COMPLETE} <shell>`).description(
+      "print completions for zsh, bash, fish or powershell",
+    );}
   for (const command of everyCommand(program)) {
     // Help needs no colours, and asking for them would need the right to read the environment.
     command.configureOutput({

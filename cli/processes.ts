@@ -118,13 +118,7 @@ function ownCommand(args: readonly string[]): Deno.Command {
 }
 
 /** What a node needs and no more. */
-const NODE_PERMISSIONS = [
-  "--allow-net",
-  "--allow-read",
-  "--allow-write",
-  "--allow-sys=networkInterfaces",
-  "--allow-env",
-];
+const NODE_PERMISSIONS = ["--allow-net", "--allow-read", "--allow-write", "--allow-sys=networkInterfaces"];
 
 async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
   let text = "";
