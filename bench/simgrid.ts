@@ -1,7 +1,7 @@
 /**
  * `deno task bench:simgrid [rounds]`: messages a second that the simulator delivers on 1,000 nodes that run membership
- * alone, next to SimGrid with 1,000 hosts that ping each other. Rounds alternate; the medians count. In SimGrid a
- * message is drawn, sent and received; in ours a node also runs the whole protocol on it.
+ * alone, without and with faults, next to SimGrid with 1,000 hosts that ping each other without faults. Rounds
+ * alternate; the medians count. In SimGrid a message is sent and received; in ours a node also runs the protocol on it.
  */
 import { table } from "../cli/terminal.ts";
 import { median, NotInstalled, outputOf } from "./external.ts";
@@ -12,13 +12,23 @@ const HOSTS = 1000;
 const VIRTUAL_SECONDS = 60;
 const ROUNDS = 3;
 
+/** As fixtures/scenarios/membership.yaml, without its faults. */
+const CALM = `name: membership-calm
+seed: 1
+duration: ${VIRTUAL_SECONDS}s
+converge: 0
+sky: { nodes: ${HOSTS} }
+cluster: { kernel: membership }
+checks: []
+`;
+const CALM_FILE = "dist/membership-calm.yaml";
+
 interface Measured {
   readonly messages: number;
   readonly wallSeconds: number;
 }
 
 async function buildPing(): Promise<void> {
-  await Deno.mkdir("dist", { recursive: true });
   const args = ["-O2", "-o", BINARY, "bench/simgrid/ping.cpp", "-lsimgrid"];
   await outputOf("g++", { packages: PACKAGES, args, secondsMax: 120 });
 }
@@ -30,9 +40,9 @@ async function runPing(): Promise<Measured> {
   return JSON.parse(await outputOf(BINARY, { packages: PACKAGES, args, secondsMax: 300 })) as Measured;
 }
 
-async function runOurs(): Promise<Measured> {
+async function runOurs(scenario: string): Promise<Measured> {
   const permissions = ["--allow-read", "--ignore-env=LOG_TOKENS,LOG_STREAM"];
-  const command = ["cli/main.ts", "sim", "--scenario", "membership.yaml", "--json"];
+  const command = ["cli/main.ts", "sim", "--scenario", scenario, "--json"];
   const args = ["run", "--quiet", ...permissions, ...command];
   return JSON.parse(await outputOf(Deno.execPath(), { packages: "", args, secondsMax: 300 })) as Measured;
 }
@@ -46,6 +56,8 @@ if (!Number.isInteger(rounds) || rounds < 1) {
   console.error(`The number of rounds is an integer of at least 1, not "${Deno.args[0]}"`);
   Deno.exit(2);
 }
+await Deno.mkdir("dist", { recursive: true });
+await Deno.writeTextFile(CALM_FILE, CALM);
 let peer = true;
 try {
   await buildPing();
@@ -57,15 +69,16 @@ try {
   console.error(`SimGrid cannot be measured here: apt-get install ${PACKAGES}`);
   peer = false;
 }
-const ours: number[] = [], theirs: number[] = [];
+const calm: number[] = [], faulty: number[] = [], theirs: number[] = [];
 for (let round = 1; round <= rounds; round++) {
-  ours.push(perSecond(await runOurs()));
+  calm.push(perSecond(await runOurs(CALM_FILE)));
   if (peer) theirs.push(perSecond(await runPing()));
+  faulty.push(perSecond(await runOurs("membership.yaml")));
   console.error(`round ${round} of ${rounds}`);
 }
-const rows = [["space-opera, membership", Math.round(median(ours)), ""]];
-if (peer) {
-  rows.push(["simgrid, ping", Math.round(median(theirs)), ""]);
-  rows.push(["ratio", "", Number((median(ours) / median(theirs)).toFixed(2))]);
-}
-console.log(table(["1,000 NODES", "MESSAGES/S", "RATIO"], rows));
+const ratio = (ours: readonly number[]) => peer ? Number((median(ours) / median(theirs)).toFixed(2)) : "-";
+console.log(table(["1,000 NODES", "MESSAGES/S", "OF SIMGRID'S"], [
+  ["space-opera, membership", Math.round(median(calm)), ratio(calm)],
+  ["space-opera, membership with faults", Math.round(median(faulty)), ratio(faulty)],
+  ["simgrid, ping", peer ? Math.round(median(theirs)) : "-", ""],
+]));
