@@ -1,7 +1,7 @@
 /** Three etcd processes on this machine with their own defaults, every write synced to disk, and load on them. */
 import { join } from "node:path";
 import { CLIENTS, type Rate, VALUE_BYTES } from "../cluster.ts";
-import { freePorts, outputOf, spawn } from "../external.ts";
+import { freePorts, NotInstalled, outputOf, spawn } from "../external.ts";
 
 const PACKAGES = "etcd-server etcd-client golang-go golang-etcd-server-dev";
 const LOAD = "dist/etcdload";
@@ -15,13 +15,19 @@ interface Member {
   readonly child: Deno.ChildProcess;
 }
 
-/** @throws {NotInstalled} where Go or etcd are missing */
+/** @throws {NotInstalled} where Go, the client's sources, etcd or etcdctl are missing */
 export async function buildLoad(): Promise<void> {
   await Deno.mkdir("dist", { recursive: true });
   const env = { GO111MODULE: "off", GOPATH: "/usr/share/gocode", GOFLAGS: "-trimpath" };
   const args = ["build", "-o", LOAD, "bench/etcd/main.go"];
-  await outputOf("go", { packages: PACKAGES, args, env, secondsMax: 300 });
+  try {
+    await outputOf("go", { packages: PACKAGES, args, env, secondsMax: 300 });
+  } catch (error) {
+    const missing = error instanceof Error && error.message.includes("cannot find package");
+    throw missing ? new NotInstalled("go.etcd.io/etcd/clientv3", PACKAGES) : error;
+  }
   await outputOf("etcd", { packages: PACKAGES, args: ["--version"], secondsMax: 10 });
+  await outputOf("etcdctl", { packages: PACKAGES, args: ["version"], secondsMax: 10 });
 }
 
 /** Starts three members in a temporary folder, and removes all of it afterwards. */
