@@ -5,6 +5,8 @@
  * L1. A leader is quiet only when every follower in sight has all there is, and they and a quorum were told.
  * L2. A leader that no quorum has answered for electionTimeoutUsMax gives up (check-quorum, dissertation 6.2).
  * L3. While leadership is handed over nothing is appended; what comes is held (dissertation 3.10).
+ * L4. A read does not wake a quiet partition: its round of beats says that quiet goes on. Only if no quorum has answered
+ *     by the next heartbeat does the leader begin to beat, and to count who answers (L2).
  */
 import type { Instant, NodeId, PartitionId, Term } from "../base/ids.ts";
 import type { Settings } from "../base/limits.ts";
@@ -64,7 +66,8 @@ export class Leadership {
     return this.#transfer?.to ?? null;
   }
   get wantsBeats(): boolean {
-    return this.#held && !this.#quiet && this.#options.leading.followers.length > 0;
+    const { followers, reads } = this.#options.leading;
+    return this.#held && followers.length > 0 && (!this.#quiet || !reads.idle);
   }
   /** A read may be served without asking again. */
   hasLease(now: Instant): boolean {
@@ -133,6 +136,7 @@ export class Leadership {
   /** Every heartbeat. False: no quorum answers, the office is to be given up (L2). */
   beat(now: Instant): boolean {
     if (!this.wantsBeats) return true;
+    if (this.#quiet) this.stir(now); // L4
     if (this.#lostQuorum(now)) return false;
     this.#tendTransfer(now);
     this.#options.leading.tend(now);

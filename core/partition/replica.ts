@@ -394,7 +394,6 @@ export class Replica {
     const { reads } = this.#leading;
     if (this.#leadership.hasLease(now)) reads.addConfirmed(token, this.commitIndex);
     else reads.add(token);
-    this.#leadership.stir(now);
   }
 
   #append(data: Uint8Array, token: number): void {

@@ -355,6 +355,25 @@ Deno.test("An idle partition goes quiet: no messages, no timers, and a write wak
   written(cluster);
 });
 
+Deno.test("A read does not wake a quiet partition, unless no quorum answers it", () => {
+  const cluster = ready({ nodes: 3 });
+  settle(cluster);
+  const leader = cluster.leader!;
+  const sent: Message[] = [];
+  let cut = false;
+  cluster.filter = (_from, _to, message) => sent.push(message) > 0 && cut;
+  const token = cluster.read(leader);
+  cluster.run(5 * SECOND);
+  assert.equal(reasonOf(cluster, token), "done");
+  assert.deepEqual(sent.map((m) => m.kind).sort(), ["beat-replies", "beat-replies", "beats", "beats"]);
+  assert.ok(cluster.nodes.every(({ replica }) => replica!.quiet));
+  cut = true;
+  const lost = cluster.read(leader);
+  cluster.run(2 * SECOND);
+  assert.ok(!leader.replica!.isLeader, "Check-quorum runs while a read waits");
+  assert.equal(reasonOf(cluster, lost), "moved");
+});
+
 Deno.test("A quiet partition whose leader dies elects another when membership says so", () => {
   const cluster = ready({ nodes: 3 });
   settle(cluster);
