@@ -75,7 +75,7 @@ export interface Written {
  *
  * @throws {ConnectError} when no node at the addresses answers in time
  * @example
- * ```ts no-eval
+ * ```ts ignore
  * import { connect } from "@space-opera/space-opera";
  *
  * const client = await connect({ addresses: ["127.0.0.1:7070"] });

@@ -8,7 +8,7 @@ const FORMAT_VERSION = 1;
 /** Settings of every connection. Commits are not synced one by one: the journal can replay them (see writer.ts). */
 export function configure(database: DatabaseSync): void {
   database.exec(
-    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA busy_timeout=5000;" +
+    "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;" +
       "PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY",
   );
 }
