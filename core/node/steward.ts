@@ -127,6 +127,8 @@ export class Steward {
     if (op.kind !== "set-state" || op.state !== "gone" || op.force) return null;
     const member = findMember(view, op.node);
     if (member === null || member.state === "gone" || !this.#reachable(op.node)) return null;
+    const holds = view.assignment.some((replicas) => replicas.includes(op.node));
+    if (member.state === "draining" && !holds) return null;
     return refusal("conflict", `Node "${op.node}" is alive: drain it first, or force its removal`);
   }
 
