@@ -220,13 +220,19 @@ export class Client implements Disposable {
     return expected("written", await this.#ask({ kind: "revoke", lease }));
   }
 
-  /** How a node is doing: `node`, or the one that answers. */
+  /** The node that this client connected to first. It speaks to others too. */
+  get home(): NodeId {
+    return this.#driver.home!;
+  }
+
+  /** How a node is doing: `node`, or any that answers. */
   async status(node?: NodeId): Promise<NodeStatus> {
     return expected("status", await this.#ask({ kind: "status" }, node)).status;
   }
 
-  async members(): Promise<readonly MemberStatus[]> {
-    return expected("members", await this.#ask({ kind: "members" })).members;
+  /** Who belongs to the network, and who can be reached, as `node` or any that answers sees it. */
+  async members(node?: NodeId): Promise<readonly MemberStatus[]> {
+    return expected("members", await this.#ask({ kind: "members" }, node)).members;
   }
 
   /** Who belongs to the network, which replicas are where, and who leads each partition (0 is the system's). */

@@ -32,6 +32,7 @@ export class ClientDriver {
   /** The connection to an address whose node is not known yet. */
   #finding: ClientConnection | null = null;
   #nextAddress = 0;
+  #home: NodeId | null = null;
   #waitingForAny: Outgoing[] = [];
   #timer: ReturnType<typeof setTimeout> | null = null;
   #timerAt: number = NEVER;
@@ -58,6 +59,11 @@ export class ClientDriver {
       partitionOf,
       settings: { deadlineUs: options.timeoutMs * 1000 },
     });
+  }
+
+  /** The node that accepted this client first. */
+  get home(): NodeId | null {
+    return this.#home;
   }
 
   /** Partitions of the network, once a layout is known. */
@@ -176,6 +182,7 @@ export class ClientDriver {
   }
 
   #opened(connection: ClientConnection, node: NodeId): void {
+    this.#home ??= node;
     if (this.#finding === connection) {
       this.#finding = null;
       if (this.#connections.has(node)) connection.close();

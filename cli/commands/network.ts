@@ -18,7 +18,7 @@ export function statusCommand(): Command {
     .addHelpText("after", "\nExample:\n  space-opera status --connect 127.0.0.1:7071 --json")
     .action((flags: ConnectFlags & { node?: string }) =>
       withClient(flags, async (client) => {
-        const status = await client.status(flags.node === undefined ? undefined : nodeId(flags.node));
+        const status = await client.status(flags.node === undefined ? client.home : nodeId(flags.node));
         print(flags.json ? JSON.stringify(status) : statusText(status));
       })
     );
@@ -46,7 +46,7 @@ export function membersCommand(): Command {
     .addHelpText("after", "\nExample:\n  space-opera members")
     .action((flags: ConnectFlags) =>
       withClient(flags, async (client) => {
-        const members = await client.members();
+        const members = await client.members(client.home);
         if (flags.json) return print(JSON.stringify(members));
         print(table(
           ["NODE", "ADDRESS", "ZONE", "CAPACITY", "STATE", "LIVENESS", "REPLICAS", "LEADS"],
