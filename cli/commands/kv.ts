@@ -246,7 +246,7 @@ function historyCommand(): Command {
 }
 
 function rowText(item: KeyValue): string {
-  return `${item.key}\t${valueText(item)}`;
+  return item.value === null ? item.key : `${item.key}\t${valueText(item)}`;
 }
 
 function valueText({ value }: KeyValue): string {
