@@ -5,7 +5,13 @@
  */
 
 export { Client, connect } from "./cli/client/client.ts";
-export type { ConnectOptions, RangeOptions, ReadOptions, WatchOptions, Written } from "./cli/client/client.ts";
+export type {
+  ConnectOptions,
+  RangeOptions,
+  ReadOptions,
+  WatchOptions,
+  Written,
+} from "./cli/client/client.ts";
 export { ConnectError, RequestError } from "./cli/client/errors.ts";
 export { prefixEnd } from "./cli/client/keys.ts";
 export { type WatchBatch, WatchStream } from "./cli/client/watch.ts";
