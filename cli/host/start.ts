@@ -208,7 +208,7 @@ function logNote(log: Logger, note: Note): void {
     case "snapshot-sent":
     case "snapshot-installed":
     case "dropped":
-      return log.info("Partition {partition}: {kind}", { ...note });
+      return log.debug("Partition {partition}: {kind}", { ...note });
     default:
       return log.debug("{kind} {note}", { kind: note.kind, note });
   }

@@ -33,12 +33,15 @@ export const LIMITS = {
   /** Proposals of one partition that are not yet applied: past it a leader answers "busy". */
   proposalsPendingMax: 4096,
   proposalBytesPendingMax: 16 * MiB,
-  /** A partition's log in memory is compacted past either. */
+  /** A partition's log in memory holds up to half of this of what is applied, as long as a live follower needs it. */
   logEntriesMax: 8192,
   logBytesMax: 8 * MiB,
-  /** What a compaction, and a checkpoint of the journal, keeps of the applied log for followers that lag a little. */
+  /** What a compaction keeps of the applied log for followers that lag a little. One is due at four times as much. */
   logBytesKept: 256 * KiB,
   logEntriesKept: 512,
+  /** What a checkpoint of the journal keeps of it: enough for followers to go on after a restart. */
+  checkpointBytesKept: 32 * KiB,
+  checkpointEntriesKept: 64,
   /** Rows of one snapshot message end past this many bytes. */
   snapshotChunkBytesMax: 512 * KiB,
   snapshotChunksInFlightMax: 4,
@@ -46,7 +49,7 @@ export const LIMITS = {
   /** One journal record, framing excluded. */
   journalRecordBytesMax: 8 * MiB,
   /** A new checkpoint is begun when the journal has grown by this much. */
-  journalBytesPerCheckpoint: 64 * MiB,
+  journalBytesPerCheckpoint: 32 * MiB,
 
   gossipBytesMax: 1200,
   gossipUpdatesMax: 32,
@@ -71,8 +74,8 @@ export const LIMITS = {
   leaseTtlMsMax: 31 * 24 * 3600 * 1000,
   keysPerLeaseMax: 10_000,
   /** Events a partition keeps for watchers that catch up. */
-  watchEventsKept: 4096,
-  watchBytesKept: 2 * MiB,
+  watchEventsKept: 1024,
+  watchBytesKept: 256 * KiB,
   watchesPerClientMax: 1024,
 
   clientsMax: 10_000,

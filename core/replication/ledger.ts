@@ -105,7 +105,9 @@ export class Ledger {
   }
 
   get outgrown(): boolean {
-    return this.log.length > LIMITS.logEntriesMax || this.log.bytes > LIMITS.logBytesMax;
+    const { length, bytes } = this.log;
+    return length > Math.min(4 * LIMITS.logEntriesKept, LIMITS.logEntriesMax) ||
+      bytes > Math.min(4 * LIMITS.logBytesKept, LIMITS.logBytesMax);
   }
 
   /** The log as a journal checkpoint keeps it: a base that the tables have reached, and all that follows it. */
@@ -114,7 +116,7 @@ export class Ledger {
     const { partition } = this;
     invariant(log.recorded === log.last, "A checkpoint is taken after the step's records");
     const limit = Math.min(Math.max(applied, log.base), log.stable) as LogIndex;
-    const base = log.keeping(limit, LIMITS.logEntriesKept, LIMITS.logBytesKept);
+    const base = log.keeping(limit, LIMITS.checkpointEntriesKept, LIMITS.checkpointBytesKept);
     const { index, configuration } = this.configurations.at(base);
     const records: JournalRecord[] = [{
       kind: "base",

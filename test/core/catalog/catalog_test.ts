@@ -316,7 +316,7 @@ Deno.test("Catalog.eventsAfter() tells what it remembers in order, and compacted
 Deno.test("Catalog.eventsAfter() remembers no more bytes than LIMITS.watchBytesKept", () => {
   const h = new Harness();
   for (let i = 0; i < 8; i++) {
-    h.write({ kind: "put", key: "k", value: new Uint8Array(LIMITS.valueBytesMax / 2) });
+    h.write({ kind: "put", key: "k", value: new Uint8Array(LIMITS.watchBytesKept / 4) });
   }
   assert.equal(h.catalog.eventsAfter(4 as LogIndex, "", null), "compacted");
   assert.equal(h.catalog.eventsAfter(5 as LogIndex, "", null).length, 3);
