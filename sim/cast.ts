@@ -1,6 +1,6 @@
 import { type NodeId, nodeId } from "../core/base/ids.ts";
 import { utf8Encode } from "../core/base/bytes.ts";
-import { angularDistance, type Star, starCapacity, starNodeName } from "./sky.ts";
+import { angleBetween, direction, type Star, starCapacity, starNodeName } from "./sky.ts";
 
 /** A star's part in a run. */
 export interface Role {
@@ -36,9 +36,10 @@ export function castStars(catalogue: readonly Star[], nodes: number): Role[] {
 
 /** Millionths of a degree between the stars of two roles, by their places in the list. */
 export function distances(roles: readonly Role[]): (from: number, to: number) => number {
+  const directions = roles.map(({ star }) => direction(star));
   return (from, to) => {
-    const a = roles[from], b = roles[to];
-    return a === undefined || b === undefined ? 0 : angularDistance(a.star, b.star);
+    const a = directions[from], b = directions[to];
+    return a === undefined || b === undefined ? 0 : angleBetween(a, b);
   };
 }
 
