@@ -39,6 +39,11 @@ export function isReachable(status: Liveness): boolean {
   return status === "alive" || status === "suspect";
 }
 
+/** One other member. An object of its own, so that going round all of them looks up no names. */
+interface Member {
+  update: Update;
+}
+
 /**
  * The other members as this node believes them. A record is the very update that was believed last: it is what gossip
  * and push-pull send, so nothing is kept twice, and in a simulation nodes share one object for it.
@@ -50,10 +55,10 @@ export class MemberTable {
   peersChanged = false;
 
   readonly #random: Random;
-  readonly #records = new Map<NodeId, Update>();
+  readonly #members = new Map<NodeId, Member>();
   readonly #gone = new Set<NodeId>();
   /** All members in a random order. */
-  readonly #order: NodeId[] = [];
+  readonly #order: Member[] = [];
   #next = 0;
   #reachable = 0;
   readonly #dead: NodeId[] = [];
@@ -65,7 +70,7 @@ export class MemberTable {
   }
 
   get size(): number {
-    return this.#records.size;
+    return this.#members.size;
   }
   /** Members that are alive or suspect. */
   get reachable(): number {
@@ -76,21 +81,24 @@ export class MemberTable {
   }
 
   get(node: NodeId): Update | undefined {
-    return this.#records.get(node);
+    return this.#members.get(node)?.update;
   }
 
   isGone(node: NodeId): boolean {
-    return this.#gone.has(node);
+    // Asked with every message, and mostly nobody is.
+    return this.#gone.size > 0 && this.#gone.has(node);
   }
 
   put(update: Update): void {
-    const before = this.#records.get(update.node);
-    this.#records.set(update.node, update);
+    const member = this.#members.get(update.node);
     this.#sorted = null;
-    if (before === undefined) this.#insert(update.node);
-    else this.#uncount(before);
+    if (member === undefined || member.update.address !== update.address) this.peersChanged = true;
+    if (member === undefined) this.#insert({ update });
+    else {
+      this.#uncount(member.update);
+      member.update = update;
+    }
     this.#count(update);
-    if (before === undefined || before.address !== update.address) this.peersChanged = true;
   }
 
   /** Lets a node that was declared gone be a member again. */
@@ -100,13 +108,13 @@ export class MemberTable {
 
   /** Removes a member for good. */
   forget(node: NodeId): void {
-    const before = this.#records.get(node);
-    if (before !== undefined) {
-      this.#uncount(before);
-      this.#records.delete(node);
+    const member = this.#members.get(node);
+    if (member !== undefined) {
+      this.#uncount(member.update);
+      this.#members.delete(node);
       this.#sorted = null;
       this.peersChanged = true;
-      const at = this.#order.indexOf(node);
+      const at = this.#order.indexOf(member);
       this.#order.splice(at, 1);
       if (at < this.#next) this.#next--;
     }
@@ -123,16 +131,15 @@ export class MemberTable {
    * SWIM, section 4.3: the next member to probe, going round all in random order, a new order each time, so that
    * every member is probed within two rounds.
    */
-  nextToProbe(): NodeId | null {
+  nextToProbe(): Update | null {
     if (this.#reachable === 0) return null;
     for (;;) {
       if (this.#next >= this.#order.length) {
         this.#random.shuffle(this.#order);
         this.#next = 0;
       }
-      const node = this.#order[this.#next++]!;
-      const record = this.#records.get(node);
-      if (record !== undefined && isReachable(record.status)) return node;
+      const { update } = this.#order[this.#next++]!;
+      if (isReachable(update.status)) return update;
     }
   }
 
@@ -140,7 +147,7 @@ export class MemberTable {
   nextDead(): Update | null {
     if (this.#dead.length === 0) return null;
     if (this.#nextDead >= this.#dead.length) this.#nextDead = 0;
-    return this.#records.get(this.#dead[this.#nextDead++]!) ?? null;
+    return this.get(this.#dead[this.#nextDead++]!) ?? null;
   }
 
   /** Up to `count` members other than `except`, taken at random; suspects too where asked. */
@@ -151,9 +158,8 @@ export class MemberTable {
     // The order is random already, so a run of it from a random place is a random choice.
     let at = this.#random.below(n);
     for (let i = 0; i < n && picked.length < count; i++) {
-      const node = this.#order[at]!;
+      const { node, status } = this.#order[at]!.update;
       if (++at === n) at = 0;
-      const status = this.#records.get(node)?.status;
       if (node !== options.except && (status === "alive" || (options.suspects && status === "suspect"))) {
         picked.push(node);
       }
@@ -163,7 +169,7 @@ export class MemberTable {
 
   /** All records by name. The list is shared until a record changes. */
   sorted(): readonly Update[] {
-    this.#sorted ??= [...this.#records.values()].sort((a, b) => (a.node < b.node ? -1 : 1));
+    this.#sorted ??= this.#order.map(({ update }) => update).sort((a, b) => (a.node < b.node ? -1 : 1));
     return this.#sorted;
   }
 
@@ -173,14 +179,15 @@ export class MemberTable {
   }
 
   /** A newcomer takes a random place in the round under way or behind it. */
-  #insert(node: NodeId): void {
+  #insert(member: Member): void {
+    this.#members.set(member.update.node, member);
     const at = this.#random.below(this.#order.length + 1);
     if (at === this.#order.length) {
-      this.#order.push(node);
+      this.#order.push(member);
       return;
     }
     this.#order.push(this.#order[at]!);
-    this.#order[at] = node;
+    this.#order[at] = member;
   }
 
   #count(update: Update): void {

@@ -66,6 +66,8 @@ export class Membership {
   #recordAt = 0 as Instant;
   /** What the sender of the message being handled should hear, for it accused someone wrongly. */
   #correction: Update | null = null;
+  /** The earliest of all deadlines, found as an event ends: it is asked for more often than it changes. */
+  #wakeAt = 0 as Instant;
   #heardVersion = 0;
   #heardFrom: NodeId | null = null;
 
@@ -152,19 +154,14 @@ export class Membership {
   }
 
   nextWake(): Instant {
-    let at = this.#tickAt;
-    const probesDue = this.#prober.due;
-    if (probesDue < at) at = probesDue;
-    if (this.#beliefs.suspicions.due < at) at = this.#beliefs.suspicions.due;
-    if (this.#gossipAt < at) at = this.#gossipAt;
-    return at;
+    return this.#wakeAt;
   }
 
   // ---- events
 
   handle(from: NodeId, message: MembershipMessage, now: Instant, effects: Effects): void {
-    this.#begin(now, effects);
     if (from === this.#beliefs.own.node) return this.#refuse(from, message, "from myself", effects);
+    this.#begin(now, effects);
     switch (message.kind) {
       case "ping":
         this.#onPing(from, message, now, effects);
@@ -185,8 +182,8 @@ export class Membership {
         unreachable(message);
     }
     // Any other than a ping has no answer that could tell the sender.
-    if (this.#correction !== null) effects.send(from, this.#ack(0, from));
-    this.#spread(now, effects);
+    if (this.#correction !== null) effects.send(from, this.#news(from));
+    this.#evaluate(now, effects);
   }
 
   wake(now: Instant, effects: Effects): void {
@@ -197,22 +194,22 @@ export class Membership {
       this.#beliefs.declareDead(node);
     }
     if (now >= this.#tickAt) this.#tick(now, effects);
-    this.#spread(now, effects);
+    this.#evaluate(now, effects);
   }
 
   /** The connection to a member broke or was refused: looks at once whether it lives. */
   peerLost(node: NodeId, now: Instant, effects: Effects): void {
     this.#begin(now, effects);
     const known = this.#beliefs.table.get(node);
-    if (known === undefined || !isReachable(known.status)) return;
-    this.#prober.hurry(known, now, effects);
-    this.#spread(now, effects);
+    if (known !== undefined && isReachable(known.status)) this.#prober.hurry(known, now, effects);
+    this.#evaluate(now, effects);
   }
 
   /** A member that the agreed view names. Its address there counts until the member itself is heard of. */
   add(node: NodeId, address: string, now: Instant, effects: Effects): void {
     this.#begin(now, effects);
     if (node !== this.#beliefs.own.node) this.#beliefs.add(node, address);
+    this.#wakeAt = this.#earliest();
   }
 
   /** A member that was declared gone, for good: whatever is still said of it is ignored from now on. */
@@ -220,20 +217,21 @@ export class Membership {
     if (node === this.#beliefs.own.node || this.#beliefs.table.isGone(node)) return;
     this.#prober.cancel(node);
     this.#beliefs.forget(node);
+    this.#wakeAt = this.#earliest();
   }
 
   /** Says good-bye. Pings are still answered and news still spread, but nobody is probed or suspected any more. */
   leave(now: Instant, effects: Effects): void {
-    this.#begin(now, effects);
     if (this.#beliefs.own.status === "left") return;
+    this.#begin(now, effects);
     this.#beliefs.leave();
     this.#prober.stop();
     this.#tickAt = NEVER;
     // Gossip alone may miss a few, and those would suspect this node once its process has ended.
     for (const node of this.#beliefs.table.pick(GOODBYES_MAX, { except: null, suspects: true })) {
-      effects.send(node, this.#ack(0, node));
+      effects.send(node, this.#news(node));
     }
-    this.#spread(now, effects);
+    this.#evaluate(now, effects);
   }
 
   // ---- messages
@@ -253,8 +251,9 @@ export class Membership {
       return;
     }
     this.#learn(from, ping, ping.updates, now, effects);
-    effects.send(from, this.#ack(ping.sequence, from));
-    if (this.#beliefs.table.get(from) === undefined) this.#mergeWith(from, now, effects);
+    const known = this.#beliefs.table.get(from);
+    effects.send(from, this.#ack(ping.sequence, known));
+    if (known === undefined) this.#mergeWith(from, now, effects);
   }
 
   #onAck(from: NodeId, ack: Ack, now: Instant, effects: Effects): void {
@@ -267,7 +266,7 @@ export class Membership {
   #onPingRequest(from: NodeId, request: PingRequest, now: Instant, effects: Effects): void {
     this.#learn(from, request, request.updates, now, effects);
     if (request.target === this.#beliefs.own.node) {
-      effects.send(from, this.#ack(request.sequence, from));
+      effects.send(from, this.#ack(request.sequence, this.#beliefs.table.get(from)));
       return;
     }
     const why = this.#prober.relay(from, request, now, effects);
@@ -398,9 +397,9 @@ export class Membership {
     );
     this.#prober.expire(now);
     const dead = table.nextDead();
-    const node = table.nextToProbe();
+    const member = table.nextToProbe();
     // A live member hears whom this node holds for dead, and corrects it where its news of a return got lost.
-    if (node !== null) this.#prober.probe(table.get(node)!, now, effects, { told: dead });
+    if (member !== null) this.#prober.probe(member, now, effects, { told: dead });
     if (dead !== null) this.#tryDead(dead, effects);
     if (now >= this.#pushPullAt) this.#exchangeTables(now, effects);
     if (table.peersChanged && now >= this.#recordAt) this.#write(now, effects);
@@ -430,6 +429,20 @@ export class Membership {
     effects.record(this.record());
   }
 
+  /** What follows on every event. */
+  #evaluate(now: Instant, effects: Effects): void {
+    this.#spread(now, effects);
+    this.#wakeAt = this.#earliest();
+  }
+
+  #earliest(): Instant {
+    let at = this.#tickAt;
+    if (this.#gossipAt < at) at = this.#gossipAt;
+    const probesDue = this.#prober.due, suspicionsDue = this.#beliefs.suspicions.due;
+    if (probesDue < at) at = probesDue;
+    return suspicionsDue < at ? suspicionsDue : at;
+  }
+
   /** Sends waiting news to a few at random, several times a period. With nobody to hear it, it waits. */
   #spread(now: Instant, effects: Effects): void {
     const { queue, table } = this.#beliefs;
@@ -444,14 +457,18 @@ export class Membership {
     if (now < this.#gossipAt) return;
     this.#gossipedAt = now;
     for (const node of table.pick(GOSSIP_FANOUT, { except: null, suspects: true })) {
-      if (queue.size > 0) effects.send(node, this.#ack(0, node));
+      if (queue.size > 0) effects.send(node, this.#news(node));
     }
     this.#gossipAt = queue.size > 0 ? after(now, intervalUs) : NEVER;
   }
 
-  /** An ack that tells `to` of its error, or what is believed of it unless it is well, before other news. */
-  #ack(sequence: number, to: NodeId): Ack {
-    const known = this.#beliefs.table.get(to);
+  /** An ack of nothing, for the news it carries. */
+  #news(to: NodeId): Ack {
+    return this.#ack(0, this.#beliefs.table.get(to));
+  }
+
+  /** An ack that tells the receiver of its error, or what is believed of it unless it is well, before other news. */
+  #ack(sequence: number, known: Update | undefined): Ack {
     const grave = known === undefined || known.status === "alive" ? null : known;
     const told = this.#correction ?? grave;
     this.#correction = null;
