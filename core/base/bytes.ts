@@ -7,6 +7,11 @@ export function utf8Encode(text: string): Uint8Array {
   return encoder.encode(text);
 }
 
+/** Writes `text` at the start of `to`, which has room for it. */
+export function utf8EncodeInto(text: string, to: Uint8Array): void {
+  encoder.encodeInto(text, to);
+}
+
 /** @throws {TypeError} when `bytes` is not well-formed UTF-8 */
 export function utf8Decode(bytes: Uint8Array): string {
   return decoder.decode(bytes);

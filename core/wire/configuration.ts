@@ -1,7 +1,8 @@
-import { decode, encode } from "cborg";
-import { isNodeId, type NodeId } from "../base/ids.ts";
+import type { NodeId } from "../base/ids.ts";
 import { LIMITS } from "../base/limits.ts";
+import { encode, WireError } from "./cbor.ts";
 import type { Configuration } from "./messages.ts";
+import { configurationWire, decodeWith, readConfiguration } from "./shared_codec.ts";
 
 /**
  * The data of a `config` entry, and the questions that election and replication both ask of a configuration.
@@ -12,33 +13,25 @@ import type { Configuration } from "./messages.ts";
 export const NO_CONFIGURATION: Configuration = { voters: [], outgoing: [], learners: [] };
 
 export function encodeConfiguration(configuration: Configuration): Uint8Array {
-  return encode([configuration.voters, configuration.outgoing, configuration.learners]);
+  return encode(configurationWire(configuration));
 }
 
 /** The configuration, or null where `bytes` are not one: at least one voter, at most LIMITS.replicasMax members. */
 export function decodeConfiguration(bytes: Uint8Array): Configuration | null {
-  let value: unknown;
   try {
-    value = decode(bytes, {
-      strict: true,
-      allowIndefinite: false,
-      allowUndefined: false,
-      allowBigInt: false,
-    });
-  } catch {
-    return null;
+    const configuration = decodeWith(bytes, readConfiguration);
+    return isConfiguration(configuration) ? configuration : null;
+  } catch (error) {
+    if (error instanceof WireError) return null;
+    throw error;
   }
-  if (!Array.isArray(value) || value.length !== 3) return null;
-  const voters = nodeIds(value[0]), outgoing = nodeIds(value[1]), learners = nodeIds(value[2]);
-  if (voters === null || outgoing === null || learners === null) return null;
-  const configuration = { voters, outgoing, learners };
-  return isConfiguration(configuration) ? configuration : null;
 }
 
-/** True where the parts are of a sensible size and no learner votes. */
+/** True where the parts are of a sensible size, none names a node twice, and no learner votes. */
 export function isConfiguration(configuration: Configuration): boolean {
   const { voters, outgoing, learners } = configuration;
   if (voters.length === 0) return false;
+  if (hasTwice(voters) || hasTwice(outgoing) || hasTwice(learners)) return false;
   for (const learner of learners) {
     if (voters.includes(learner) || outgoing.includes(learner)) return false;
   }
@@ -85,12 +78,6 @@ function hasMajority(nodes: readonly NodeId[], yes: (node: NodeId) => boolean): 
   return count * 2 > nodes.length;
 }
 
-function nodeIds(value: unknown): NodeId[] | null {
-  if (!Array.isArray(value) || value.length > LIMITS.replicasMax) return null;
-  const nodes: NodeId[] = [];
-  for (const item of value) {
-    if (typeof item !== "string" || !isNodeId(item) || nodes.includes(item)) return null;
-    nodes.push(item);
-  }
-  return nodes;
+function hasTwice(nodes: readonly NodeId[]): boolean {
+  return nodes.some((node, i) => nodes.indexOf(node) !== i);
 }

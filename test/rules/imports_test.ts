@@ -110,7 +110,7 @@ Deno.test("checkImports() names the file, the line and both sides", () => {
 
 Deno.test("checkImports() lets the core take only pure functions from outside", () => {
   const core = (text: string) => checkImports({ path: "core/wire/codec.ts", text }, NAMED).length;
-  assert.equal(core('import { encodeInto } from "cborg"; import { Tokenizer } from "cborg/decode";'), 0);
+  assert.equal(core('import { encodeInto } from "cborg"; import { Tokenizer } from "cborg/decode";'), 2);
   assert.equal(core('import { crc32 } from "node:zlib"; import { createHash } from "node:crypto";'), 0);
   assert.equal(core('import { gzipSync } from "node:zlib";'), 1);
   assert.equal(core('import * as zlib from "node:zlib";'), 1);

@@ -54,6 +54,30 @@ Deno.test("encode() gives the same bytes as cborg's plain encode()", () => {
   }));
 });
 
+Deno.test("encode() gives the same bytes as cborg's at every length where the form changes", () => {
+  const sizes = [0, 15, 16, 17, 23, 24, 95, 96, 97, 255, 256, 257, 4000, 65_535, 65_536];
+  for (const size of sizes) {
+    const texts = ["x", "é", "☉", "🌟"].map((unit) => unit.repeat(size));
+    for (const text of [...texts, "x".repeat(size) + "é"]) {
+      assert.deepEqual(encode(text), new Uint8Array(cborgEncode(text)));
+    }
+    for (const value of [new Uint8Array(size).fill(7), new Array<number>(size).fill(7), size]) {
+      assert.deepEqual(encode(value), new Uint8Array(cborgEncode(value)));
+    }
+  }
+  for (let bit = 0; bit <= 53; bit++) {
+    for (const value of [2 ** bit - 1, Math.min(2 ** bit, Number.MAX_SAFE_INTEGER)]) {
+      assert.deepEqual(encode(value), new Uint8Array(cborgEncode(value)));
+    }
+  }
+});
+
+Deno.test("encode() refuses a number that is no integer from 0 to 2^53 - 1", () => {
+  for (const value of [-1, -0.5, 0.5, 2 ** 53, NaN, Infinity, -Infinity]) {
+    assert.throws(() => encode([value]), RangeError);
+  }
+});
+
 Deno.test("Reader takes back what encode() wrote, and nothing is left", () => {
   fc.assert(fc.property(arbWire, (value) => {
     const reader = new Reader(encode(value));
