@@ -89,7 +89,8 @@ export class Network {
     this.counters.sent++;
     this.duplicateAt = -1;
     this.corrupted = false;
-    if (sender.cut[to] !== 0) {
+    const links = sender.links, link = to * LINK;
+    if (links[link + CUT] !== 0) {
       this.counters.cut++;
       return -1;
     }
@@ -97,7 +98,7 @@ export class Network {
       this.counters.lost++;
       return -1;
     }
-    let arrival = now + sender.latency[to]! + this.#extraUs;
+    let arrival = now + links[link + LATENCY]! + this.#extraUs;
     if (options.jitterUs > 0) arrival += random.below(options.jitterUs + 1);
     if (happens(random, options.corrupt)) {
       this.counters.corrupted++;
@@ -107,8 +108,8 @@ export class Network {
       this.counters.reordered++;
       arrival += random.below(options.reorderUs + 1);
     } else {
-      if (arrival < sender.last[to]!) arrival = sender.last[to]!;
-      sender.last[to] = arrival;
+      if (arrival < links[link + LAST]!) arrival = links[link + LAST]!;
+      links[link + LAST] = arrival;
     }
     if (happens(random, options.duplicate)) {
       this.counters.duplicated++;
@@ -119,34 +120,33 @@ export class Network {
 
   /** One way from one node to another without jitter. */
   latency(from: number, to: number): number {
-    return this.#sender(from, to).latency[to]!;
+    return this.#sender(from, to).links[to * LINK + LATENCY]!;
   }
 
   /** Whether the first has sent to the other since the last disconnect: the two hosts hold a connection. */
   connected(from: number, to: number): boolean {
-    const sender = this.#senders[from];
-    return sender !== undefined && sender !== null && to < sender.last.length && sender.last[to]! > 0;
+    return (this.#senders[from]?.links[to * LINK + LAST] ?? 0) > 0;
   }
 
   /** Forgets the connection, and with it the order of frames sent over it. */
   disconnect(from: number, to: number): void {
-    const sender = this.#senders[from];
-    if (sender !== undefined && sender !== null && to < sender.last.length) sender.last[to] = 0;
+    const links = this.#senders[from]?.links;
+    if (links !== undefined && to * LINK < links.length) links[to * LINK + LAST] = 0;
   }
 
   /** Cuts one direction of a link. Cuts count: a link works again when each cut was healed. */
   cut(from: number, to: number): void {
-    const sender = this.#sender(from, to);
-    sender.cut[to] = sender.cut[to]! + 1;
+    const { links } = this.#sender(from, to), at = to * LINK + CUT;
+    links[at] = links[at]! + 1;
   }
 
   heal(from: number, to: number): void {
-    const sender = this.#sender(from, to);
-    if (sender.cut[to]! > 0) sender.cut[to] = sender.cut[to]! - 1;
+    const { links } = this.#sender(from, to), at = to * LINK + CUT;
+    if (links[at]! > 0) links[at] = links[at]! - 1;
   }
 
   isCut(from: number, to: number): boolean {
-    return this.#sender(from, to).cut[to] !== 0;
+    return this.#sender(from, to).links[to * LINK + CUT] !== 0;
   }
 
   /** Another loss for all links; null: the usual one. */
@@ -161,7 +161,10 @@ export class Network {
 
   /** Ends every cut and burst. */
   healAll(): void {
-    for (const sender of this.#senders) sender?.cut.fill(0);
+    for (const sender of this.#senders) {
+      const links = sender?.links ?? [];
+      for (let at = CUT; at < links.length; at += LINK) links[at] = 0;
+    }
     this.setLoss(null);
     this.#extraUs = 0;
   }
@@ -170,33 +173,34 @@ export class Network {
     while (this.#senders.length <= from) this.#senders.push(null);
     let sender = this.#senders[from];
     if (!sender) sender = this.#senders[from] = new Sender(this.#random.fork(`from ${from}`));
-    if (to >= sender.last.length) this.#widen(sender, from, to);
+    if (to * LINK >= sender.links.length) this.#widen(sender, from, to);
     return sender;
   }
 
   #widen(sender: Sender, from: number, to: number): void {
-    const old = sender.last.length, size = Math.max(16, old * 2, to + 1);
-    const last = new Float64Array(size), cut = new Uint16Array(size), latency = new Int32Array(size);
-    last.set(sender.last);
-    cut.set(sender.cut);
-    latency.set(sender.latency);
+    const old = sender.links.length / LINK, size = Math.max(16, old * 2, to + 1);
+    const links = new Float64Array(size * LINK);
+    links.set(sender.links);
     for (let i = old; i < size; i++) {
-      latency[i] = this.#options.latencyUs +
+      links[i * LINK + LATENCY] = this.#options.latencyUs +
         Math.floor((this.#distance(from, i) * this.#options.perDegreeUs) / 1_000_000);
     }
-    sender.last = last;
-    sender.cut = cut;
-    sender.latency = latency;
+    sender.links = links;
   }
 }
 
-/** One node's outgoing links, by receiver. */
+/** What is kept of a link, side by side because a frame needs it all: one read of memory that is hardly ever at hand. */
+const LINK = 4;
+/** When the last ordered frame arrives; 0 while there is no connection. */
+const LAST = 0;
+const LATENCY = 1;
+/** How many cuts are in force. */
+const CUT = 2;
+
+/** One node's outgoing links, LINK numbers for each receiver. */
 class Sender {
   readonly random: Random;
-  /** When the last ordered frame arrives; 0 while there is no connection. */
-  last = new Float64Array(0);
-  cut = new Uint16Array(0);
-  latency = new Int32Array(0);
+  links = new Float64Array(0);
 
   constructor(random: Random) {
     this.random = random;

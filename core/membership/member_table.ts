@@ -39,11 +39,6 @@ export function isReachable(status: Liveness): boolean {
   return status === "alive" || status === "suspect";
 }
 
-/** One other member. An object of its own, so that going round all of them looks up no names. */
-interface Member {
-  update: Update;
-}
-
 /**
  * The other members as this node believes them. A record is the very update that was believed last: it is what gossip
  * and push-pull send, so nothing is kept twice, and in a simulation nodes share one object for it.
@@ -55,10 +50,11 @@ export class MemberTable {
   peersChanged = false;
 
   readonly #random: Random;
-  readonly #members = new Map<NodeId, Member>();
-  readonly #gone = new Set<NodeId>();
-  /** All members in a random order. */
-  readonly #order: Member[] = [];
+  readonly #records = new Map<NodeId, Update>();
+  /** Null as long as nobody is: each message asks, and calm should cost little. */
+  #gone: Set<NodeId> | null = null;
+  /** All records in a random order. Changes are rare and look for their place; going round looks up no names. */
+  readonly #order: Update[] = [];
   #next = 0;
   #reachable = 0;
   readonly #dead: NodeId[] = [];
@@ -70,7 +66,7 @@ export class MemberTable {
   }
 
   get size(): number {
-    return this.#members.size;
+    return this.#records.size;
   }
   /** Members that are alive or suspect. */
   get reachable(): number {
@@ -81,47 +77,48 @@ export class MemberTable {
   }
 
   get(node: NodeId): Update | undefined {
-    return this.#members.get(node)?.update;
+    return this.#records.get(node);
   }
 
   isGone(node: NodeId): boolean {
-    // Asked with every message, and mostly nobody is.
-    return this.#gone.size > 0 && this.#gone.has(node);
+    return this.#gone !== null && this.#gone.has(node);
   }
 
   put(update: Update): void {
-    const member = this.#members.get(update.node);
+    const before = this.#records.get(update.node);
+    this.#records.set(update.node, update);
     this.#sorted = null;
-    if (member === undefined || member.update.address !== update.address) this.peersChanged = true;
-    if (member === undefined) this.#insert({ update });
+    if (before === undefined || before.address !== update.address) this.peersChanged = true;
+    if (before === undefined) this.#insert(update);
     else {
-      this.#uncount(member.update);
-      member.update = update;
+      this.#order[this.#order.indexOf(before)] = update;
+      this.#uncount(before);
     }
     this.#count(update);
   }
 
   /** Lets a node that was declared gone be a member again. */
   welcome(node: NodeId): void {
-    this.#gone.delete(node);
+    this.#gone?.delete(node);
   }
 
   /** Removes a member for good. */
   forget(node: NodeId): void {
-    const member = this.#members.get(node);
-    if (member !== undefined) {
-      this.#uncount(member.update);
-      this.#members.delete(node);
+    const before = this.#records.get(node);
+    if (before !== undefined) {
+      this.#uncount(before);
+      this.#records.delete(node);
       this.#sorted = null;
       this.peersChanged = true;
-      const at = this.#order.indexOf(member);
+      const at = this.#order.indexOf(before);
       this.#order.splice(at, 1);
       if (at < this.#next) this.#next--;
     }
-    this.#gone.add(node);
-    if (this.#gone.size > LIMITS.membersMax) {
-      for (const oldest of this.#gone) {
-        this.#gone.delete(oldest);
+    const gone = this.#gone ??= new Set();
+    gone.add(node);
+    if (gone.size > LIMITS.membersMax) {
+      for (const oldest of gone) {
+        gone.delete(oldest);
         break;
       }
     }
@@ -138,7 +135,7 @@ export class MemberTable {
         this.#random.shuffle(this.#order);
         this.#next = 0;
       }
-      const { update } = this.#order[this.#next++]!;
+      const update = this.#order[this.#next++]!;
       if (isReachable(update.status)) return update;
     }
   }
@@ -158,7 +155,7 @@ export class MemberTable {
     // The order is random already, so a run of it from a random place is a random choice.
     let at = this.#random.below(n);
     for (let i = 0; i < n && picked.length < count; i++) {
-      const { node, status } = this.#order[at]!.update;
+      const { node, status } = this.#order[at]!;
       if (++at === n) at = 0;
       if (node !== options.except && (status === "alive" || (options.suspects && status === "suspect"))) {
         picked.push(node);
@@ -169,7 +166,7 @@ export class MemberTable {
 
   /** All records by name. The list is shared until a record changes. */
   sorted(): readonly Update[] {
-    this.#sorted ??= this.#order.map(({ update }) => update).sort((a, b) => (a.node < b.node ? -1 : 1));
+    this.#sorted ??= this.#order.slice().sort((a, b) => (a.node < b.node ? -1 : 1));
     return this.#sorted;
   }
 
@@ -179,15 +176,14 @@ export class MemberTable {
   }
 
   /** A newcomer takes a random place in the round under way or behind it. */
-  #insert(member: Member): void {
-    this.#members.set(member.update.node, member);
+  #insert(update: Update): void {
     const at = this.#random.below(this.#order.length + 1);
     if (at === this.#order.length) {
-      this.#order.push(member);
+      this.#order.push(update);
       return;
     }
     this.#order.push(this.#order[at]!);
-    this.#order[at] = member;
+    this.#order[at] = update;
   }
 
   #count(update: Update): void {
