@@ -166,8 +166,10 @@ export class Cluster implements Client {
   }
 }
 
+/** A "conflict" is final too: a node to be drained was declared gone meanwhile, and has nothing left to give away. */
 function worthRetrying(reason: Extract<Response, { kind: "refused" }>["reason"]): boolean {
-  return reason !== "invalid" && reason !== "too-large" && reason !== "foreign" && reason !== "not-found";
+  const final: readonly string[] = ["invalid", "too-large", "foreign", "not-found", "conflict"];
+  return !final.includes(reason);
 }
 
 function memberOf(machine: Machine, state: Member["state"]): Member {
