@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type NodeId, nodeId } from "../../core/base/ids.ts";
-import { syncDirectory } from "./journal.ts";
+import { hasJournal, syncDirectory } from "./journal.ts";
 
 const FORMAT_VERSION = 1;
 
@@ -10,6 +10,8 @@ export interface NodeIdentity {
   readonly network: string;
   readonly zone: string;
   readonly capacity: number;
+  /** It began the network, where others joined one. */
+  readonly founder: boolean;
 }
 
 /**
@@ -44,7 +46,7 @@ export class DataDirectory {
 
   /**
    * null where no node has lived here yet.
-   * @throws {Error} when node.json cannot be understood
+   * @throws {Error} when node.json cannot be understood, or is missing where a node has lived
    */
   identity(): NodeIdentity | null {
     const file = join(this.path, "node.json");
@@ -52,8 +54,17 @@ export class DataDirectory {
     try {
       text = Deno.readTextFileSync(file);
     } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return null;
-      throw error;
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (!hasJournal(this.path)) return null;
+      throw new Error(
+        `Cannot use the data directory "${this.path}": it has a journal and no node.json. Restore the file, or start on an empty directory`,
+      );
+    }
+    // The tables are made when the journal is there already: it was lost, and with it what this node has promised.
+    if (!hasJournal(this.path) && exists(this.tables)) {
+      throw new Error(
+        `Cannot use the data directory "${this.path}": its journal is missing. Restore it, or remove the directory and let the node join again under a new id`,
+      );
     }
     return parseIdentity(file, text);
   }
@@ -82,7 +93,7 @@ export class DataDirectory {
 
 function parseIdentity(file: string, text: string): NodeIdentity {
   try {
-    const { format, node, network, zone, capacity } = JSON.parse(text) as Record<string, unknown>;
+    const { format, node, network, zone, capacity, founder } = JSON.parse(text) as Record<string, unknown>;
     if (format !== FORMAT_VERSION) {
       throw new Error(`it has format ${format}, this program knows ${FORMAT_VERSION}`);
     }
@@ -90,9 +101,20 @@ function parseIdentity(file: string, text: string): NodeIdentity {
       throw new Error("node, network and zone are strings");
     }
     if (typeof capacity !== "number") throw new Error("capacity is a number");
-    return { node: nodeId(node), network, zone, capacity };
+    if (typeof founder !== "boolean") throw new Error("founder is true or false");
+    return { node: nodeId(node), network, zone, capacity, founder };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`Cannot read "${file}": ${why}. Restore the file, or start on an empty directory`);
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }

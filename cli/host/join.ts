@@ -1,5 +1,6 @@
 import { decodeResponses, encodeRequests, WIRE_VERSION, WireError } from "../../core/wire/codec.ts";
 import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
+import type { NodeId } from "../../core/base/ids.ts";
 import type { Member, SystemView } from "../../core/wire/messages.ts";
 import type { RefusalReason, Request, Response } from "../../core/wire/requests.ts";
 import { decodeHelloReply, encodeHello } from "../../core/wire/session.ts";
@@ -14,18 +15,31 @@ export interface JoinOptions {
   readonly member: Member;
   /** The network that the node belonged to before; null: any. */
   readonly network: string | null;
+  /** The node has no data of its own yet. */
+  readonly fresh: boolean;
 }
 
 /**
  * Asks the nodes at `addresses`, one after the other, to take `member` into their network.
+ *
+ * A fresh node must not take the name of a member that is not gone: with that member's data its votes and what it had
+ * acknowledged are lost, and as a voter it would help to elect a leader that never had them (Raft 5.1 relies on both).
  * @throws {Error} when none did in time, or one refused for good
  */
-export async function askToJoin({ addresses, member, network }: JoinOptions): Promise<SystemView> {
-  const request: Request = { op: { kind: "join", member, network } };
+export async function askToJoin(options: JoinOptions): Promise<SystemView> {
+  const { addresses, member, network } = options;
+  const join: Request = { op: { kind: "join", member, network } };
   const giveUp = performance.now() + JOIN_MS_MAX;
+  // Once asked to join, the member of this name may be this node.
+  let nameIsFree = !options.fresh;
   for (let i = 0;; i++) {
     const address = addresses[i % addresses.length]!;
-    const answer = await ask(address, request).catch((error: Error) => error);
+    let answer = await ask(address, nameIsFree ? join : LAYOUT).catch((error: Error) => error);
+    if (!(answer instanceof Error) && answer.kind === "layout") {
+      checkName(member.id, answer.view);
+      nameIsFree = true;
+      answer = await ask(address, join).catch((error: Error) => error);
+    }
     if (!(answer instanceof Error) && answer.kind === "joined") return answer.view;
     const why = answer instanceof Error || answer.kind === "refused"
       ? answer.message
@@ -38,6 +52,17 @@ export async function askToJoin({ addresses, member, network }: JoinOptions): Pr
     }
     await new Promise((done) => setTimeout(done, PAUSE_MS));
   }
+}
+
+const LAYOUT: Request = { op: { kind: "layout" } };
+
+function checkName(id: NodeId, view: SystemView): void {
+  const known = view.members.find((member) => member.id === id);
+  if (known === undefined || known.state === "gone") return;
+  throw new Error(
+    `Cannot join as node "${id}": it is a member at ${known.address} already, and this data directory has nothing ` +
+      `of it. Start it with its own --data, choose another --id, or take it out first: remove ${id} --force`,
+  );
 }
 
 const FOR_GOOD: ReadonlySet<RefusalReason> = new Set(["invalid", "conflict", "foreign"]);

@@ -52,16 +52,34 @@ const STOP_MS_MAX = 8000;
  * @throws {Error} when the directory is in use or damaged, the address is taken, or no network answered
  */
 export async function startNode(options: StartOptions): Promise<RunningNode> {
-  const directory = DataDirectory.open(options.data);
+  const opened: Opened = { directory: DataDirectory.open(options.data) };
   try {
-    return await run(options, directory);
+    return await run(options, opened);
   } catch (error) {
-    directory.close();
+    await close(opened, { failed: true });
     throw error;
   }
 }
 
-async function run(options: StartOptions, directory: DataDirectory): Promise<RunningNode> {
+/** The parts of a node that are to be closed when it ends, or when the next part could not be opened. */
+interface Opened {
+  readonly directory: DataDirectory;
+  transport?: Transport;
+  journal?: JournalFiles;
+  tables?: SqliteTables;
+}
+
+async function close({ directory, transport, journal, tables }: Opened, { failed }: { failed: boolean }) {
+  if (transport !== undefined) await Promise.race([transport.close(), delay(1000)]);
+  await journal?.close();
+  // After a failure the journal may lack what the tables would be made to hold.
+  if (failed) tables?.abandon();
+  else await tables?.close();
+  directory.close();
+}
+
+async function run(options: StartOptions, opened: Opened): Promise<RunningNode> {
+  const { directory } = opened;
   const { log } = options;
   const ended = Promise.withResolvers<void>();
   // A node that fails before anyone waits for its end still reports to whoever waits later.
@@ -79,7 +97,7 @@ async function run(options: StartOptions, directory: DataDirectory): Promise<Run
   const known = directory.identity();
   const id = known?.node ?? nodeId(options.id ?? `node-${randomHex(4)}`);
   const stopping = Promise.withResolvers<void>();
-  const transport = new Transport({
+  const transport = opened.transport = new Transport({
     messages: (from, messages) => runner.messages(from, messages),
     requests: (client, requests) => runner.requests(client, requests),
     clientGone: (client) => runner.input({ kind: "client-gone", client }),
@@ -92,6 +110,9 @@ async function run(options: StartOptions, directory: DataDirectory): Promise<Run
   const listening = await transport.listen(options.listen);
   const address = options.advertise ?? advertised(listening);
 
+  // A new node knows who it is before it has a journal, which bears its name.
+  const first = known === null ? await firstOrigin({ ...options, id, address, known }) : null;
+  if (first !== null) directory.writeIdentity(identityOf(options, id, first));
   const { journal, recovered } = JournalFiles.open({
     directory: directory.path,
     node: id,
@@ -100,12 +121,15 @@ async function run(options: StartOptions, directory: DataDirectory): Promise<Run
       failed: (message) => fail(new Error(message)),
     },
   });
+  opened.journal = journal;
   const origin: Origin = recovered !== null && recovered.view !== null
     ? { kind: "recovered", recovered }
-    : await firstOrigin({ ...options, id, address, known });
+    : first ?? await firstOrigin({ ...options, id, address, known });
   const view = origin.kind === "recovered" ? origin.recovered.view! : origin.view;
-  if (known === null) directory.writeIdentity(identityOf(options, id, view.network));
-  const tables = new SqliteTables(directory.tables, (message) => fail(new Error(message)));
+  const tables = opened.tables = new SqliteTables(
+    directory.tables,
+    (message) => fail(new Error(message)),
+  );
   const node = new Node({ id, address, origin, random: Random.fromSeed(randomSeed()), tables });
   const runner: Runner = new Runner({
     journal,
@@ -122,12 +146,9 @@ async function run(options: StartOptions, directory: DataDirectory): Promise<Run
   let stopped: Promise<void> | null = null;
   const stop = async () => {
     runner.input({ kind: "stop" });
-    await Promise.race([stopping.promise, delay(STOP_MS_MAX), ended.promise]);
+    await Promise.race([stopping.promise, delay(STOP_MS_MAX), ended.promise.catch(() => {})]);
     runner.kill();
-    await Promise.race([transport.close(), delay(1000)]);
-    await journal.close();
-    await tables.close();
-    directory.close();
+    await close(opened, { failed });
     ended.resolve();
   };
   return {
@@ -143,7 +164,7 @@ async function run(options: StartOptions, directory: DataDirectory): Promise<Run
 /** Of a node that starts for the first time, or crashed before its first record was durable. */
 async function firstOrigin(
   options: StartOptions & { id: NodeId; address: string; known: NodeIdentity | null },
-): Promise<Origin> {
+): Promise<Origin & { readonly kind: "genesis" | "joined" }> {
   const { id, address, known, join = [] } = options;
   const member: Member = {
     id,
@@ -152,10 +173,15 @@ async function firstOrigin(
     capacity: known?.capacity ?? options.capacity ?? 100,
     state: "active",
   };
-  if (join.length === 0) {
+  if (known?.founder ?? join.length === 0) {
     const network = known?.network ?? randomHex(16);
     const settings = { ...DEFAULT_SETTINGS, ...options.settings };
     return { kind: "genesis", view: genesisView({ network, settings, members: [member] }) };
+  }
+  if (join.length === 0) {
+    throw new Error(
+      `Node "${id}" has not finished joining network ${known?.network}. Name a node of that network with --join`,
+    );
   }
   return {
     kind: "joined",
@@ -163,12 +189,18 @@ async function firstOrigin(
       addresses: join,
       member: { ...member, state: "joining" },
       network: known?.network ?? null,
+      fresh: known === null,
     }),
   };
 }
 
-function identityOf(options: StartOptions, node: NodeId, network: string): NodeIdentity {
-  return { node, network, zone: options.zone ?? "", capacity: options.capacity ?? 100 };
+function identityOf(
+  options: StartOptions,
+  node: NodeId,
+  { kind, view }: Origin & { readonly kind: "genesis" | "joined" },
+): NodeIdentity {
+  const { zone = "", capacity = 100 } = options;
+  return { node, network: view.network, zone, capacity, founder: kind === "genesis" };
 }
 
 /** Listening on all interfaces is no address to be reached at. */
