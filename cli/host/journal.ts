@@ -61,7 +61,8 @@ export class JournalFiles {
   #bufferedBytes = 0;
   /** Written and not synced. */
   #dirtyBytes = 0;
-  #syncing = false;
+  /** What the pool's sync under way makes durable; null: none is. */
+  #syncing: { sequence: number; upTo: number } | null = null;
   #syncMs = 0.1;
   #poolSyncs = 0;
   #failed = false;
@@ -127,7 +128,7 @@ export class JournalFiles {
 
   /** Begins to make all that was added durable; events.durable() follows, perhaps before this returns. */
   commit(): void {
-    if (this.#syncing || this.#failed || this.#bufferedBytes + this.#dirtyBytes === 0) return;
+    if (this.#syncing !== null || this.#failed || this.#bufferedBytes + this.#dirtyBytes === 0) return;
     try {
       this.#write();
       if (this.#mayBlock()) this.#syncBlocking();
@@ -150,7 +151,10 @@ export class JournalFiles {
       old.syncSync();
       this.#dirtyBytes = 0;
       void this.#idle().then(() => old.close());
-      this.#synced(this.#sequence, this.#upTo);
+      // A failed write is reported once: where the pool's sync hears of it, this one succeeds all the same. Hence
+      // nothing is durable before that one is back.
+      if (this.#syncing === null) this.#synced(this.#sequence, this.#upTo);
+      else this.#syncing = { sequence: this.#sequence, upTo: this.#upTo };
       const number = this.#segment.number + 1;
       this.#segment = createSegment(this.#directory, {
         node: this.#node,
@@ -185,8 +189,8 @@ export class JournalFiles {
 
   /** Waits for what is under way, cuts the zeros and closes. */
   async close(): Promise<void> {
-    this.commit();
-    await this.#idle();
+    // What was added during one sync is synced by the next.
+    for (this.commit(); this.#syncing !== null; this.commit()) await this.#idle();
     if (!this.#failed) this.#segment.file.truncateSync(this.#offset);
     this.#segment.file.close();
   }
@@ -237,19 +241,20 @@ export class JournalFiles {
   }
 
   #syncPooled(): void {
-    const sequence = this.#sequence, upTo = this.#upTo;
+    this.#syncing = { sequence: this.#sequence, upTo: this.#upTo };
     const small = this.#dirtyBytes <= BLOCKING_BYTES_MAX;
     const began = performance.now();
     this.#dirtyBytes = 0;
-    this.#syncing = true;
     this.#segment.file.syncData().then(() => {
-      this.#syncing = false;
+      const { sequence, upTo } = this.#syncing!;
+      this.#syncing = null;
       if (small) this.#timed(performance.now() - began);
-      this.#synced(sequence, upTo);
+      if (!this.#failed) this.#synced(sequence, upTo);
       for (const idle of this.#whenIdle.splice(0)) idle();
       this.commit();
     }, (error) => {
-      this.#syncing = false;
+      this.#syncing = null;
+      for (const idle of this.#whenIdle.splice(0)) idle();
       this.#fail(error);
     });
   }
@@ -270,7 +275,7 @@ export class JournalFiles {
   }
 
   #idle(): Promise<void> {
-    if (!this.#syncing) return Promise.resolve();
+    if (this.#syncing === null) return Promise.resolve();
     return new Promise((done) => this.#whenIdle.push(done));
   }
 
@@ -289,9 +294,13 @@ export class JournalFiles {
     this.#events.failed(
       `Cannot write the journal "${path}": ${why}. Check the disk, then start the node again`,
     );
-    for (const idle of this.#whenIdle.splice(0)) idle();
     for (const { done } of this.#waiting.splice(0)) done();
   }
+}
+
+/** True where `directory` holds any of a journal. */
+export function hasJournal(directory: string): boolean {
+  return segmentNumbers(directory).length > 0;
 }
 
 function segmentName(number: number): string {

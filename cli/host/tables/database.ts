@@ -30,7 +30,7 @@ export function createDatabase(path: string): void {
       );
     } else if (found !== FORMAT_VERSION) {
       throw new Error(
-        `Cannot read ${path}: it has format ${found}, this program knows ${FORMAT_VERSION}; use the version that wrote it`,
+        `Cannot read "${path}": it has format ${found}, this program knows ${FORMAT_VERSION}. Start the version that wrote it`,
       );
     }
   } finally {

@@ -40,6 +40,8 @@ export class SqliteTables implements Tables {
   #flushing = 0;
   #flushingCheckpoint = false;
   #durable = 0;
+  /** Of the last step that ended. */
+  #mark = 0;
   #checkpoint: { readonly mark: number; readonly done: () => void } | null = null;
   #closed: (() => void) | null = null;
 
@@ -99,6 +101,7 @@ export class SqliteTables implements Tables {
 
   /** The end of a step. `mark`: the last journal record that the node has asked for so far. */
   endStep(mark: number): void {
+    this.#mark = mark;
     let unmarked = false;
     for (let i = this.#frozen.length - 1; i >= 0 && this.#frozen[i]!.mark === null; i--) {
       this.#frozen[i]!.mark = mark;
@@ -128,8 +131,7 @@ export class SqliteTables implements Tables {
 
   /** Commits what may be committed and closes the database. No other call may follow. */
   async close(): Promise<void> {
-    if (!this.#active.empty) this.endStep(this.#durable);
-    this.#freeze(this.#durable);
+    this.#freeze(this.#mark);
     await new Promise<void>((closed) => {
       this.#closed = closed;
       this.#flush();
@@ -200,7 +202,7 @@ export class SqliteTables implements Tables {
   }
 
   #fail(message: string): void {
-    this.#failed(`Cannot write ${this.#path}: ${message}`);
+    this.#failed(`Cannot write "${this.#path}": ${message}. Check the disk, then start the node again`);
     this.#closed?.();
   }
 

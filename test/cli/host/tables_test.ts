@@ -143,6 +143,23 @@ Deno.test("SqliteTables commits no step before its journal records are durable",
   tables.abandon();
 });
 
+Deno.test("SqliteTables closes without steps whose journal records are not durable", async () => {
+  const path = freshPath();
+  let tables = new SqliteTables(path, unexpected);
+  tables.set(bytes(1), bytes(1));
+  tables.endStep(1);
+  tables.durable(1);
+  await tables.close();
+  tables = new SqliteTables(path, unexpected);
+  tables.set(bytes(2), bytes(2));
+  tables.endStep(2);
+  tables.durable(1);
+  await tables.close();
+  tables = new SqliteTables(path, unexpected);
+  assert.deepEqual(all(tables), ["1=1"]);
+  tables.abandon();
+});
+
 Deno.test("SqliteTables commits a step whole though a snapshot was taken in its middle", async () => {
   const path = freshPath();
   let tables = new SqliteTables(path, unexpected);
