@@ -2,7 +2,7 @@ import type { Random } from "../core/base/random.ts";
 import { decodeMessages, encodeMessages, WireError } from "../core/wire/codec.ts";
 import { FRAME_HEADER_BYTES, FrameReader, seal } from "../core/wire/framing.ts";
 import type { Message } from "../core/wire/messages.ts";
-import type { FrameFormat } from "./world.ts";
+import type { FrameFormat } from "./frames.ts";
 
 /** The frames that real nodes exchange. */
 export const WIRE_FRAMES: FrameFormat = {

@@ -43,6 +43,7 @@ export interface RunResult {
   /** Events of the virtual world, and of them steps of nodes. */
   readonly events: number;
   readonly steps: number;
+  /** Single messages handed to nodes; `network` counts the frames that hold them. */
   readonly messages: number;
   readonly virtualSeconds: number;
   readonly checks: readonly CheckResult[];

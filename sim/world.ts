@@ -14,6 +14,7 @@ import {
 import { Clock } from "./clock.ts";
 import { Digest } from "./digest.ts";
 import { Disk, type DiskOptions } from "./disk.ts";
+import { type FrameFormat, Frames } from "./frames.ts";
 import { type EventHandler, Loop } from "./loop.ts";
 import { Machine, type Power } from "./machine.ts";
 import { type Distance, happens, Network, type NetworkOptions } from "./network.ts";
@@ -21,14 +22,6 @@ import type { Observer, Tracer, Violation } from "./observer.ts";
 
 /** Makes the code under test. Every machine of a world runs the same. */
 export type KernelFactory = (options: NodeOptions) => Kernel;
-
-/** The real wire format, or a stand-in. */
-export interface FrameFormat {
-  /** Encodes the messages of one frame and decodes them again. */
-  roundTrip(messages: readonly Message[]): readonly Message[];
-  /** True where the receiver finds out that the frame was damaged on its way. */
-  detectsDamage(messages: readonly Message[], random: Random): boolean;
-}
 
 export interface WorldOptions {
   readonly random: Random;
@@ -106,7 +99,7 @@ export class World implements EventHandler {
   tracer: Tracer | null = null;
   /** Steps of all kernels. */
   steps = 0;
-  /** Messages handed to kernels. */
+  /** Messages handed to kernels, each counted; the network counts frames. */
   delivered = 0;
 
   readonly #options: WorldOptions;
@@ -118,10 +111,7 @@ export class World implements EventHandler {
   readonly #damageRandom: Random;
   /** By sender and receiver: not to be told before this time again that the peer refuses. */
   readonly #refusedUntil = new Map<number, number>();
-  /** For gathering one step's messages to one peer into a frame. */
-  #frameOf = new Int32Array(16).fill(-1);
-  readonly #frameTo: number[] = [];
-  readonly #frames: Message[][] = [];
+  readonly #frames = new Frames(this.#indexes);
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -171,9 +161,6 @@ export class World implements EventHandler {
     });
     this.machines.push(machine);
     this.#indexes.set(spec.id, index);
-    if (index >= this.#frameOf.length) {
-      this.#frameOf = new Int32Array(this.#frameOf.length * 2).fill(-1);
-    }
     return machine;
   }
 
@@ -303,7 +290,7 @@ export class World implements EventHandler {
   handle(kind: number, a: number, b: number, payload: unknown): void {
     switch (kind) {
       case EVENT.deliver:
-        return this.#deliver(a, b, payload as Input);
+        return this.#deliver(a, b, payload as Input & { kind: "messages" });
       case EVENT.resume: {
         const machine = this.machines[a]!;
         if (!machine.running || machine.life !== b) return;
@@ -343,10 +330,10 @@ export class World implements EventHandler {
     invariant(false, () => `Event kind ${kind} is known`);
   }
 
-  #deliver(to: number, from: number, input: Input): void {
+  #deliver(to: number, from: number, input: Input & { kind: "messages" }): void {
     const machine = this.machines[to]!;
     if (machine.running) {
-      this.delivered++;
+      this.delivered += input.messages.length;
       this.#input(machine, input);
     } else if (!machine.silent) this.#refuse(from, to);
   }
@@ -472,28 +459,11 @@ export class World implements EventHandler {
 
   /** Sends one frame to each peer named, with all that is for it. */
   #send(machine: Machine, envelopes: readonly Envelope[]): void {
-    if (envelopes.length === 1) {
-      const to = this.#indexes.get(envelopes[0]!.to);
-      if (to !== undefined) this.#sendFrame(machine, to, [envelopes[0]!.message]);
-      return;
+    const frames = this.#frames;
+    frames.gather(envelopes);
+    for (let i = 0; i < frames.count; i++) {
+      this.#sendFrame(machine, frames.receivers[i]!, frames.messages[i]!);
     }
-    const frameOf = this.#frameOf, frameTo = this.#frameTo, frames = this.#frames;
-    for (let i = 0; i < envelopes.length; i++) {
-      const to = this.#indexes.get(envelopes[i]!.to);
-      if (to === undefined) continue;
-      if (frameOf[to]! >= 0) frames[frameOf[to]!]!.push(envelopes[i]!.message);
-      else {
-        frameOf[to] = frameTo.length;
-        frameTo.push(to);
-        frames.push([envelopes[i]!.message]);
-      }
-    }
-    for (let i = 0; i < frames.length; i++) {
-      frameOf[frameTo[i]!] = -1;
-      this.#sendFrame(machine, frameTo[i]!, frames[i]!);
-    }
-    frameTo.length = 0;
-    frames.length = 0;
   }
 
   #sendFrame(machine: Machine, to: number, sent: readonly Message[]): void {

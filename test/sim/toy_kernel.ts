@@ -4,7 +4,7 @@ import type { Random } from "../../core/base/random.ts";
 import type { NodeOptions } from "../../core/node/options.ts";
 import { Effects, type Input, type Kernel } from "../../core/wire/kernel.ts";
 import type { Message } from "../../core/wire/messages.ts";
-import type { FrameFormat } from "../../sim/world.ts";
+import type { FrameFormat } from "../../sim/frames.ts";
 
 /**
  * A kernel that does a little of everything a world must carry: every tick it counts a term up, journals it, and
