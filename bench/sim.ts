@@ -68,7 +68,7 @@ function calm(nodes: number, duration: string): ScenarioInput {
     name: `calm-${nodes}`,
     duration,
     sky: { nodes, records: 100 },
-    cluster: { settings: { partitions: 256, probeInterval: "5s", probeTimeout: "1s" } },
+    cluster: { settings: { partitions: 64 } },
     workload: { clients: 4, every: "1s", keys: 200 },
   };
 }
