@@ -11,6 +11,7 @@ import type { LogIndex, Term } from "../base/ids.ts";
 import { encode, Reader, type Wire } from "../wire/cbor.ts";
 import type { KeyValue, RefusalReason, Response } from "../wire/requests.ts";
 import { readUint64, SEAL_BYTES, writeUint64 } from "./rows.ts";
+import type { Slab } from "./slab.ts";
 
 /** The answers that a write can have. */
 export type WriteResponse = Extract<Response, { kind: "written" | "cas" | "transacted" | "refused" }>;
@@ -70,10 +71,11 @@ export function encodeSession(
   acknowledged: number,
   lastIndex: LogIndex,
   answers: ReadonlyMap<number, Kept>,
+  slab: Slab,
 ): Uint8Array {
   let length = ANSWERS_AT;
   for (const kept of answers.values()) length += isLong(kept) ? LONG_BYTES : bytesOf(kept);
-  const row = new Uint8Array(length);
+  const row = slab.take(length);
   writeUint64(row, ACKNOWLEDGED_AT, acknowledged);
   writeUint64(row, LAST_INDEX_AT, lastIndex);
   let at = ANSWERS_AT;

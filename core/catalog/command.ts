@@ -8,6 +8,7 @@ import { unreachable } from "../base/invariant.ts";
 import type { LogIndex } from "../base/ids.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encode, Reader, type Wire } from "../wire/cbor.ts";
+import { bytesToHex, CLIENT_BYTES, hexToBytes } from "./client_name.ts";
 import type { Expectation, PutOp, PutOptions, Session, TransactItem, WriteOp } from "../wire/requests.ts";
 
 /** Leases whose time is over. One that was refreshed meanwhile has another generation and stays. */
@@ -295,28 +296,4 @@ function readClient(reader: Reader): string {
     reader.fail("invalid", `A client has ${CLIENT_BYTES} bytes, not ${bytes.length}`);
   }
   return bytesToHex(bytes, 0);
-}
-
-/** A client's name on the wire and in rows: its 32 hexadecimal digits as bytes. */
-export const CLIENT_BYTES = 16;
-
-const HEX_OF_BYTE = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
-
-/** The CLIENT_BYTES bytes from `start` on as hexadecimal digits. */
-export function bytesToHex(bytes: Uint8Array, start: number): string {
-  let hex = "";
-  for (let i = start; i < start + CLIENT_BYTES; i++) hex += HEX_OF_BYTE[bytes[i]!]!;
-  return hex;
-}
-
-/** The inverse of bytesToHex(). The digits were checked by validate(). */
-export function hexToBytes(hex: string): Uint8Array {
-  const bytes = new Uint8Array(CLIENT_BYTES);
-  for (let i = 0; i < CLIENT_BYTES; i++) bytes[i] = (digit(hex, 2 * i) << 4) | digit(hex, 2 * i + 1);
-  return bytes;
-}
-
-function digit(hex: string, at: number): number {
-  const code = hex.charCodeAt(at);
-  return code < 0x40 ? code - 0x30 : code - 0x57;
 }

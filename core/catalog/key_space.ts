@@ -23,7 +23,6 @@ import {
   isDeleted,
   keyValueOf,
   leaseOf,
-  RecordSlab,
   termOf,
   valueOf,
 } from "./record.ts";
@@ -39,7 +38,6 @@ export class KeySpace {
   readonly #rows: Rows;
   readonly #leases: Leases;
   readonly #emit: (event: WatchEvent) => void;
-  readonly #slab = new RecordSlab();
 
   constructor(rows: Rows, leases: Leases, emit: (event: WatchEvent) => void) {
     this.#rows = rows;
@@ -112,7 +110,7 @@ export class KeySpace {
 
   /** Writes or, with null, deletes a key. True if there was a value. */
   write(key: string, value: Uint8Array | null, options: PutOptions, moment: Moment): boolean {
-    const rowKey = this.#rows.key(VALUE, key);
+    const rowKey = this.#rows.newKey(VALUE, key);
     const old = this.#rows.get(rowKey);
     const existed = old !== null && !isDeleted(old);
     if (value === null && !existed) return false;
@@ -127,7 +125,7 @@ export class KeySpace {
       return existed;
     }
     const record = { version: moment.version, value, historyLimit, historyCount, attachment };
-    const row = encodeRecord(record, this.#slab);
+    const row = encodeRecord(record, this.#rows.slab);
     this.#rows.set(rowKey, row, shareOf(VALUE, old));
     this.#tell(key, valueOf(row), moment.version);
     return existed;

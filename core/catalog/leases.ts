@@ -182,7 +182,7 @@ export class Leases {
     row[OWN_AT] = lease.own ? 1 : 0;
     writeUint64(row, TTL_AT, lease.ttlMs);
     writeUint64(row, GENERATION_AT, lease.generation);
-    lease.share = this.#rows.set(this.#rows.key(LEASE, lease.name), row, lease.share);
+    lease.share = this.#rows.set(this.#rows.newKey(LEASE, lease.name), row, lease.share);
   }
 
   #attachmentKey(lease: string, key: string): Uint8Array {

@@ -9,6 +9,7 @@ import { EMPTY_BYTES, utf8Decode, utf8Encode } from "../base/bytes.ts";
 import type { LogIndex, Term } from "../base/ids.ts";
 import type { KeyValue, Version } from "../wire/requests.ts";
 import { readUint64, SEAL_BYTES, writeUint64 } from "./rows.ts";
+import type { Slab } from "./slab.ts";
 
 const DELETED = 1;
 /** The lease is the key's own (ttlMs) and goes with it. */
@@ -32,30 +33,8 @@ export interface NewRecord {
   readonly attachment: Attachment;
 }
 
-/**
- * Gives each record its stretch of a larger buffer: a third of the time of a buffer each. A stretch is given once,
- * so its bytes are zero; a record that outlives its neighbours holds a slab with it.
- */
-export class RecordSlab {
-  #slab = EMPTY_BYTES;
-  #used = 0;
-
-  take(length: number): Uint8Array {
-    if (length > SLAB_BYTES / 8) return new Uint8Array(length);
-    if (length > this.#slab.length - this.#used) {
-      this.#slab = new Uint8Array(SLAB_BYTES);
-      this.#used = 0;
-    }
-    const start = this.#used;
-    this.#used = start + length;
-    return this.#slab.subarray(start, this.#used);
-  }
-}
-
-const SLAB_BYTES = 8192;
-
 /** The row of a record, not sealed yet. */
-export function encodeRecord(record: NewRecord, slab: RecordSlab): Uint8Array {
+export function encodeRecord(record: NewRecord, slab: Slab): Uint8Array {
   const { version, value, attachment } = record;
   const lease = attachment.kind === "granted" ? utf8Encode(attachment.lease) : EMPTY_BYTES;
   const row = slab.take(FIXED_BYTES + lease.length + (value === null ? 0 : value.length));

@@ -22,6 +22,7 @@ import { utf8Decode, utf8Encode } from "../base/bytes.ts";
 import type { LogIndex, PartitionId, Term } from "../base/ids.ts";
 import { invariant } from "../base/invariant.ts";
 import type { Row, Tables, TablesReader } from "../base/ports.ts";
+import { Slab } from "./slab.ts";
 
 export type Tag = 1 | 2 | 3 | 4 | 5 | 6 | 7;
 export const META: Tag = 1, VALUE: Tag = 2, HISTORY: Tag = 3, LEASE: Tag = 4, LEASE_KEY: Tag = 5;
@@ -40,8 +41,14 @@ const META_BYTES = 1 + 8 + 8 + 4;
 /** The rows of one partition in the generation in force, and their sum. */
 export class Rows {
   readonly tables: Tables;
+  /** For rows and their keys. */
+  readonly slab = new Slab();
+  /** For keys that are only looked up. */
+  readonly #passing = new Slab();
   readonly #partition: PartitionId;
   #generation = 1;
+  /** The key of the row with the position, in the generation in force. */
+  #metaKey: Uint8Array;
   /** The sum of the hashes of all rows but meta. */
   sum = 0;
   index = 0 as LogIndex;
@@ -52,15 +59,25 @@ export class Rows {
     this.#partition = partition;
     const pointer = tables.get(pointerKey(partition));
     if (pointer !== null) this.#generation = readUint32(pointer, 0);
+    this.#metaKey = this.#newMetaKey();
     this.#removeOthers();
-    const meta = tables.get(this.key(META, ""));
+    const meta = tables.get(this.#metaKey);
     if (meta !== null) this.#readMeta(meta);
   }
 
-  /** The key of a row whose rest is text. */
+  /** The key of a row whose rest is text, to look it up. */
   key(tag: Tag, text: string): Uint8Array {
+    return this.#textKey(tag, text, this.#passing);
+  }
+
+  /** As key(), for a row that is to be written. */
+  newKey(tag: Tag, text: string): Uint8Array {
+    return this.#textKey(tag, text, this.slab);
+  }
+
+  #textKey(tag: Tag, text: string, slab: Slab): Uint8Array {
     const length = text.length;
-    const key = new Uint8Array(HEAD_BYTES + length);
+    const key = slab.take(HEAD_BYTES + length);
     for (let i = 0; i < length; i++) {
       const code = text.charCodeAt(i);
       if (code > 0x7f) return this.keyOf(tag, utf8Encode(text));
@@ -136,12 +153,12 @@ export class Rows {
 
   /** Once per batch: the position and the sum. */
   writeMeta(): void {
-    const meta = new Uint8Array(META_BYTES);
+    const meta = this.slab.take(META_BYTES);
     meta[0] = FORMAT;
     writeUint64(meta, 1, this.index);
     writeUint64(meta, 9, this.term);
     writeUint32(meta, 17, this.sum);
-    this.tables.set(this.key(META, ""), meta);
+    this.tables.set(this.#metaKey, meta);
   }
 
   /** Rows of this generation, from any view of the tables. */
@@ -174,7 +191,8 @@ export class Rows {
       start: scopeKey(this.#partition, old),
       end: scopeKey(this.#partition, this.#generation),
     });
-    const meta = this.tables.get(this.key(META, ""));
+    this.#metaKey = this.#newMetaKey();
+    const meta = this.tables.get(this.#metaKey);
     invariant(meta !== null, "A snapshot holds the row with its position");
     this.#readMeta(meta);
   }
@@ -183,8 +201,15 @@ export class Rows {
   drop(): void {
     this.tables.deleteRange({ start: scopeKey(this.#partition, 0), end: scopeKey(this.#partition + 1, 0) });
     this.#generation = 1;
+    this.#metaKey = this.#newMetaKey();
     this.sum = 0;
     this.moveTo(0 as LogIndex, 0 as Term);
+  }
+
+  #newMetaKey(): Uint8Array {
+    const key = new Uint8Array(HEAD_BYTES);
+    this.#writeHead(key, META);
+    return key;
   }
 
   #removeOthers(): void {

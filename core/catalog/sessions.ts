@@ -25,7 +25,7 @@ import {
   responseOf,
   type WriteResponse,
 } from "./answers.ts";
-import { bytesToHex, CLIENT_BYTES, hexToBytes } from "./command.ts";
+import { bytesToHex, CLIENT_BYTES, hexToBytes } from "./client_name.ts";
 import { ANSWER, HEAD_BYTES, type Rows, SESSION, shareOf, writeUint64 } from "./rows.ts";
 
 interface Known {
@@ -131,7 +131,7 @@ export class Sessions {
     for (let i = 0; i < this.#dirty.length; i++) {
       const known = this.#dirty[i]!;
       if (!known.dirty) continue;
-      const row = encodeSession(known.acknowledged, known.lastIndex, known.answers);
+      const row = encodeSession(known.acknowledged, known.lastIndex, known.answers, this.#rows.slab);
       known.share = this.#rows.set(known.rowKey, row, known.share);
       known.dirty = false;
     }
