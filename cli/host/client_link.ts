@@ -12,37 +12,60 @@ import type { Response } from "../../core/wire/requests.ts";
 import type { FrameSocket } from "./socket.ts";
 
 const FRAME_BYTES_WANTED = 1024 * 1024;
+/** Requests handed over before it is known how large this client's answers are: any of them may be of 1 MiB. */
+const FIRST_REQUESTS = 32;
 
 /**
- * One client's connection. A client that asks more than it may have under way, or does not take its answers, is not
- * read from until it does; one that lets watch events pile up past twice the bound is cut off.
+ * One client's connection.
+ *
+ * C1. What a client's answers take is bounded: no more of its requests are handed over than have room for answers as
+ *     large as its largest of late. It is not read from while any wait to be handed over, or while it does not take
+ *     its answers.
+ * C2. A client that lets watch events pile up past twice the bound is cut off: nobody can hold those back.
  */
 export class ClientLink {
+  /** The host's number of it. */
+  readonly client: number;
   readonly #socket: FrameSocket;
   #outbox: ClientResponseFrame[] = [];
+  /** Read and not handed over: what is left of one read. */
+  #backlog: ClientRequestFrame[] = [];
   #underWay = 0;
+  /** Bytes of the largest answer, fading. */
+  #largest = LIMITS.clientQueueBytesMax / FIRST_REQUESTS;
   #paused = false;
 
-  constructor(socket: FrameSocket) {
+  constructor(client: number, socket: FrameSocket) {
+    this.client = client;
     this.#socket = socket;
   }
 
-  /** The requests of one frame; one that cannot be understood is answered and the connection kept. */
-  decode(payload: Uint8Array): readonly ClientRequestFrame[] {
+  /** Takes the requests of one frame in. One that cannot be understood is answered and the connection kept: false. */
+  receive(payload: Uint8Array): boolean {
     try {
       const requests = decodeRequests(payload);
-      this.#underWay += requests.length;
-      if (this.#underWay > LIMITS.requestsPerClientMax) this.#pause();
-      return requests;
+      this.#backlog = this.#backlog.length === 0 ? requests : this.#backlog.concat(requests);
+      return true;
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       const ids = requestIds(payload);
       if (ids.length === 0) throw error;
       const refused: Response = { kind: "refused", reason: "invalid", message: error.message };
-      for (const id of ids) this.#outbox.push({ id, response: refused });
-      this.flush();
-      return [];
+      for (const id of ids) this.#send([{ id, response: refused }]);
+      return false;
     }
+  }
+
+  /** The requests that may be handed to the node now. */
+  take(): readonly ClientRequestFrame[] {
+    const free = Math.max(0, this.#window() - this.#underWay);
+    let taken = this.#backlog;
+    if (taken.length <= free) this.#backlog = [];
+    else taken = taken.splice(0, free);
+    this.#underWay += taken.length;
+    if (this.#backlog.length > 0 || this.#socket.waitingBytes > LIMITS.clientQueueBytesMax) this.#pause();
+    else this.#resume();
+    return taken;
   }
 
   /** True where nothing waited for flush() yet. */
@@ -51,13 +74,17 @@ export class ClientLink {
     return this.#outbox.push({ id, response }) === 1;
   }
 
+  /** Sends what was replied. take() may have more afterwards. */
   flush(): void {
     const replies = this.#outbox;
     if (replies.length === 0) return;
     this.#outbox = [];
-    let from = 0, bytes = 0;
+    let from = 0, bytes = 0, largest = 0, events = false;
     for (let i = 0; i < replies.length; i++) {
-      const size = sizeOf(replies[i]!.response);
+      const { response } = replies[i]!;
+      const size = sizeOf(response);
+      if (response.kind === "events") events = true;
+      else if (size > largest) largest = size;
       if (i > from && bytes + size > FRAME_BYTES_WANTED) {
         this.#send(replies.slice(from, i));
         from = i;
@@ -66,13 +93,8 @@ export class ClientLink {
       bytes += size;
     }
     this.#send(from === 0 ? replies : replies.slice(from));
-    if (this.#socket.waitingBytes > 2 * LIMITS.clientQueueBytesMax) this.#socket.destroy();
-    else if (this.#socket.waitingBytes > LIMITS.clientQueueBytesMax) this.#pause();
-    else this.#resume();
-  }
-
-  drained(): void {
-    this.#resume();
+    if (largest > 0) this.#largest = Math.max(largest, Math.floor(this.#largest / 2));
+    if (events && this.#socket.waitingBytes > 2 * LIMITS.clientQueueBytesMax) this.#socket.destroy();
   }
 
   close(why: string): void {
@@ -83,6 +105,12 @@ export class ClientLink {
     this.#socket.send(seal(encodeResponses(replies, FRAME_HEADER_BYTES)));
   }
 
+  /** How many requests may be under way (C1). */
+  #window(): number {
+    const room = LIMITS.clientQueueBytesMax - this.#socket.waitingBytes;
+    return Math.min(LIMITS.requestsPerClientMax, Math.max(0, Math.ceil(room / this.#largest)));
+  }
+
   #pause(): void {
     if (this.#paused) return;
     this.#paused = true;
@@ -91,8 +119,6 @@ export class ClientLink {
 
   #resume(): void {
     if (!this.#paused) return;
-    if (this.#underWay > LIMITS.requestsPerClientMax / 2) return;
-    if (this.#socket.waitingBytes > LIMITS.clientQueueBytesMax / 2) return;
     this.#paused = false;
     this.#socket.resume();
   }

@@ -19,6 +19,8 @@ export class FrameSocket {
   readonly #events: SocketEvents;
   #why: string | null = null;
   #broken: WireError | null = null;
+  /** Of a frame that is not whole. */
+  pendingBytesMax = Infinity;
 
   constructor(socket: net.Socket, events: SocketEvents) {
     this.#socket = socket;
@@ -69,6 +71,9 @@ export class FrameSocket {
     try {
       const payloads = this.#reader.push(chunk);
       if (payloads.length > 0) this.#events.frames(payloads);
+      if (this.#reader.pendingBytes > this.pendingBytesMax) {
+        throw new WireError("frame", `More than ${this.pendingBytesMax} bytes of a frame came too early`);
+      }
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       this.breakOff(error);

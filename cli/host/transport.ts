@@ -15,6 +15,8 @@ import { PeerLink } from "./peer_link.ts";
 import { formatAddress, FrameSocket, parseAddress } from "./socket.ts";
 
 const HELLO_MS_MAX = 5000;
+/** Whoever has not said who it is costs little memory. */
+const HELLO_BYTES_MAX = 4096;
 
 export interface TransportEvents {
   messages(from: NodeId, messages: readonly Message[]): void;
@@ -98,8 +100,12 @@ export class Transport {
       this.#dirtyPeers = [];
     }
     if (this.#dirtyClients.length > 0) {
-      for (const link of this.#dirtyClients) link.flush();
+      const links = this.#dirtyClients;
       this.#dirtyClients = [];
+      for (const link of links) {
+        link.flush();
+        this.#handOver(link);
+      }
     }
   }
 
@@ -147,6 +153,7 @@ export class Transport {
           clearTimeout(late);
           const role = this.#greet(connection, from, payloads[0]!);
           if (role === null) return;
+          connection.pendingBytesMax = Infinity;
           ({ take, gone, drained } = role);
           if (payloads.length > 1) take(payloads.slice(1));
         } catch (error) {
@@ -163,6 +170,7 @@ export class Transport {
       },
     });
     const late = setTimeout(() => connection.close(`no hello within ${HELLO_MS_MAX} ms`), HELLO_MS_MAX);
+    connection.pendingBytesMax = HELLO_BYTES_MAX;
     this.#sockets.add(connection);
   }
 
@@ -226,22 +234,24 @@ export class Transport {
 
   #takeClient(connection: FrameSocket): Role {
     const client = ++this.#clientNumber;
-    const link = new ClientLink(connection);
+    const link = new ClientLink(client, connection);
     this.#clients.set(client, link);
     return {
       take: (payloads) => {
-        for (const payload of payloads) {
-          const requests = link.decode(payload);
-          if (requests.length > 0) this.#events.requests(client, requests);
-          else this.count("frames refused");
-        }
+        for (const payload of payloads) if (!link.receive(payload)) this.count("frames refused");
+        this.#handOver(link);
       },
       gone: () => {
         this.#clients.delete(client);
         this.#events.clientGone(client);
       },
-      drained: () => link.drained(),
+      drained: () => this.#handOver(link),
     };
+  }
+
+  #handOver(link: ClientLink): void {
+    const requests = link.take();
+    if (requests.length > 0) this.#events.requests(link.client, requests);
   }
 }
 

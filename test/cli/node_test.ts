@@ -110,9 +110,13 @@ Deno.test("frames that break the rules end their connection and nothing else", (
         while (await raw.next() !== null);
       }
     }
+    // Before its hello nobody is given room for a large frame.
+    const early = new RawConnection(node.address);
+    early.send(new Uint8Array([0, 0x10, 0, 0, ...new Uint8Array(100_000)]));
+    while (await early.next() !== null);
     assert.equal(text((await client.get("k"))?.value), "v");
     const counters = new Map((await client.status()).counters);
-    assert.equal(counters.get("connections refused"), 6);
+    assert.equal(counters.get("connections refused"), 7);
   }));
 
 Deno.test("a hello of another network, of the node itself or of another version is refused with its reason", () =>
