@@ -1,8 +1,6 @@
 import type { LogIndex, NodeId, PartitionId } from "../../core/base/ids.ts";
 import { utf8Encode } from "../../core/base/bytes.ts";
 import { LIMITS } from "../../core/base/limits.ts";
-import { validate } from "../../core/catalog/validate.ts";
-import { partitionOf } from "../../core/placement/key.ts";
 import type { Member, MemberState, SystemView } from "../../core/wire/messages.ts";
 import type {
   Expectation,
@@ -12,12 +10,9 @@ import type {
   Op,
   PutOptions,
   ReadMode,
-  ReadOp,
   Response,
   TransactOp,
   Version,
-  WatchOp,
-  WriteOp,
 } from "../../core/wire/requests.ts";
 import { ClientDriver } from "./driver.ts";
 import { RequestError } from "./errors.ts";
@@ -255,10 +250,6 @@ export class Client implements Disposable {
   }
 
   #ask(op: Op, node?: NodeId): Promise<Response> {
-    const partitions = this.#driver.partitions ?? 1;
-    // The network checks the same; here it costs no journey, and what is too large for any frame never leaves.
-    const wrong = isDataOp(op) ? validate({ op }, (key) => partitionOf(key, partitions)) : null;
-    if (wrong !== null) return Promise.resolve(wrong);
     return new Promise((resolve) => {
       this.#driver.submit(op, resolve, node === undefined ? {} : { node });
     });
@@ -276,23 +267,10 @@ function expected<K extends Response["kind"]>(kind: K, response: Response): Resp
   return response as ResponseOf<K>;
 }
 
-function isDataOp(op: Op): op is WriteOp | ReadOp | WatchOp {
-  switch (op.kind) {
-    case "join":
-    case "set-state":
-    case "set-address":
-    case "status":
-    case "members":
-    case "layout":
-    case "unwatch":
-      return false;
-    default:
-      return true;
-  }
-}
-
 function bytesOf(value: Uint8Array | string): Uint8Array {
-  return typeof value === "string" ? utf8Encode(value) : value;
+  if (typeof value === "string") return utf8Encode(value);
+  if (value instanceof Uint8Array) return value;
+  throw new TypeError(`A value is a string or a Uint8Array, not ${typeof value}`);
 }
 
 function modeOf({ stale }: ReadOptions): ReadMode {

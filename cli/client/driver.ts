@@ -2,8 +2,10 @@ import type { NodeId } from "../../core/base/ids.ts";
 import { NEVER } from "../../core/base/ids.ts";
 import { Random } from "../../core/base/random.ts";
 import { ClientMachine, type Outgoing } from "../../core/client/client.ts";
+import { validate } from "../../core/catalog/validate.ts";
 import { partitionOf } from "../../core/placement/key.ts";
-import type { Op, Response } from "../../core/wire/requests.ts";
+import { encodeRequests } from "../../core/wire/codec.ts";
+import type { Op, ReadOp, Refused, Response, WatchOp, WriteOp } from "../../core/wire/requests.ts";
 import { now } from "../host/clock.ts";
 import { ConnectError } from "./errors.ts";
 import { ClientConnection } from "./connection.ts";
@@ -19,6 +21,9 @@ export interface DriverOptions {
 export type Listener = (response: Response, final: boolean) => void;
 
 const RECONNECT_MS = 100;
+/** Of an operation that never was one. */
+const NO_TICKET = 0;
+const CLOSED: Refused = { kind: "refused", reason: "closing", message: "The client was closed" };
 
 /**
  * Runs a ClientMachine on TCP: one connection to each node that is asked something, requests of one turn in one frame.
@@ -93,7 +98,13 @@ export class ClientDriver {
 
   #refusedForGood = false;
 
+  /** What is wrong is refused here: it costs no journey, and what no frame can hold never leaves. */
   submit(op: Op, listener: Listener, options: { node?: NodeId } = {}): number {
+    const refused = this.#closed ? CLOSED : refusalOf(op, this.partitions ?? 1);
+    if (refused !== null) {
+      queueMicrotask(() => listener(refused, true));
+      return NO_TICKET;
+    }
     const ticket = this.#machine.submit(op, now(), options);
     this.#listeners.set(ticket, listener);
     this.#schedule();
@@ -106,8 +117,7 @@ export class ClientDriver {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#finding?.close();
     for (const connection of this.#connections.values()) connection.close();
-    const refused: Response = { kind: "refused", reason: "closing", message: "The client was closed" };
-    for (const listener of [...this.#listeners.values()]) listener(refused, true);
+    for (const listener of [...this.#listeners.values()]) listener(CLOSED, true);
     this.#listeners.clear();
   }
 
@@ -222,5 +232,35 @@ export class ClientDriver {
     }
     this.#timerAt = wake;
     if (wake !== NEVER) this.#timer = setTimeout(this.#wake, Math.max(0, Math.ceil((wake - now()) / 1000)));
+  }
+}
+
+/** What the network would refuse. */
+function refusalOf(op: Op, partitions: number): Refused | null {
+  if (isDataOp(op)) return validate({ op }, (key) => partitionOf(key, partitions));
+  try {
+    encodeRequests([{ id: 1, request: { op } }]);
+    return null;
+  } catch (error) {
+    return {
+      kind: "refused",
+      reason: "invalid",
+      message: error instanceof Error ? error.message : String(error),
+    };
+  }
+}
+
+function isDataOp(op: Op): op is WriteOp | ReadOp | WatchOp {
+  switch (op.kind) {
+    case "join":
+    case "set-state":
+    case "set-address":
+    case "status":
+    case "members":
+    case "layout":
+    case "unwatch":
+      return false;
+    default:
+      return true;
   }
 }

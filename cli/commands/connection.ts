@@ -1,5 +1,7 @@
 import { type Command, Option } from "commander";
+import { LIMITS } from "../../core/base/limits.ts";
 import { type Client, connect } from "../client/client.ts";
+import { integerOption } from "./options.ts";
 
 export interface ConnectFlags {
   readonly connect: string;
@@ -18,7 +20,7 @@ export function withConnection(command: Command): Command {
     .addOption(
       new Option("--timeout <ms>", "how long an operation may take, retries included")
         .default(10_000)
-        .argParser(Number),
+        .argParser(integerOption("--timeout", 1, LIMITS.retryUsMax / 1000)),
     )
     .option("--json", "print JSON");
 }

@@ -1,5 +1,6 @@
 /** Three real processes on this machine's loopback: what a network must do whatever happens to its nodes. */
 import assert from "node:assert/strict";
+import { nodeId, RequestError } from "../../mod.ts";
 import { startThree, text, until, withLab } from "./support.ts";
 
 Deno.test("three nodes form a network, and any of them answers for any key", () =>
@@ -118,4 +119,36 @@ Deno.test("SIGTERM lets a node hand over and end with code 0, and its restart re
     const again = await lab.start({ id: "b", listen: b.address });
     assert.equal(again.ready.origin, "recovered");
     assert.equal(again.ready.network, a.ready.network);
+  }));
+
+Deno.test("a client that asks for more than it can be told at once gets it all, over one connection", () =>
+  withLab(async (lab) => {
+    const node = await lab.start({ id: "a" });
+    const client = await lab.client(node);
+    const value = new Uint8Array(1024 * 1024).fill(7);
+    await client.put("big", value);
+    const connections = async () => new Map((await client.status()).counters).get("clients");
+    const before = await connections();
+    const sizes = await Promise.all(
+      Array.from({ length: 120 }, async () => (await client.get("big"))?.value?.length),
+    );
+    assert(sizes.every((size) => size === value.length));
+    assert.equal(await connections(), before);
+  }));
+
+Deno.test("what a client cannot send is refused, and so is all that comes after close()", () =>
+  withLab(async (lab) => {
+    const node = await lab.start({ id: "a" });
+    const client = await lab.client(node);
+    const refused = (reason: string) => (error: unknown) =>
+      error instanceof RequestError && error.reason === reason;
+    await assert.rejects(client.put("\ud800", "v"), refused("invalid"));
+    await assert.rejects(client.watch({ key: "\ud800" }).established, refused("invalid"));
+    await assert.rejects(client.setState(nodeId("b"), "draining"), refused("not-found"));
+    const stream = client.watch({ key: "k" });
+    await stream.established;
+    client.close();
+    await assert.rejects(stream.next(), refused("closing"));
+    await assert.rejects(client.put("k", "v"), refused("closing"));
+    await assert.rejects(client.watch({ key: "k" }).established, refused("closing"));
   }));
