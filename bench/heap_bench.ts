@@ -26,6 +26,7 @@ Deno.bench(`bare loop: ${OPERATIONS} events of 1,000 timers`, { group: "loop" },
       if (loop.events >= OPERATIONS) loop.halt();
       loop.at(loop.now + delays[next++ & 0xffff]!, kind, a, b, payload);
     },
+    alarm(): void {},
   };
   for (let i = 0; i < 1_000; i++) loop.at(delays[i]!, 0, i, 0, null);
   loop.run(handler, Number.MAX_SAFE_INTEGER);

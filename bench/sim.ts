@@ -18,6 +18,7 @@ function bareLoop(events: number): void {
       if (loop.events >= events) loop.halt();
       else loop.at(loop.now + delays[loop.events & 0x3fff]!, kind, a, b, payload);
     },
+    alarm(): void {},
   };
   for (let i = 0; i < 1_000; i++) loop.at(delays[i]!, 0, i, 0, null);
   const began = performance.now();

@@ -43,9 +43,7 @@ export class Machine {
   /** Waits for durability, in order. */
   readonly withheld: Withheld[] = [];
 
-  /** Times of the wake events in the queue, the latest first: each was asked for while a later one was queued. */
-  readonly wakes: number[] = [];
-  /** The local time that the last of `wakes` stands for. */
+  /** The local time for which its alarm is set; -1: for none. */
   wakeDue = -1;
   /** The wake input of a slow machine waits its turn. */
   wakeWaits = false;
@@ -95,7 +93,6 @@ export class Machine {
     this.kernel = null;
     this.stopping = false;
     this.withheld.length = 0;
-    this.wakes.length = 0;
     this.wakeDue = -1;
     this.wakeWaits = false;
   }

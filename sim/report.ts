@@ -45,7 +45,7 @@ export function report({ result, wallSeconds, paint }: ReportOptions): string {
     `faults    ${
       result.faults.length === 0 ? "none" : result.faults.map(([kind, n]) => `${n} ${kind}`).join(", ")
     }`,
-    `network   ${result.messages} frames taken in; ${
+    `network   ${result.messages} messages taken in; frames: ${
       Object.entries(network).filter(([, n]) => n > 0).map(([what, n]) => `${n} ${what}`).join(", ")
     }`,
     `clients   ${clients.operations} operations in ${clients.attempts} attempts${

@@ -49,19 +49,18 @@ const EVENT = {
   /** An input that waited for a slow machine; b: life; payload: Input. */
   resume: 1,
   /** b: life. */
-  wake: 2,
-  synced: 3,
-  tablesDurable: 4,
+  synced: 2,
+  tablesDurable: 3,
   /** b: the peer whose connection broke. */
-  peerLost: 5,
+  peerLost: 4,
   /** b: connection; payload: requests, replies. */
-  request: 6,
-  reply: 7,
-  clientGone: 8,
-  clientWake: 9,
-  clientLost: 10,
+  request: 5,
+  reply: 6,
+  clientGone: 7,
+  clientWake: 8,
+  clientLost: 9,
   /** payload: a function. For what happens rarely: faults and phases. */
-  action: 11,
+  action: 10,
 } as const;
 
 /** A peer that refuses connections is tried again after this long. */
@@ -298,8 +297,6 @@ export class World implements EventHandler {
         this.#step(machine, payload as Input);
         return;
       }
-      case EVENT.wake:
-        return this.#wake(a, b);
       case EVENT.synced:
         return this.#synced(a, b);
       case EVENT.tablesDurable:
@@ -359,13 +356,10 @@ export class World implements EventHandler {
     }
   }
 
-  #wake(index: number, life: number): void {
-    const machine = this.machines[index]!;
-    if (!machine.running || machine.life !== life) return;
-    machine.wakes.pop();
+  /** A machine's alarm is its kernel's next wake. */
+  alarm(index: number): void {
+    const machine = this.machines[index]!, now = this.loop.now;
     machine.wakeDue = -1;
-    const now = this.loop.now;
-    if (machine.kernel!.nextWake() > machine.clock.read(now)) return this.#armWake(machine);
     machine.countWake(now);
     machine.wakeWaits = machine.slow(now);
     this.#input(machine, WAKE);
@@ -415,8 +409,8 @@ export class World implements EventHandler {
     }
     this.steps++;
     machine.steps++;
-    this.digest.add(now, this.loop.sequence, machine.index, INPUT_CODE[input.kind], kernel.fingerprint());
-    if (this.tracer !== null) this.tracer(machine, input, effects, now, this.loop.sequence);
+    this.digest.add(now, this.loop.events, machine.index, INPUT_CODE[input.kind], kernel.fingerprint());
+    if (this.tracer !== null) this.tracer(machine, input, effects, now, this.loop.events);
     if (effects.persist.length > 0 || effects.notes.length > 0) this.#observed(machine, input, effects);
     if (effects.persist.length > 0 || effects.checkpoint !== null) this.#persist(machine, effects);
     if (effects.sendNow.length > 0) this.#send(machine, effects.sendNow);
@@ -508,18 +502,12 @@ export class World implements EventHandler {
     }
   }
 
-  /**
-   * Queues a wake event unless one is queued that comes in time. A later one stays queued and takes over afterwards,
-   * so that a node whose next wake moves to and fro leaves no stale events behind it.
-   */
+  /** Sets the machine's alarm for the time at which its own clock shows what the kernel asks for. */
   #armWake(machine: Machine): void {
     const due = machine.kernel!.nextWake();
     if (due === machine.wakeDue || machine.wakeWaits) return;
-    const at = machine.clock.virtual(due, this.loop.now), wakes = machine.wakes;
-    if (at === Infinity || (wakes.length > 0 && wakes[wakes.length - 1]! <= at)) return;
     machine.wakeDue = due;
-    wakes.push(at);
-    this.loop.at(at, EVENT.wake, machine.index, machine.life, null);
+    this.loop.setAlarm(machine.index, machine.clock.virtual(due, this.loop.now));
   }
 
   #clockChanged(machine: Machine): void {
@@ -538,6 +526,7 @@ export class World implements EventHandler {
 
   #halt(machine: Machine, power: Power): void {
     machine.halt(power);
+    this.loop.setAlarm(machine.index, Infinity);
     for (const observer of this.#observers) observer.halted?.(machine, this.loop.now);
     for (const peer of this.machines) {
       const open = this.network.connected(machine.index, peer.index) ||

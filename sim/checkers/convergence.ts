@@ -26,12 +26,9 @@ export function unsettled(machines: readonly Machine[]): string[] {
     if (version !== view.version) problems.push(`${machine.id} has view ${version}, others ${view.version}`);
     if (problems.length >= PROBLEMS_MAX) return problems;
   }
-  return [
-    ...memberStates(machines, view),
-    ...mutualTrust(live),
-    ...misplaced(live, view),
-    ...unreplicated(live, view),
-  ].slice(0, PROBLEMS_MAX);
+  problems.push(...memberStates(machines, view), ...misplaced(live, view), ...unreplicated(live, view));
+  // Everyone is asked about everyone: only once all else is well.
+  return (problems.length > 0 ? problems : mutualTrust(live)).slice(0, PROBLEMS_MAX);
 }
 
 /** How the replicas held differ from the newest view's assignment, and how that breaks the rules of placement. */
