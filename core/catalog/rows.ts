@@ -108,7 +108,7 @@ export class Rows {
 
   /** The first key past all rows of this tag. */
   endOf(tag: Tag): Uint8Array {
-    const key = new Uint8Array(HEAD_BYTES);
+    const key = this.#passing.take(HEAD_BYTES);
     this.#writeHead(key, tag + 1);
     return key;
   }

@@ -323,15 +323,13 @@ export class Node implements Kernel {
 
   #evaluate(now: Instant): void {
     this.#membershipChanged(now);
-    this.#replicas.evaluate(now);
-    this.#adoptAgreed(now);
+    this.#evaluateReplicas(now);
     this.#steward.wake(now);
     if (this.#standingAt <= now) this.#checkStanding(now);
-    this.#replicas.evaluate(now);
-    this.#adoptAgreed(now);
+    this.#evaluateReplicas(now);
     this.#layout.fetch(now);
     if (this.#stopBy !== null) this.#finishStopping(now);
-    this.#replicas.finish(() => this.#checkpointHead());
+    this.#replicas.finish(this.#checkpointHead);
     this.#count();
     this.#fingerprint = fmix32(
       this.#fingerprint ^ this.#replicas.fingerprint() ^ this.#membership.fingerprint() ^
@@ -339,6 +337,12 @@ export class Node implements Kernel {
         (this.#effects.sendNow.length << 4) ^ this.#effects.sendAfterPersist.length ^
         (this.#layout.view.version << 16),
     );
+  }
+
+  #evaluateReplicas(now: Instant): void {
+    if (!this.#replicas.touched) return;
+    this.#replicas.evaluate(now);
+    this.#adoptAgreed(now);
   }
 
   #membershipChanged(now: Instant): void {
@@ -417,9 +421,10 @@ export class Node implements Kernel {
     this.#effects.stopped = true;
   }
 
-  #checkpointHead(): JournalRecord[] {
-    return [{ kind: "view", view: this.#layout.view }, this.#membership.record()];
-  }
+  readonly #checkpointHead = (): JournalRecord[] => [
+    { kind: "view", view: this.#layout.view },
+    this.#membership.record(),
+  ];
 
   #count(): void {
     for (const note of this.#effects.notes) {

@@ -18,6 +18,7 @@ import { System } from "../system/system.ts";
 import type { Effects, JournalRecord, RecoveredReplica } from "../wire/kernel.ts";
 import type { Beat, BeatReply, Configuration, Message, MessageOf, SystemView } from "../wire/messages.ts";
 import type { Response } from "../wire/requests.ts";
+import { ByPeer } from "./by_peer.ts";
 
 /** How often a node asks whether a replica that the layout does not give it may go. */
 const CHECK_US = 1_000_000;
@@ -70,10 +71,13 @@ export class Replicas implements ReplicaHost {
   /** Open partitions in ascending order, for iteration without holes. */
   #open: Slot[] = [];
   readonly #wakeAt: Float64Array;
+  /** The least of #wakeAt, unless it is stale: then that may be later. */
+  #earliest: Instant = NEVER;
+  #earliestStale = false;
   readonly #dirty: Slot[] = [];
   #unpersisted: Slot[] = [];
-  readonly #beats = new Map<NodeId, Beat[]>();
-  readonly #beatReplies = new Map<NodeId, BeatReply[]>();
+  readonly #beats = new ByPeer<Beat>();
+  readonly #beatReplies = new ByPeer<BeatReply>();
   #heartbeatAt: Instant = NEVER;
   #checkAt: Instant = NEVER;
   #checkRound = 0;
@@ -149,7 +153,7 @@ export class Replicas implements ReplicaHost {
     slot.replica.drop(now);
     this.#current = null;
     this.#slots[slot.partition] = undefined;
-    this.#wakeAt[slot.partition] = NEVER;
+    this.#wakeSlotAt(slot, NEVER);
     this.#open = this.#open.filter((s) => s !== slot);
     this.effects.note({ kind: "dropped", partition: slot.partition });
     // Term and vote outlive the replica, so that it can never vote twice in a term.
@@ -225,8 +229,9 @@ export class Replicas implements ReplicaHost {
   }
 
   wake(now: Instant): void {
-    for (const slot of this.#open) {
-      if (this.#wakeAt[slot.partition]! <= now) {
+    if (this.#earliest <= now) {
+      for (const slot of this.#open) {
+        if (this.#wakeAt[slot.partition]! > now) continue;
         slot.replica.wake(now);
         this.touch(slot);
       }
@@ -243,12 +248,24 @@ export class Replicas implements ReplicaHost {
   }
 
   nextWake(): Instant {
-    let at = Math.min(this.#heartbeatAt, this.#checkAt);
+    if (this.#earliestStale) this.#findEarliest();
+    return Math.min(this.#heartbeatAt, this.#checkAt, this.#earliest) as Instant;
+  }
+
+  #wakeSlotAt(slot: Slot, at: Instant): void {
+    const { partition } = slot, before = this.#wakeAt[partition]!;
+    this.#wakeAt[partition] = at;
+    if (at <= this.#earliest) this.#earliest = at;
+    else if (before === this.#earliest) this.#earliestStale = true;
+  }
+
+  #findEarliest(): void {
+    this.#earliestStale = false;
+    this.#earliest = NEVER;
     for (const slot of this.#open) {
-      const wake = this.#wakeAt[slot.partition]!;
-      if (wake < at) at = wake;
+      const at = this.#wakeAt[slot.partition]!;
+      if (at < this.#earliest) this.#earliest = at as Instant;
     }
-    return at as Instant;
   }
 
   /** Membership lost sight of `node`: partitions that it leads stop waiting for it. */
@@ -343,6 +360,11 @@ export class Replicas implements ReplicaHost {
     this.#dirty.push(slot);
   }
 
+  /** Something waits for evaluate(). */
+  get touched(): boolean {
+    return this.#dirty.length > 0;
+  }
+
   /** Evaluates what was touched (N1). What one evaluation touches is evaluated too. */
   evaluate(now: Instant): void {
     const recordsBefore = this.effects.persistedUpTo;
@@ -370,7 +392,7 @@ export class Replicas implements ReplicaHost {
     }
     this.#expireLeases(slot, now);
     const expiry = slot.led && !slot.expiring ? slot.catalog?.nextExpiry() ?? NEVER : NEVER;
-    this.#wakeAt[slot.partition] = Math.min(replica.nextWake(), expiry);
+    this.#wakeSlotAt(slot, Math.min(replica.nextWake(), expiry) as Instant);
     this.#options.evaluated(slot, now);
     this.#fingerprint = fmix32(this.#fingerprint ^ replica.fingerprint() ^ slot.partition);
     if (replica.wantsBeats && this.#heartbeatAt === NEVER) {
@@ -397,12 +419,16 @@ export class Replicas implements ReplicaHost {
 
   /** Sends the gathered beats and begins a checkpoint where one is due. `head`: the node's own records. */
   finish(head: () => readonly JournalRecord[]): void {
-    flush(this.#beats, (to, beats) => this.effects.send(to, { kind: "beats", beats }));
-    flush(this.#beatReplies, (to, replies) => this.effects.send(to, { kind: "beat-replies", replies }));
+    this.#beats.drain(this.#sendBeats);
+    this.#beatReplies.drain(this.#sendBeatReplies);
     for (const record of this.effects.persist) this.#journalBytes += recordBytes(record);
     if (this.#journalBytes >= LIMITS.journalBytesPerCheckpoint) this.#checkpointWanted = true;
     if (this.#checkpointWanted && !this.#checkpointUnderWay) this.#beginCheckpoint(head());
   }
+
+  readonly #sendBeats = (to: NodeId, beats: Beat[]): void => this.effects.send(to, { kind: "beats", beats });
+  readonly #sendBeatReplies = (to: NodeId, replies: BeatReply[]): void =>
+    this.effects.send(to, { kind: "beat-replies", replies });
 
   #beginCheckpoint(head: readonly JournalRecord[]): void {
     const records = [...head];
@@ -429,10 +455,10 @@ export class Replicas implements ReplicaHost {
   // ---- ReplicaHost
 
   beat(to: NodeId, beat: Beat): void {
-    gather(this.#beats, to, beat);
+    this.#beats.add(to, beat);
   }
   beatReply(to: NodeId, reply: BeatReply): void {
-    gather(this.#beatReplies, to, reply);
+    this.#beatReplies.add(to, reply);
   }
   /** Requests have tokens from 0; a partition's own proposal to expire leases has its number, negated. */
   answer(token: number, response: Response): void {
@@ -470,18 +496,6 @@ function emptyReplica(term: RecoveredReplica["term"], votedFor: NodeId | null): 
     configurationIndex: zero,
     entries: [],
   };
-}
-
-function gather<T>(lists: Map<NodeId, T[]>, to: NodeId, item: T): void {
-  const list = lists.get(to);
-  if (list === undefined) lists.set(to, [item]);
-  else list.push(item);
-}
-
-function flush<T>(lists: Map<NodeId, T[]>, send: (to: NodeId, items: T[]) => void): void {
-  if (lists.size === 0) return;
-  for (const [to, items] of lists) send(to, items);
-  lists.clear();
 }
 
 /** About what a record takes in the journal. */

@@ -30,6 +30,8 @@ export class Steward {
   readonly #unreachableSince = new Map<NodeId, Instant>();
   #lookAt: Instant = NEVER;
   #proposedAt: Instant | null = null;
+  /** The view that needs no other assignment as long as no member changes its state. */
+  #settled: SystemView | null = null;
 
   constructor({ self, membership, replicas }: { self: NodeId; membership: Membership; replicas: Replicas }) {
     this.#self = self;
@@ -94,11 +96,15 @@ export class Steward {
       const state = this.#stateOf(member, view, now);
       if (state !== member.state) states.push([member.id, state]);
     }
+    if (states.length === 0 && view === this.#settled) return;
     const changed = new Map(states);
     const members = view.members.map((m) => ({ ...m, state: changed.get(m.id) ?? m.state }));
     if (!members.some((m) => m.state === "active")) return;
     const assignment = assign(view.assignment, members, view.settings);
-    if (states.length === 0 && equalAssignments(assignment, view.assignment)) return;
+    if (states.length === 0 && equalAssignments(assignment, view.assignment)) {
+      this.#settled = view;
+      return;
+    }
     const command = encodeSystemCommand({ kind: "layout", base: view.version, states, assignment });
     this.#proposedAt = now;
     slot.replica.propose(command, STEWARD_TOKEN, now);

@@ -232,6 +232,7 @@ export class Watches {
 
   /** Called after a replica was evaluated: tells what it applied. */
   publish(slot: Slot, now: Instant): void {
+    if (this.#subscribers.size === 0) return;
     const subscribers = this.#subscribers.get(slot.partition);
     if (subscribers === undefined) return;
     for (const subscriber of subscribers) {

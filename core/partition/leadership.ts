@@ -66,8 +66,10 @@ export class Leadership {
     return this.#transfer?.to ?? null;
   }
   get wantsBeats(): boolean {
+    // Asked of every partition at each heartbeat: most are not led here.
+    if (!this.#held) return false;
     const { followers, reads } = this.#options.leading;
-    return this.#held && followers.length > 0 && (!this.#quiet || !reads.idle);
+    return followers.length > 0 && (!this.#quiet || !reads.idle);
   }
   /** A read may be served without asking again. */
   hasLease(now: Instant): boolean {

@@ -305,12 +305,8 @@ export class Replica {
       match = this.#following.durableMatch(beat.term);
       const { log, commit } = this.#ledger;
       // Quiet is trust in membership to tell when the leader is lost, so only where membership watches it and sees it.
-      const watched = this.#host.reachable(from);
-      if (
-        beat.quiet && watched && log.last === beat.commit && log.stable === log.last && commit === log.last
-      ) {
-        this.#election.hush();
-      }
+      const level = log.last === beat.commit && log.stable === log.last && commit === log.last;
+      if (beat.quiet && level && this.#host.reachable(from)) this.#election.hush();
     }
     this.#host.beatReply(from, { partition: this.partition, term: this.term, round: beat.round, match });
   }

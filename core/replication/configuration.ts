@@ -10,17 +10,23 @@ import { isJoint } from "../wire/configuration.ts";
 export class ConfigurationHistory {
   readonly #indexes: LogIndex[] = [];
   readonly #configurations: Configuration[] = [];
+  // The last of each, which every step asks for.
+  #effective: Configuration;
+  #effectiveIndex: LogIndex;
 
   constructor(index: LogIndex, configuration: Configuration) {
-    this.reset(index, configuration);
+    this.#indexes.push(index);
+    this.#configurations.push(configuration);
+    this.#effective = configuration;
+    this.#effectiveIndex = index;
   }
 
   get effective(): Configuration {
-    return this.#configurations[this.#configurations.length - 1]!;
+    return this.#effective;
   }
 
   get effectiveIndex(): LogIndex {
-    return this.#indexes[this.#indexes.length - 1]!;
+    return this.#effectiveIndex;
   }
 
   /** The configuration in force at `index`, and the entry that brought it. */
@@ -32,16 +38,17 @@ export class ConfigurationHistory {
 
   add(index: LogIndex, configuration: Configuration): void {
     invariant(index > this.effectiveIndex, "Configurations come in the order of the log");
-    this.#indexes.push(index);
-    this.#configurations.push(configuration);
+    this.#add(index, configuration);
   }
 
   /** Forgets what entries from `from` on brought. True if something was forgotten. */
   truncate(from: LogIndex): boolean {
     const before = this.#indexes.length;
-    while (this.#indexes.length > 1 && this.effectiveIndex >= from) {
+    while (this.#indexes.length > 1 && this.#effectiveIndex >= from) {
       this.#indexes.pop();
       this.#configurations.pop();
+      this.#effectiveIndex = this.#indexes[this.#indexes.length - 1]!;
+      this.#effective = this.#configurations[this.#configurations.length - 1]!;
     }
     return this.#indexes.length < before;
   }
@@ -57,8 +64,14 @@ export class ConfigurationHistory {
   reset(index: LogIndex, configuration: Configuration): void {
     this.#indexes.length = 0;
     this.#configurations.length = 0;
+    this.#add(index, configuration);
+  }
+
+  #add(index: LogIndex, configuration: Configuration): void {
     this.#indexes.push(index);
     this.#configurations.push(configuration);
+    this.#effectiveIndex = index;
+    this.#effective = configuration;
   }
 }
 

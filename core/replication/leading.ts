@@ -139,7 +139,7 @@ export class Leading {
 
   /** R1. True if something was committed. */
   advanceCommit(): boolean {
-    if (!this.#active) return false;
+    if (!this.#active || this.#ledger.commit === this.#log.last) return false;
     const index = quorumValue(this.#ledger.configurations.effective, this.#matchOf) as LogIndex;
     if (index <= this.#ledger.commit || this.#log.termAt(index) !== this.#term) return false;
     this.#ledger.commitTo(index);

@@ -20,6 +20,8 @@ export class Log {
   #base: LogIndex;
   #baseTerm: Term;
   #entries: Entry[];
+  /** Of the last entry, or of the base without one: asked each step, and the entry itself is seldom at hand. */
+  #lastTerm: Term;
   #bytes = 0;
   #recorded: LogIndex;
   #stable: LogIndex;
@@ -32,6 +34,7 @@ export class Log {
     this.#base = base.index;
     this.#baseTerm = base.term;
     this.#entries = [];
+    this.#lastTerm = base.term;
     for (const entry of entries) this.append(entry);
     this.#recorded = this.last;
     this.#stable = this.last;
@@ -47,8 +50,7 @@ export class Log {
     return this.#base + this.#entries.length as LogIndex;
   }
   get lastTerm(): Term {
-    const n = this.#entries.length;
-    return n === 0 ? this.#baseTerm : this.#entries[n - 1]!.term;
+    return this.#lastTerm;
   }
   get recorded(): LogIndex {
     return this.#recorded;
@@ -98,6 +100,7 @@ export class Log {
     invariant(entry.index === this.last + 1, () => `Entry ${entry.index} does not follow ${this.last}`);
     invariant(entry.term >= this.lastTerm, "L2: terms never decrease along the log");
     this.#entries.push(entry);
+    this.#lastTerm = entry.term;
     this.#bytes += sizeOf(entry);
   }
 
@@ -109,6 +112,7 @@ export class Log {
     }
     this.#entries.length = from - this.#base - 1;
     const kept = from - 1 as LogIndex;
+    this.#lastTerm = this.termAt(kept)!;
     if (this.#recorded > kept) {
       effects.record({ kind: "truncate", partition, from });
       this.#recorded = kept;
@@ -139,8 +143,8 @@ export class Log {
       if (index > this.#stable) this.#stable = index;
     }
     if (done === 0) return;
-    this.#awaitedNumbers.splice(0, done);
-    this.#awaitedIndexes.splice(0, done);
+    dropFirst(this.#awaitedNumbers, done);
+    dropFirst(this.#awaitedIndexes, done);
   }
 
   /** Forgets the entries up to and with `index`. The caller knows that they are applied and durable. */
@@ -159,6 +163,7 @@ export class Log {
     this.#bytes = 0;
     this.#base = index;
     this.#baseTerm = term;
+    this.#lastTerm = term;
     this.#recorded = index;
     this.#stable = index;
     this.#awaitedNumbers.length = 0;
@@ -184,6 +189,12 @@ export class Log {
     }
     return at;
   }
+}
+
+/** Mostly all of them, which needs no list of what was dropped. */
+function dropFirst(list: unknown[], count: number): void {
+  if (count === list.length) list.length = 0;
+  else list.splice(0, count);
 }
 
 function sizeOf(entry: Entry): number {
