@@ -1,4 +1,4 @@
-import { type Instant, NEVER, type NodeId } from "../base/ids.ts";
+import { type Instant, NEVER, type NodeId, type PartitionId } from "../base/ids.ts";
 import type { Request } from "../wire/requests.ts";
 
 /** Who waits for an answer: a client of this node, a peer that forwarded a client's request, or this node itself. */
@@ -12,6 +12,8 @@ export interface Waiting {
   readonly token: number;
   readonly asker: Asker;
   readonly request: Request;
+  /** The partition that answers it. */
+  readonly partition: PartitionId;
   readonly deadline: Instant;
   /** The peer it was forwarded to, or null while it is worked on here. */
   to: NodeId | null;
@@ -27,8 +29,8 @@ export class Pending {
     return this.#waiting.size;
   }
 
-  add(asker: Asker, request: Request, deadline: Instant): Waiting {
-    const waiting = { token: this.#next++, asker, request, deadline, to: null, hops: 0 };
+  add(asker: Asker, request: Request, partition: PartitionId, deadline: Instant): Waiting {
+    const waiting = { token: this.#next++, asker, request, partition, deadline, to: null, hops: 0 };
     this.#waiting.set(waiting.token, waiting);
     return waiting;
   }

@@ -8,7 +8,7 @@
 import { after, type Instant, type NodeId, type PartitionId, SYSTEM_PARTITION } from "../base/ids.ts";
 import { invariant, unreachable } from "../base/invariant.ts";
 import { LIMITS } from "../base/limits.ts";
-import { encodeCommand } from "../catalog/command.ts";
+import { encodeCommand, type WriteRequest } from "../catalog/command.ts";
 import { validate } from "../catalog/validate.ts";
 import { partitionOf } from "../placement/key.ts";
 import { encodeSystemCommand } from "../system/command.ts";
@@ -58,9 +58,9 @@ export class Router {
     const { op } = request;
     const deadline = after(now, LIMITS.requestUs);
     if (isSystemOp(op)) {
-      return this.#dispatch(this.#pending.add(asker, request, deadline), SYSTEM_PARTITION, now);
+      return this.#dispatch(this.#pending.add(asker, request, SYSTEM_PARTITION, deadline), now);
     }
-    if (!isWriteOp(op) && !isReadOp(op)) {
+    if (!isDataRequest(request)) {
       return this.#deliver(
         asker,
         refusal("invalid", `A "${op.kind}" is answered by the node that is asked`),
@@ -68,7 +68,7 @@ export class Router {
       );
     }
     const { partitions } = this.#options.view().settings;
-    const invalid = validate({ ...request, op }, (key) => partitionOf(key, partitions));
+    const invalid = validate(request, this.#partitionOf);
     if (invalid !== null) return this.#deliver(asker, invalid, now);
     if (op.kind === "range" && op.partition === undefined) return this.#gather(asker, op, deadline, now);
     const partition = partitionOfOp(op, partitions);
@@ -79,39 +79,45 @@ export class Router {
         now,
       );
     }
-    this.#dispatch(this.#pending.add(asker, request, deadline), partition, now);
+    this.#dispatch(this.#pending.add(asker, request, partition, deadline), now);
   }
+
+  readonly #partitionOf = (key: string): PartitionId =>
+    partitionOf(key, this.#options.view().settings.partitions);
 
   // ---- toward the replica
 
-  #dispatch(waiting: Waiting, partition: PartitionId, now: Instant): void {
-    const slot = this.#options.replicas().get(partition);
+  #dispatch(waiting: Waiting, now: Instant): void {
+    const slot = this.#options.replicas().get(waiting.partition);
     const { op } = waiting.request;
     if (slot !== undefined && isReadOp(op) && op.read === "stale" && slot.replica.appliedIndex > 0) {
       return this.#finish(waiting.token, this.#readHere(slot, op, now), now);
     }
     if (slot !== undefined && slot.replica.isLeader) return this.#serve(slot, waiting, now);
-    this.#forward(waiting, partition, slot, now);
+    this.#forward(waiting, slot, now);
   }
 
   #serve(slot: Slot, waiting: Waiting, now: Instant): void {
-    const { op } = waiting.request;
-    const replicas = this.#options.replicas();
-    replicas.touch(slot);
+    const { request } = waiting, { op } = request;
+    this.#options.replicas().touch(slot);
     if (isReadOp(op)) return slot.replica.read(waiting.token, now);
     if (isSystemOp(op)) {
       const vetoed = this.#options.vet(op);
       if (vetoed !== null) return this.#finish(waiting.token, vetoed, now);
       return slot.replica.propose(encodeSystemCommand(op), waiting.token, now);
     }
-    invariant(isWriteOp(op), "Requests that are neither read nor written were answered when taken in");
-    slot.replica.propose(encodeCommand({ ...waiting.request, op }), waiting.token, now);
+    invariant(
+      isWriteRequest(request),
+      "Requests that are neither read nor written were answered when taken in",
+    );
+    slot.replica.propose(encodeCommand(request), waiting.token, now);
   }
 
-  #forward(waiting: Waiting, partition: PartitionId, slot: Slot | undefined, now: Instant): void {
+  #forward(waiting: Waiting, slot: Slot | undefined, now: Instant): void {
+    const { partition } = waiting;
     const leader = slot?.replica.leader ?? this.#hints[partition] ?? null;
     if (waiting.asker.kind === "peer") return this.#finish(waiting.token, moved(partition, leader), now); // R2
-    const target = this.#targetFor(partition, leader, slot !== undefined, waiting);
+    const target = this.#targetFor(waiting, leader, slot !== undefined);
     if (target === null) return this.#finish(waiting.token, moved(partition, null), now);
     waiting.to = target;
     waiting.hops++;
@@ -127,13 +133,13 @@ export class Router {
    * The believed leader; else, for a partition not held here, any reachable replica, which knows more. What a node asks
    * for itself it asks whatever membership says: declared gone, it may hold everyone for dead and hear no better.
    */
-  #targetFor(partition: PartitionId, leader: NodeId | null, held: boolean, waiting: Waiting): NodeId | null {
+  #targetFor(waiting: Waiting, leader: NodeId | null, held: boolean): NodeId | null {
     const { self, reachable } = this.#options;
     const hopeful = waiting.asker.kind === "self";
     const stale = isReadOp(waiting.request.op) && waiting.request.op.read === "stale";
     if (leader !== null && leader !== self && (hopeful || reachable(leader))) return leader;
     if (held && !stale && !hopeful) return null;
-    const candidates = this.#options.view().assignment[partition] ?? [];
+    const candidates = this.#options.view().assignment[waiting.partition] ?? [];
     const holders = candidates.filter((n) => n !== self && (hopeful || reachable(n)));
     return holders[waiting.hops % Math.max(1, holders.length)] ?? null;
   }
@@ -152,7 +158,7 @@ export class Router {
     if (waiting === undefined) return;
     const { op } = waiting.request;
     invariant(isReadOp(op), "Only reads are told that they may read");
-    const slot = this.#options.replicas().get(partitionOfOp(op, this.#options.view().settings.partitions));
+    const slot = this.#options.replicas().get(waiting.partition);
     invariant(slot !== undefined, "A replica that may be read is held here");
     this.#finish(token, this.#readHere(slot, op, now), now);
   }
@@ -174,12 +180,11 @@ export class Router {
   handleForwardReply(from: NodeId, message: MessageOf<"forward-reply">, now: Instant): void {
     const waiting = this.#pending.get(message.id);
     if (waiting === undefined || waiting.to !== from) return;
-    const { response } = message;
-    const partition = partitionOfOp(waiting.request.op, this.#options.view().settings.partitions);
+    const { response } = message, { partition } = waiting;
     if (response.kind === "refused" && response.reason === "moved") {
       this.#hints[partition] = response.leader ?? null;
       const elsewhere = response.leader !== undefined && response.leader !== from;
-      if (elsewhere && waiting.hops < LIMITS.forwardHopsMax) return this.#dispatch(waiting, partition, now);
+      if (elsewhere && waiting.hops < LIMITS.forwardHopsMax) return this.#dispatch(waiting, now);
     } else if (response.kind !== "refused") this.#hints[partition] = from;
     this.#finish(waiting.token, response, now);
   }
@@ -252,8 +257,8 @@ export class Router {
     this.#gatherings.set(whole, { asker, op, parts: [], missing: partitions });
     for (let p = 1; p <= partitions && this.#gatherings.has(whole); p++) {
       const part: RangeOp = { ...op, limit, partition: p as PartitionId };
-      const waiting = this.#pending.add({ kind: "part", whole, part: p }, { op: part }, deadline);
-      this.#dispatch(waiting, p as PartitionId, now);
+      const collector: Asker = { kind: "part", whole, part: p };
+      this.#dispatch(this.#pending.add(collector, { op: part }, p as PartitionId, deadline), now);
     }
   }
 
@@ -290,6 +295,14 @@ export function isSystemOp(op: Op): op is SystemOp {
 
 export function isReadOp(op: Op): op is ReadOp {
   return op.kind === "get" || op.kind === "history" || op.kind === "range";
+}
+
+function isWriteRequest(request: Request): request is Request & WriteRequest {
+  return isWriteOp(request.op);
+}
+
+function isDataRequest(request: Request): request is Request & { readonly op: WriteOp | ReadOp } {
+  return isWriteOp(request.op) || isReadOp(request.op);
 }
 
 function isWriteOp(op: Op): op is WriteOp {
