@@ -108,7 +108,7 @@ export class Client implements Disposable {
 
   /** Stores `value`, up to 1 MiB, under `key`, 1 to 1024 bytes of UTF-8. A string is stored as UTF-8. */
   async put(key: string, value: Uint8Array | string, options: PutOptions = {}): Promise<Written> {
-    return expected("written", await this.#ask({ kind: "put", key, value: bytesOf(value), ...options }));
+    return writtenOf(await this.#ask({ kind: "put", key, value: bytesOf(value), ...options }));
   }
 
   /** The value of `key` with its version, or null. */
@@ -122,7 +122,7 @@ export class Client implements Disposable {
   }
 
   async delete(key: string): Promise<Written> {
-    return expected("written", await this.#ask({ kind: "delete", key }));
+    return writtenOf(await this.#ask({ kind: "delete", key }));
   }
 
   /**
@@ -203,16 +203,16 @@ export class Client implements Disposable {
 
   /** Makes a lease: keys put with it go when it is not kept alive for `ttlMs`. It lives in the partition of its name. */
   async grant(lease: string, ttlMs: number): Promise<Written> {
-    return expected("written", await this.#ask({ kind: "grant", lease, ttlMs }));
+    return writtenOf(await this.#ask({ kind: "grant", lease, ttlMs }));
   }
 
   async keepAlive(lease: string): Promise<Written> {
-    return expected("written", await this.#ask({ kind: "keep-alive", lease }));
+    return writtenOf(await this.#ask({ kind: "keep-alive", lease }));
   }
 
   /** Ends a lease and deletes its keys. */
   async revoke(lease: string): Promise<Written> {
-    return expected("written", await this.#ask({ kind: "revoke", lease }));
+    return writtenOf(await this.#ask({ kind: "revoke", lease }));
   }
 
   /** The node that this client connected to first. It speaks to others too. */
@@ -254,6 +254,12 @@ export class Client implements Disposable {
       this.#driver.submit(op, resolve, node === undefined ? {} : { node });
     });
   }
+}
+
+/** @throws {RequestError} where the network refused */
+function writtenOf(response: Response): Written {
+  const { version, existed } = expected("written", response);
+  return { version, existed };
 }
 
 type ResponseOf<K extends Response["kind"]> = Extract<Response, { kind: K }>;

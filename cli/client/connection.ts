@@ -13,6 +13,8 @@ import { decodeHelloReply, encodeHello } from "../../core/wire/session.ts";
 import { connectTo, type FrameSocket } from "../host/socket.ts";
 
 const FRAME_BYTES_WANTED = 1024 * 1024;
+/** A process that is stuck still accepts connections: its system does. */
+const GREET_MS_MAX = 3000;
 
 export interface ConnectionOptions {
   readonly address: string;
@@ -31,6 +33,7 @@ export class ClientConnection {
   readonly #options: ConnectionOptions;
   readonly #socket: FrameSocket;
   readonly #settled = Promise.withResolvers<boolean>();
+  readonly #late: ReturnType<typeof setTimeout>;
   #node: NodeId | null;
   #refused = false;
   #outbox: ClientRequestFrame[] = [];
@@ -39,6 +42,10 @@ export class ClientConnection {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#node = options.expected;
+    this.#late = setTimeout(
+      () => this.#socket.close(`no answer within ${GREET_MS_MAX} ms`),
+      GREET_MS_MAX,
+    );
     this.#socket = connectTo(options.address, {
       connected: () => {
         const { network } = options;
@@ -47,6 +54,7 @@ export class ClientConnection {
       },
       frames: (payloads) => this.#heard(payloads),
       closed: (why) => {
+        clearTimeout(this.#late);
         this.open = false;
         this.#settled.resolve(false);
         options.closed(this.#node, why, this.#refused);
@@ -115,6 +123,7 @@ export class ClientConnection {
     }
     this.#node = reply.node;
     this.open = true;
+    clearTimeout(this.#late);
     this.#settled.resolve(true);
     this.#options.opened(reply.node);
     return true;

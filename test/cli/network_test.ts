@@ -1,6 +1,6 @@
 /** Three real processes on this machine's loopback: what a network must do whatever happens to its nodes. */
 import assert from "node:assert/strict";
-import { nodeId, RequestError } from "../../mod.ts";
+import { connect, nodeId, RequestError } from "../../mod.ts";
 import { startThree, text, until, withLab } from "./support.ts";
 
 Deno.test("three nodes form a network, and any of them answers for any key", () =>
@@ -134,6 +134,15 @@ Deno.test("a client that asks for more than it can be told at once gets it all, 
     );
     assert(sizes.every((size) => size === value.length));
     assert.equal(await connections(), before);
+  }));
+
+Deno.test("a client passes over a process that accepts connections and says nothing", () =>
+  withLab(async (lab) => {
+    const node = await lab.start({ id: "a" });
+    using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const client = await connect({ addresses: [`127.0.0.1:${silent.addr.port}`, node.address] });
+    await client.put("k", "v");
+    client.close();
   }));
 
 Deno.test("what a client cannot send is refused, and so is all that comes after close()", () =>
