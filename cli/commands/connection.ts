@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import { LIMITS } from "../../core/base/limits.ts";
 import { type Client, connect } from "../client/client.ts";
-import { integerOption } from "./options.ts";
+import { addressesOption, integerOption } from "./options.ts";
 
 export interface ConnectFlags {
   readonly connect: string;
@@ -27,6 +27,9 @@ export function withConnection(command: Command): Command {
 
 /** Runs `use` with a client that is closed afterwards. */
 export async function withClient<T>(flags: ConnectFlags, use: (client: Client) => Promise<T>): Promise<T> {
-  using client = await connect({ addresses: flags.connect.split(","), timeoutMs: flags.timeout });
+  using client = await connect({
+    addresses: addressesOption("--connect")(flags.connect, []),
+    timeoutMs: flags.timeout,
+  });
   return await use(client);
 }

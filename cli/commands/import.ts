@@ -10,7 +10,9 @@ const UNDER_WAY = 256;
 
 /** `space-opera import`: data from files. */
 export function importCommand(): Command {
-  return new Command("import").description("store data from a file").addCommand(starsCommand());
+  return new Command("import").description("store data from a file")
+    .addHelpText("after", "\nExample:\n  space-opera import stars fixtures/sky/bright.csv")
+    .addCommand(starsCommand());
 }
 
 function starsCommand(): Command {
@@ -19,13 +21,22 @@ function starsCommand(): Command {
     .argument("<file>", "CSV as in fixtures/sky")
     .addHelpText("after", "\nExample:\n  space-opera import stars fixtures/sky/bright.csv")
     .action(async (file: string, flags: ConnectFlags) => {
-      const stars = parseSky(await Deno.readTextFile(file));
+      const stars = parseSky(await readFile(file));
       await withClient(flags, async (client) => {
         const seconds = await importStars(client, stars);
         const summary = { stars: stars.length, seconds: Number(seconds.toFixed(3)) };
         if (flags.json) print(JSON.stringify(summary));
       });
     });
+}
+
+async function readFile(file: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(file);
+  } catch (error) {
+    const why = error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message;
+    throw new Error(`Cannot read "${file}": ${why}. Name a star catalogue, such as fixtures/sky/bright.csv`);
+  }
 }
 
 /** The record of a star. */

@@ -13,6 +13,7 @@ import { transactionCommand } from "./transaction.ts";
 export function kvCommand(): Command {
   return new Command("kv")
     .description("read, write and follow keys")
+    .addHelpText("after", "\nExample:\n  space-opera kv put greeting hello && space-opera kv get greeting")
     .addCommand(getCommand())
     .addCommand(putCommand())
     .addCommand(deleteCommand())

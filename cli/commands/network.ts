@@ -62,6 +62,7 @@ export function membersCommand(): Command {
 export function layoutCommand(): Command {
   return new Command("layout")
     .description("which nodes hold which partitions, and what a change would move")
+    .addHelpText("after", "\nExample:\n  space-opera layout show")
     .addCommand(showCommand())
     .addCommand(planCommand());
 }

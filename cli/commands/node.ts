@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { LIMITS, type Settings } from "../../core/base/limits.ts";
 import { LOG_LEVELS, type LogLevel, startLogging } from "../host/log.ts";
 import { startNode } from "../host/start.ts";
-import { choiceOption, collect, integerOption } from "./options.ts";
+import { addressesOption, addressOption, choiceOption, integerOption } from "./options.ts";
 
 interface NodeFlags {
   readonly data: string;
@@ -27,10 +27,19 @@ export function nodeCommand(): Command {
     .option(
       "--listen <host:port>",
       "where peers and clients reach it; port 0 takes a free one",
+      addressOption("--listen"),
       "127.0.0.1:7070",
     )
-    .option("--advertise <host:port>", "the address told to others, where it is not the one listened on")
-    .option("--join <host:port>", "any node of the network to join; may be given more than once", collect)
+    .option(
+      "--advertise <host:port>",
+      "the address told to others, where it is not the one listened on",
+      addressOption("--advertise"),
+    )
+    .option(
+      "--join <host:port>",
+      "any node of the network to join; may be given more than once",
+      addressesOption("--join"),
+    )
     .option("--id <name>", "its name for life, on its first start (default: drawn at random)")
     .option(
       "--zone <name>",

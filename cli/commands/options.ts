@@ -1,3 +1,4 @@
+import { parseAddress } from "../host/socket.ts";
 import { UsageError } from "./errors.ts";
 
 /** Parses an option's value as an integer from `low` to `high`. */
@@ -25,6 +26,27 @@ export function choiceOption<T extends string>(name: string, choices: readonly T
 /** For options that may be given more than once. */
 export function collect(text: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), ...text.split(",")];
+}
+
+/** Parses an option's value as one address. */
+export function addressOption(name: string): (text: string) => string {
+  return (text) => {
+    try {
+      parseAddress(text);
+      return text;
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      throw new UsageError(`Option ${name}: ${error.message}`);
+    }
+  };
+}
+
+/** Parses an option's value as addresses with commas between them; each time that it is given adds to them. */
+export function addressesOption(
+  name: string,
+): (text: string, before: readonly string[] | undefined) => readonly string[] {
+  const parse = addressOption(name);
+  return (text, before = []) => [...before, ...text.split(",").map((part) => parse(part.trim()))];
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -29,8 +29,7 @@ export class DataDirectory {
 
   /** @throws {Error} when another process has the directory, or it cannot be made */
   static open(path: string): DataDirectory {
-    Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
-    const lock = Deno.openSync(join(path, "lock"), { create: true, read: true, write: true, mode: 0o600 });
+    const lock = openLock(path);
     if (!lock.tryLockSync(true)) {
       lock.close();
       throw new Error(
@@ -88,6 +87,16 @@ export class DataDirectory {
 
   close(): void {
     this.#lock.close();
+  }
+}
+
+function openLock(path: string): Deno.FsFile {
+  try {
+    Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
+    return Deno.openSync(join(path, "lock"), { create: true, read: true, write: true, mode: 0o600 });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`Cannot use the data directory "${path}": ${why}. Choose another with --data`);
   }
 }
 
