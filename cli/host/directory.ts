@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type NodeId, nodeId } from "../../core/base/ids.ts";
-import { hasJournal, syncDirectory } from "./journal.ts";
+import { oldestSegment, syncDirectory } from "./journal.ts";
 
 const FORMAT_VERSION = 1;
 
@@ -54,18 +54,25 @@ export class DataDirectory {
       text = Deno.readTextFileSync(file);
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
-      if (!hasJournal(this.path)) return null;
+      if (oldestSegment(this.path) === null) return null;
       throw new Error(
         `Cannot use the data directory "${this.path}": it has a journal and no node.json. Restore the file, or start on an empty directory`,
       );
     }
+    const oldest = oldestSegment(this.path);
+    const tables = exists(this.tables);
     // The tables are made when the journal is there already: it was lost, and with it what this node has promised.
-    if (!hasJournal(this.path) && exists(this.tables)) {
-      throw new Error(
-        `Cannot use the data directory "${this.path}": its journal is missing. Restore it, or remove the directory and let the node join again under a new id`,
-      );
-    }
+    if (oldest === null && tables) throw this.#lost("its journal");
+    // A checkpoint made the tables durable, and what they hold left the journal.
+    if (oldest !== null && oldest > 1 && !tables) throw this.#lost("tables.db");
     return parseIdentity(file, text);
+  }
+
+  #lost(what: string): Error {
+    return new Error(
+      `Cannot use the data directory "${this.path}": ${what} is missing. Restore it, or remove the directory and ` +
+        `let the node join again under a new id`,
+    );
   }
 
   /** Written whole or not at all. */
@@ -104,7 +111,9 @@ function parseIdentity(file: string, text: string): NodeIdentity {
   try {
     const { format, node, network, zone, capacity, founder } = JSON.parse(text) as Record<string, unknown>;
     if (format !== FORMAT_VERSION) {
-      throw new Error(`it has format ${format}, this program knows ${FORMAT_VERSION}`);
+      throw new Error(
+        `it has format ${format}, this program knows ${FORMAT_VERSION}; start the version that wrote it`,
+      );
     }
     if (typeof node !== "string" || typeof network !== "string" || typeof zone !== "string") {
       throw new Error("node, network and zone are strings");

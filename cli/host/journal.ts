@@ -298,9 +298,9 @@ export class JournalFiles {
   }
 }
 
-/** True where `directory` holds any of a journal. */
-export function hasJournal(directory: string): boolean {
-  return segmentNumbers(directory).length > 0;
+/** The number of the oldest segment in `directory`, past 1 once a checkpoint was taken; null: there is no journal. */
+export function oldestSegment(directory: string): number | null {
+  return segmentNumbers(directory)[0] ?? null;
 }
 
 function segmentName(number: number): string {

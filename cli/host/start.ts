@@ -126,6 +126,12 @@ async function run(options: StartOptions, opened: Opened): Promise<RunningNode> 
     ? { kind: "recovered", recovered }
     : first ?? await firstOrigin({ ...options, id, address, known });
   const view = origin.kind === "recovered" ? origin.recovered.view! : origin.view;
+  if (known !== null && known.network !== view.network) {
+    throw new Error(
+      `Cannot use the data directory "${directory.path}": node.json is of network ${known.network}, the journal of ` +
+        `${view.network}. Restore the file that belongs to the other`,
+    );
+  }
   const tables = opened.tables = new SqliteTables(
     directory.tables,
     (message) => fail(new Error(message)),

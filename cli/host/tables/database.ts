@@ -22,7 +22,7 @@ export function createDatabase(path: string): void {
   Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
   const database = new DatabaseSync(path);
   try {
-    configure(database);
+    tryReading(path, () => configure(database));
     const { user_version: found } = database.prepare("PRAGMA user_version").get() as { user_version: number };
     if (found === 0) {
       database.exec(
@@ -35,6 +35,19 @@ export function createDatabase(path: string): void {
     }
   } finally {
     database.close();
+  }
+}
+
+/** The first reading of a database is what finds that it is none. */
+function tryReading(path: string, read: () => void): void {
+  try {
+    read();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `Cannot read "${path}": ${why}. Restore the data directory from a copy, or remove it and let the node join ` +
+        `again under a new id`,
+    );
   }
 }
 
