@@ -30,8 +30,6 @@ export class Steward {
   readonly #unreachableSince = new Map<NodeId, Instant>();
   #lookAt: Instant = NEVER;
   #proposedAt: Instant | null = null;
-  /** The version of a view that was found to ask for no other layout. */
-  #settledVersion: number | null = null;
   /** The view that needs no other assignment as long as no member changes its state. */
   #settled: SystemView | null = null;
 
@@ -99,7 +97,6 @@ export class Steward {
       if (state !== member.state) states.push([member.id, state]);
     }
     if (states.length === 0 && view === this.#settled) return;
-    if (states.length === 0 && view.version === this.#settledVersion) return;
     const changed = new Map(states);
     const members = view.members.map((m) => ({ ...m, state: changed.get(m.id) ?? m.state }));
     if (!members.some((m) => m.state === "active")) return;
