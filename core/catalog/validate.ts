@@ -6,12 +6,12 @@ import { utf8Length } from "../base/bytes.ts";
 import type { PartitionId } from "../base/ids.ts";
 import { unreachable } from "../base/invariant.ts";
 import { LIMITS } from "../base/limits.ts";
+import { refusal } from "../wire/ops.ts";
 import type {
   Expectation,
   PutOptions,
   RangeOp,
   ReadOp,
-  RefusalReason,
   Refused,
   Session,
   TransactItem,
@@ -269,13 +269,9 @@ function quote(name: string): string {
 }
 
 function invalid(message: string): Refused {
-  return refused("invalid", message);
+  return refusal("invalid", message);
 }
 
 function tooLarge(message: string): Refused {
-  return refused("too-large", message);
-}
-
-function refused(reason: RefusalReason, message: string): Refused {
-  return { kind: "refused", reason, message };
+  return refusal("too-large", message);
 }

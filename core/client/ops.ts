@@ -1,6 +1,7 @@
 /** How each operation of a client travels: where it goes and whether sending it twice is safe. */
 import type { PartitionId } from "../base/ids.ts";
-import type { Op, RefusalReason, WriteOp } from "../wire/requests.ts";
+import { isSystemOp, isWriteOp } from "../wire/ops.ts";
+import type { Op, RefusalReason } from "../wire/requests.ts";
 
 /**
  * write: to the partition's leader, with a session, so that a retry is applied once. read: harmless to repeat.
@@ -10,45 +11,9 @@ import type { Op, RefusalReason, WriteOp } from "../wire/requests.ts";
 export type OpClass = "write" | "read" | "watch" | "change" | "unwatch";
 
 export function classOf(op: Op): OpClass {
-  switch (op.kind) {
-    case "put":
-    case "delete":
-    case "cas":
-    case "transact":
-    case "grant":
-    case "keep-alive":
-    case "revoke":
-      return "write";
-    case "join":
-    case "set-state":
-    case "set-address":
-      return "change";
-    case "watch":
-    case "unwatch":
-      return op.kind;
-    default:
-      return "read";
-  }
-}
-
-/** The key that decides an operation's partition; null where any node will do. */
-export function keyOf(op: Op): string | null {
-  switch (op.kind) {
-    case "put":
-    case "delete":
-    case "cas":
-    case "get":
-    case "history":
-      return op.key;
-    case "transact":
-      return (op.conditions[0] ?? op.then[0] ?? op.otherwise[0])?.key ?? null;
-    case "grant":
-    case "keep-alive":
-    case "revoke":
-      return op.lease;
-    default:
-      return null;
-  }
+  if (isWriteOp(op)) return "write";
+  if (isSystemOp(op)) return "change";
+  return op.kind === "watch" || op.kind === "unwatch" ? op.kind : "read";
 }
 
 /** The partition that an operation names itself. */
@@ -58,10 +23,6 @@ export function namedPartition(op: Op): PartitionId | null {
 
 export function isStale(op: Op): boolean {
   return "read" in op && op.read === "stale";
-}
-
-export function isWrite(op: Op): op is WriteOp {
-  return classOf(op) === "write";
 }
 
 /**

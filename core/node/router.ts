@@ -13,6 +13,7 @@ import { validate } from "../catalog/validate.ts";
 import { partitionOf } from "../placement/key.ts";
 import { encodeSystemCommand } from "../system/command.ts";
 import type { Effects } from "../wire/kernel.ts";
+import { isReadOp, isSystemOp, isWriteOp, keyOf, refusal } from "../wire/ops.ts";
 import type { MessageOf, SystemView } from "../wire/messages.ts";
 import type { Op, RangeOp, ReadOp, Refused, Request, Response, SystemOp, WriteOp } from "../wire/requests.ts";
 import { mergeRanges } from "./merge.ts";
@@ -289,14 +290,6 @@ export class Router {
   }
 }
 
-export function isSystemOp(op: Op): op is SystemOp {
-  return op.kind === "join" || op.kind === "set-state" || op.kind === "set-address";
-}
-
-export function isReadOp(op: Op): op is ReadOp {
-  return op.kind === "get" || op.kind === "history" || op.kind === "range";
-}
-
 function isWriteRequest(request: Request): request is Request & WriteRequest {
   return isWriteOp(request.op);
 }
@@ -305,59 +298,16 @@ function isDataRequest(request: Request): request is Request & { readonly op: Wr
   return isWriteOp(request.op) || isReadOp(request.op);
 }
 
-function isWriteOp(op: Op): op is WriteOp {
-  switch (op.kind) {
-    case "put":
-    case "delete":
-    case "cas":
-    case "transact":
-    case "grant":
-    case "keep-alive":
-    case "revoke":
-      return true;
-    default:
-      return false;
+/** The partition that answers `op`, which is checked, no range over all partitions and for no single node to answer. */
+function partitionOfOp(op: Op, partitions: number): PartitionId {
+  if (isSystemOp(op)) return SYSTEM_PARTITION;
+  if (op.kind === "range") {
+    invariant(op.partition !== undefined, "A range over all partitions is taken apart first");
+    return op.partition;
   }
-}
-
-/** The partition that answers `op`, which is checked and no range over all partitions. */
-export function partitionOfOp(op: Op, partitions: number): PartitionId {
-  switch (op.kind) {
-    case "put":
-    case "delete":
-    case "cas":
-    case "get":
-    case "history":
-      return partitionOf(op.key, partitions);
-    case "grant":
-    case "keep-alive":
-    case "revoke":
-      return partitionOf(op.lease, partitions);
-    case "transact": {
-      const key = op.conditions[0]?.key ?? op.then[0]?.key ?? op.otherwise[0]?.key;
-      invariant(key !== undefined, "A checked transaction names a key");
-      return partitionOf(key, partitions);
-    }
-    case "range":
-      invariant(op.partition !== undefined, "A range over all partitions is taken apart first");
-      return op.partition;
-    case "join":
-    case "set-state":
-    case "set-address":
-      return SYSTEM_PARTITION;
-    case "watch":
-    case "unwatch":
-    case "status":
-    case "members":
-    case "layout":
-      throw new TypeError(`A "${op.kind}" belongs to no single partition`);
-    default:
-      return unreachable(op);
-  }
-}
-
-export function refusal(reason: Refused["reason"], message: string): Refused {
-  return { kind: "refused", reason, message };
+  const key = keyOf(op);
+  invariant(key !== null, () => `A checked "${op.kind}" names a key`);
+  return partitionOf(key, partitions);
 }
 
 function moved(partition: PartitionId, leader: NodeId | null): Refused {

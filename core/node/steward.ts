@@ -14,7 +14,7 @@ import { findMember } from "../system/system.ts";
 import type { Member, MemberState, SystemView } from "../wire/messages.ts";
 import type { Refused, SystemOp } from "../wire/requests.ts";
 import type { Replicas, Slot } from "./replicas.ts";
-import { refusal } from "./router.ts";
+import { refusal } from "../wire/ops.ts";
 
 /** How often the view is held against what membership says, while leading. */
 const LOOK_US = 250_000;

@@ -23,7 +23,7 @@ import type { Effects } from "../wire/kernel.ts";
 import type { Message, MessageOf, SystemView, WatchEvent } from "../wire/messages.ts";
 import type { Refused, WatchOp } from "../wire/requests.ts";
 import type { Replicas, Slot } from "./replicas.ts";
-import { refusal } from "./router.ts";
+import { refusal } from "../wire/ops.ts";
 
 const RENEW_US = 2_000_000;
 const RETRY_US = 100_000;

@@ -20,6 +20,7 @@ import type { Entry, Member, MemberState, SystemView } from "../wire/messages.ts
 import type { Refused, Response } from "../wire/requests.ts";
 import { decodeSystemCommand, type SystemCommand } from "./command.ts";
 import { encode } from "../wire/cbor.ts";
+import { refusal } from "../wire/ops.ts";
 import { decodeView, decodeWith, encodeView } from "../wire/shared_codec.ts";
 
 const key = (tag: number): Uint8Array => Uint8Array.of(SYSTEM_PARTITION >>> 8, SYSTEM_PARTITION & 255, tag);
@@ -178,11 +179,11 @@ export function findMember(view: SystemView, id: NodeId): Member | null {
 function join(view: SystemView, member: Member, index: LogIndex): SystemView | Refused {
   const { capacity } = member;
   if (capacity < 1 || capacity > LIMITS.capacityMax) {
-    return refused("invalid", `A capacity is an integer from 1 to ${LIMITS.capacityMax}, not ${capacity}`);
+    return refusal("invalid", `A capacity is an integer from 1 to ${LIMITS.capacityMax}, not ${capacity}`);
   }
   const known = findMember(view, member.id);
   if (known === null && view.members.length >= LIMITS.membersMax) {
-    return refused(
+    return refusal(
       "conflict",
       `The network has ${view.members.length} members, and ${LIMITS.membersMax} is the most`,
     );
@@ -197,8 +198,8 @@ function setState(view: SystemView, node: NodeId, state: MemberState, index: Log
   if (member.state === state) return view;
   const lastActive = member.state === "active" && state !== "active" &&
     !view.members.some((m) => m.state === "active" && m.id !== node);
-  if (lastActive) return refused("conflict", `Node "${node}" is the last active member and must stay`);
-  if (member.state === "gone") return refused("conflict", `Node "${node}" is gone; it comes back by joining`);
+  if (lastActive) return refusal("conflict", `Node "${node}" is the last active member and must stay`);
+  if (member.state === "gone") return refusal("conflict", `Node "${node}" is gone; it comes back by joining`);
   return withMembers(view, replaceMember(view.members, { ...member, state }), index);
 }
 
@@ -208,7 +209,7 @@ function layout(
   index: LogIndex,
 ): SystemView | Refused {
   if (command.base !== view.version) {
-    return refused(
+    return refusal(
       "conflict",
       `The layout was computed from version ${command.base}, and ${view.version} is current`,
     );
@@ -219,10 +220,10 @@ function layout(
     return state === undefined || state === m.state ? m : { ...m, state };
   });
   if (!members.some((m) => m.state === "active")) {
-    return refused("conflict", "A layout keeps an active member");
+    return refusal("conflict", "A layout keeps an active member");
   }
   if (command.assignment.length !== view.settings.partitions + 1) {
-    return refused(
+    return refusal(
       "invalid",
       `A layout names ${view.settings.partitions + 1} partitions, not ${command.assignment.length}`,
     );
@@ -257,9 +258,5 @@ function withMembers(view: SystemView, members: readonly Member[], index: LogInd
 }
 
 function unknownMember(node: NodeId): Refused {
-  return refused("not-found", `No member is called "${node}"; \`space-opera members\` lists them`);
-}
-
-function refused(reason: Refused["reason"], message: string): Refused {
-  return { kind: "refused", reason, message };
+  return refusal("not-found", `No member is called "${node}"; \`space-opera members\` lists them`);
 }

@@ -7,7 +7,7 @@ import { Random } from "../../../core/base/random.ts";
 import { Catalog } from "../../../core/catalog/catalog.ts";
 import { encodeCommand } from "../../../core/catalog/command.ts";
 import { ClientMachine, type Outgoing } from "../../../core/client/client.ts";
-import { isWrite } from "../../../core/client/ops.ts";
+import { isWriteOp } from "../../../core/wire/ops.ts";
 import { partitionOf } from "../../../core/placement/key.ts";
 import type { SystemView } from "../../../core/wire/messages.ts";
 import type { Op, Refused, Request, Response } from "../../../core/wire/requests.ts";
@@ -126,7 +126,7 @@ class World {
 
   #answer(node: NodeId, { op, session }: Request): Response {
     if (op.kind === "layout") return { kind: "layout", view: VIEW, leaders: this.leaders };
-    if (op.kind !== "get" && !isWrite(op)) throw new Error(op.kind);
+    if (op.kind !== "get" && !isWriteOp(op)) throw new Error(op.kind);
     const partition = partitionOf("key" in op ? op.key : "", PARTITIONS);
     const leader = this.leaders[partition]!;
     if (this.#chance(3)) return refused("busy");
