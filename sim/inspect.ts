@@ -35,7 +35,7 @@ function isInspectable(kernel: Kernel): kernel is InspectableKernel {
   return "replicas" in kernel && "view" in kernel && "membership" in kernel;
 }
 
-/** 32 bits that are equal wherever equal entries were applied. */
+/** 32 bits that are equal wherever equal entries were applied; 0 where the state cannot be compared at its index now. */
 export function stateDigestOf(slot: InspectableSlot): number {
   return (slot.catalog ?? slot.system)?.stateDigest() ?? 0;
 }

@@ -35,7 +35,10 @@ export interface StateMachine {
   finishInstall(index: LogIndex, term: Term): void;
   /** Removes every row of this partition. */
   drop(): void;
-  /** 32 bits that depend on the applied state only; equal at equal index on every replica. Cheap (kept incrementally). */
+  /**
+   * 32 bits that depend on the applied state only; equal at equal index on every replica. 0 while the state cannot be
+   * compared at its index. Cheap (kept incrementally).
+   */
   stateDigest(): number;
 }
 

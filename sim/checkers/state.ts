@@ -4,7 +4,10 @@ import { inspect, stateDigestOf } from "../inspect.ts";
 import type { Machine } from "../machine.ts";
 import type { Observer } from "../observer.ts";
 
-/** Compares what replicas hold whenever they stop at an index where another stopped before. */
+/**
+ * Compares what replicas hold whenever they stop at an index where another stopped before. A digest of 0 stands for a
+ * state that cannot be compared at its index: the system partition's, restored ahead of its log, until the log is there.
+ */
 export class StateChecker implements Observer {
   readonly #report: (detail: string) => void;
   /** By partition: the digest first seen at each index, and at whom. */
@@ -27,7 +30,8 @@ export class StateChecker implements Observer {
       kernel ??= inspect(machine.kernel);
       const slot = kernel?.replicas().find(({ partition }) => partition === note.partition);
       if (slot !== undefined) {
-        this.#compare(machine, note.partition, slot.replica.appliedIndex, stateDigestOf(slot));
+        const digest = stateDigestOf(slot);
+        if (digest !== 0) this.#compare(machine, note.partition, slot.replica.appliedIndex, digest);
       }
     }
   }
