@@ -15,6 +15,7 @@ function fleet(count: number): Member[] {
     zone: `constellation${i % 88}`,
     capacity: 1 + (i * 7919) % 8,
     state: "active",
+    disk: "",
   }));
 }
 

@@ -173,7 +173,8 @@ function worthRetrying(reason: Extract<Response, { kind: "refused" }>["reason"])
 }
 
 function memberOf(machine: Machine, state: Member["state"]): Member {
-  return { id: machine.id, address: machine.address, zone: machine.zone, capacity: machine.capacity, state };
+  const { id, address, zone, capacity, disk } = machine;
+  return { id, address, zone, capacity, state, disk: disk.name };
 }
 
 /** Nodes that lead a partition now. */

@@ -1,3 +1,4 @@
+import { hashString32 } from "../core/base/hash.ts";
 import { invariant } from "../core/base/invariant.ts";
 import type { NodeId } from "../core/base/ids.ts";
 import type { Random } from "../core/base/random.ts";
@@ -48,6 +49,8 @@ const STATES_KEPT = 4;
  * that recovery starts from and no later than what the journal kept.
  */
 export class Disk {
+  /** What Member.disk says: a machine keeps its disk, so its id names both. */
+  readonly name: string;
   readonly #options: DiskOptions;
   readonly #random: Random;
   readonly #journal: JournalDisk;
@@ -59,6 +62,7 @@ export class Disk {
   #recovered: Recovered | null = null;
 
   constructor(node: NodeId, options: DiskOptions, random: Random) {
+    this.name = hashString32(node, 0).toString(16).padStart(16, "0");
     this.#options = options;
     this.#random = random;
     this.#journal = new JournalDisk(node);

@@ -78,6 +78,7 @@ const INPUT_CODE: Readonly<Record<Input["kind"], number>> = {
   "client-gone": 6,
   "peer-lost": 7,
   stop: 8,
+  space: 9,
 };
 const WAKE: Input = { kind: "wake" };
 

@@ -137,7 +137,7 @@ function plannedMember(text: string): Member {
   if (!/^\d+$/.test(capacity)) {
     throw new UsageError(`A capacity is an integer, not "${capacity}" as in "${text}"`);
   }
-  return { id: nodeId(id), address: "", zone, capacity: Number(capacity), state: "active" };
+  return { id: nodeId(id), address: "", zone, capacity: Number(capacity), state: "active", disk: "" };
 }
 
 /** `space-opera drain`: moves everything off a node, so that it can go. */

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { type NodeId, nodeId } from "../../core/base/ids.ts";
 import { oldestSegment, syncDirectory } from "./journal.ts";
 
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 
 /** What a node is for life, kept in DIR/node.json. */
 export interface NodeIdentity {
@@ -12,6 +12,8 @@ export interface NodeIdentity {
   readonly capacity: number;
   /** It began the network, where others joined one. */
   readonly founder: boolean;
+  /** Names this directory, see Member.disk. */
+  readonly disk: string;
 }
 
 /**
@@ -109,8 +111,11 @@ function openLock(path: string): Deno.FsFile {
 
 function parseIdentity(file: string, text: string): NodeIdentity {
   try {
-    const { format, node, network, zone, capacity, founder } = JSON.parse(text) as Record<string, unknown>;
-    if (format !== FORMAT_VERSION) {
+    const { format, node, network, zone, capacity, founder, disk = "" } = JSON.parse(text) as Record<
+      string,
+      unknown
+    >;
+    if (format !== 1 && format !== FORMAT_VERSION) {
       throw new Error(
         `it has format ${format}, this program knows ${FORMAT_VERSION}; start the version that wrote it`,
       );
@@ -118,9 +123,10 @@ function parseIdentity(file: string, text: string): NodeIdentity {
     if (typeof node !== "string" || typeof network !== "string" || typeof zone !== "string") {
       throw new Error("node, network and zone are strings");
     }
+    if (typeof disk !== "string") throw new Error("disk is a string");
     if (typeof capacity !== "number") throw new Error("capacity is a number");
     if (typeof founder !== "boolean") throw new Error("founder is true or false");
-    return { node: nodeId(node), network, zone, capacity, founder };
+    return { node: nodeId(node), network, zone, capacity, founder, disk };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`Cannot read "${file}": ${why}. Restore the file, or start on an empty directory`);

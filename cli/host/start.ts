@@ -96,6 +96,7 @@ async function run(options: StartOptions, opened: Opened): Promise<RunningNode> 
 
   const known = directory.identity();
   const id = known?.node ?? nodeId(options.id ?? `node-${randomHex(4)}`);
+  const disk = known?.disk ?? randomHex(8);
   const stopping = Promise.withResolvers<void>();
   const transport = opened.transport = new Transport({
     messages: (from, messages) => runner.messages(from, messages),
@@ -111,8 +112,8 @@ async function run(options: StartOptions, opened: Opened): Promise<RunningNode> 
   const address = options.advertise ?? advertised(listening);
 
   // A new node knows who it is before it has a journal, which bears its name.
-  const first = known === null ? await firstOrigin({ ...options, id, address, known }) : null;
-  if (first !== null) directory.writeIdentity(identityOf(options, id, first));
+  const first = known === null ? await firstOrigin({ ...options, id, address, disk, known }) : null;
+  if (first !== null) directory.writeIdentity(identityOf(options, { id, disk }, first));
   const { journal, recovered } = JournalFiles.open({
     directory: directory.path,
     node: id,
@@ -124,7 +125,7 @@ async function run(options: StartOptions, opened: Opened): Promise<RunningNode> 
   opened.journal = journal;
   const origin: Origin = recovered !== null && recovered.view !== null
     ? { kind: "recovered", recovered }
-    : first ?? await firstOrigin({ ...options, id, address, known });
+    : first ?? await firstOrigin({ ...options, id, address, disk, known });
   const view = origin.kind === "recovered" ? origin.recovered.view! : origin.view;
   if (known !== null && known.network !== view.network) {
     throw new Error(
@@ -169,15 +170,16 @@ async function run(options: StartOptions, opened: Opened): Promise<RunningNode> 
 
 /** Of a node that starts for the first time, or crashed before its first record was durable. */
 async function firstOrigin(
-  options: StartOptions & { id: NodeId; address: string; known: NodeIdentity | null },
+  options: StartOptions & { id: NodeId; address: string; disk: string; known: NodeIdentity | null },
 ): Promise<Origin & { readonly kind: "genesis" | "joined" }> {
-  const { id, address, known, join = [] } = options;
+  const { id, address, disk, known, join = [] } = options;
   const member: Member = {
     id,
     address,
     zone: known?.zone ?? options.zone ?? "",
     capacity: known?.capacity ?? options.capacity ?? 100,
     state: "active",
+    disk,
   };
   if (known?.founder ?? join.length === 0) {
     const network = known?.network ?? randomHex(16);
@@ -202,11 +204,11 @@ async function firstOrigin(
 
 function identityOf(
   options: StartOptions,
-  node: NodeId,
+  { id, disk }: { id: NodeId; disk: string },
   { kind, view }: Origin & { readonly kind: "genesis" | "joined" },
 ): NodeIdentity {
   const { zone = "", capacity = 100 } = options;
-  return { node, network: view.network, zone, capacity, founder: kind === "genesis" };
+  return { node: id, network: view.network, zone, capacity, founder: kind === "genesis", disk };
 }
 
 /** Listening on all interfaces is no address to be reached at. */

@@ -15,6 +15,8 @@ export const LIMITS = {
   valueBytesMax: 1 * MiB,
   addressBytesMax: 255,
   zoneBytesMax: 255,
+  /** Of the name of a member's data directory. */
+  diskBytesMax: 16,
   /** Relative weight of a member in placement, from 1. */
   capacityMax: 1_000_000,
   /** Members of one network. */

@@ -180,6 +180,8 @@ export class Node implements Kernel {
       case "client-gone":
         this.#router.clientGone(input.client);
         return this.#watches.clientGone(input.client);
+      case "space":
+        return;
       case "peer-lost":
         this.#membership.peerLost(input.peer, now, this.#effects);
         this.#router.peerDown(input.peer, now);

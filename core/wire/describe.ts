@@ -126,6 +126,8 @@ export function describeInput(input: Input): string {
     }
     case "client-gone":
       return `client-gone ${input.client}`;
+    case "space":
+      return `space ${input.low ? "low" : "enough"}`;
     case "peer-lost":
       return `peer-lost ${input.peer}`;
     default:

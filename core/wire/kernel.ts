@@ -17,6 +17,11 @@ export type Input =
   /** Requests that arrived together. `client` is the host's number of the connection, `id` the client's of the request. */
   | { readonly kind: "requests"; readonly requests: readonly ClientRequest[] }
   | { readonly kind: "client-gone"; readonly client: number }
+  /**
+   * The disk is about to be full (low), or has room again. A node short of space takes no writes from clients, gives
+   * its leaderships to others and goes on following as long as it can.
+   */
+  | { readonly kind: "space"; readonly low: boolean }
   /** A connection to a peer broke or was refused: probe it now. */
   | { readonly kind: "peer-lost"; readonly peer: NodeId }
   /** Hand leadership over and leave the network's gossip in good order; the host stops after `Effects.stopped`. */

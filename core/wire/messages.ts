@@ -202,6 +202,11 @@ export interface Member {
   /** Relative weight for placement, 1 to 1,000,000. */
   readonly capacity: number;
   readonly state: MemberState;
+  /**
+   * Names the data directory: 16 hexadecimal digits drawn when it was made; "" where a build before format 2 wrote it.
+   * A member that lost its disk has forgotten its votes and what it acknowledged: it must not come back under its id.
+   */
+  readonly disk: string;
 }
 /** What the system partition agrees on, as of `version` (the log index that changed it last). Members sorted by id. */
 export interface SystemView {

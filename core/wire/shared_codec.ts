@@ -93,16 +93,20 @@ export function readRow(reader: Reader): Row {
 }
 
 export function memberWire(member: Member): Wire {
-  return [member.id, member.address, member.zone, member.capacity, MEMBER_STATE.codes[member.state]];
+  const { id, address, zone, capacity, state, disk } = member;
+  return [id, address, zone, capacity, MEMBER_STATE.codes[state], disk];
 }
+/** Journals and tables of format 1 have members without a disk. */
 export function readMember(reader: Reader): Member {
-  reader.tuple(5);
+  const fields = reader.array(6);
+  if (fields < 5) reader.fail("invalid", `A member has 6 fields, not ${fields}`);
   return {
     id: reader.nodeId(),
     address: readAddress(reader),
     zone: reader.text(LIMITS.zoneBytesMax),
     capacity: reader.integer(),
     state: reader.choice(MEMBER_STATE.names),
+    disk: fields === 5 ? "" : reader.text(LIMITS.diskBytesMax),
   };
 }
 

@@ -16,7 +16,7 @@ import type {
 } from "./requests.ts";
 
 /** Both ends of a connection must name the same. */
-export const WIRE_VERSION = 1;
+export const WIRE_VERSION = 2;
 
 /** A closed set of names, each with its number. */
 export interface Names<T extends string> {

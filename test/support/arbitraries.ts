@@ -109,6 +109,7 @@ export const arbMember: Arb<Member> = whole<Member>({
   zone: arbZone,
   capacity: fc.integer({ min: 1, max: 1_000_000 }),
   state: fc.constantFrom("joining", "active", "draining", "gone"),
+  disk: fc.constantFrom("", "00112233aabbccdd"),
 });
 
 export const arbSettings: Arb<Settings> = fc.tuple(fc.nat({ max: 10 }), arbInteger, fc.boolean()).map(
@@ -245,6 +246,7 @@ const arbMemberStatus: Arb<MemberStatus> = whole<MemberStatus>({
   zone: arbZone,
   capacity: arbInteger,
   state: fc.constantFrom("joining", "active", "draining", "gone"),
+  disk: fc.constantFrom("", "00112233aabbccdd"),
   liveness: fc.constantFrom("alive", "suspect", "dead", "left", "unknown"),
   replicas: arbInteger,
   leads: arbInteger,

@@ -9,6 +9,7 @@ import type { JournalRecord } from "../../core/wire/kernel.ts";
 import type { Configuration, Entry, Message, SystemView, Update } from "../../core/wire/messages.ts";
 import type { KeyValue, Request, Response } from "../../core/wire/requests.ts";
 import type { Hello, HelloReply } from "../../core/wire/session.ts";
+import { WIRE_VERSION } from "../../core/wire/tags.ts";
 
 export type Samples<T> = Readonly<Record<string, T>>;
 
@@ -44,8 +45,15 @@ export const view: SystemView = {
   settings: { ...DEFAULT_SETTINGS, partitions: 2 },
   epoch: epoch(7),
   members: [
-    { id: canopus, address: "10.0.0.2:7000", zone: "Carina", capacity: 100, state: "active" },
-    { id: sirius, address: "10.0.0.1:7000", zone: "Canis Major", capacity: 1_000_000, state: "draining" },
+    { id: canopus, address: "10.0.0.2:7000", zone: "Carina", capacity: 100, state: "active", disk: "" },
+    {
+      id: sirius,
+      address: "10.0.0.1:7000",
+      zone: "Canis Major",
+      capacity: 1_000_000,
+      state: "draining",
+      disk: "00112233aabbccdd",
+    },
   ],
   assignment: [[sirius, canopus], [canopus], []],
 };
@@ -293,14 +301,21 @@ export const RECORDS: Samples<JournalRecord> = {
 };
 
 export const HELLOS: Samples<Hello> = {
-  "peer": { version: 1, role: "peer", network, node: vega, address: "[::1]:7000" },
-  "client": { version: 1, role: "client", network: null, node: null, address: null },
+  "peer": { version: WIRE_VERSION, role: "peer", network, node: vega, address: "[::1]:7000" },
+  "client": { version: WIRE_VERSION, role: "client", network: null, node: null, address: null },
 };
 
 export const HELLO_REPLIES: Samples<HelloReply> = {
-  "accepted": { version: 1, accepted: true, reason: null, network, node: sirius, address: "10.0.0.1:7000" },
+  "accepted": {
+    version: WIRE_VERSION,
+    accepted: true,
+    reason: null,
+    network,
+    node: sirius,
+    address: "10.0.0.1:7000",
+  },
   "refused": {
-    version: 1,
+    version: WIRE_VERSION,
     accepted: false,
     reason: "foreign",
     network: null,

@@ -22,7 +22,7 @@ const VIEW: SystemView = {
   network: "0".repeat(32),
   settings: { ...DEFAULT_SETTINGS, partitions: PARTITIONS },
   epoch: 1 as Epoch,
-  members: NODES.map((id) => ({ id, address: `${id}:1`, zone: "z", capacity: 1, state: "active" })),
+  members: NODES.map((id) => ({ id, address: `${id}:1`, zone: "z", capacity: 1, state: "active", disk: "" })),
   assignment: [NODES, NODES, NODES],
 };
 

@@ -20,7 +20,7 @@ const VIEW: SystemView = {
   network: "0".repeat(32),
   settings: { ...DEFAULT_SETTINGS, partitions: 1 },
   epoch: 1 as Epoch,
-  members: [A, B, C].map((id) => ({ id, address: id, zone: "z", capacity: 1, state: "active" })),
+  members: [A, B, C].map((id) => ({ id, address: id, zone: "z", capacity: 1, state: "active", disk: "" })),
   assignment: [[A, B, C], [A, B, C]],
 };
 const WRITTEN: Response = {

@@ -181,5 +181,5 @@ export class Network {
 }
 
 export function member(name: string): Member {
-  return { id: nodeId(name), address: `${name}:1`, zone: name, capacity: 1, state: "active" };
+  return { id: nodeId(name), address: `${name}:1`, zone: name, capacity: 1, state: "active", disk: name };
 }

@@ -4,7 +4,15 @@ import type { Member, MemberState } from "../../../core/wire/messages.ts";
 import type { PlacementSettings } from "../../../core/placement/assign.ts";
 
 export function member(name: string, rest: Partial<Member> = {}): Member {
-  return { id: nodeId(name), address: `${name}:7000`, zone: "", capacity: 1, state: "active", ...rest };
+  return {
+    id: nodeId(name),
+    address: `${name}:7000`,
+    zone: "",
+    capacity: 1,
+    state: "active",
+    disk: "",
+    ...rest,
+  };
 }
 
 /** `count` active members, dealt to `zones` zones in turn. */

@@ -13,6 +13,7 @@ const member = (name: string, state: Member["state"] = "active"): Member => ({
   zone: "Ori",
   capacity: 1,
   state,
+  disk: name,
 });
 const [a, b, c] = ["Alnilam", "Betelgeuse", "Capella"].map(nodeId) as [NodeId, NodeId, NodeId];
 const settings = { ...DEFAULT_SETTINGS, partitions: 2 };

@@ -144,6 +144,7 @@ const INPUTS: Samples<Input> = {
   persisted: { kind: "persisted", upTo: 12 },
   checkpointed: { kind: "checkpointed", checkpoint: 2 },
   requests: { kind: "requests", requests: [{ client: 4, id: 1, request: REQUESTS["get"]! }] },
+  space: { kind: "space", low: true },
   "client-gone": { kind: "client-gone", client: 4 },
   "peer-lost": { kind: "peer-lost", peer: sirius },
   stop: { kind: "stop" },
@@ -159,6 +160,7 @@ Deno.test("describeInput() says what a trace needs, in one line", () => {
     persisted to 12
     checkpointed 2
     requests [4/1 get "star/32349" linearizable]
+    space low
     client-gone 4
     peer-lost sirius
     stop
