@@ -43,12 +43,16 @@ export interface CatalogOptions {
   readonly tables: Tables;
   /** Told what changed, once for each apply() that changed something, in order. */
   readonly onEvents?: (events: readonly WatchEvent[]) => void;
+  /** For watchers that catch up: LIMITS.watchEventsKept where left out. */
+  readonly watchEventsKept?: number;
 }
 
 export class Catalog implements StateMachine {
   readonly partition: PartitionId;
   /** Retried writes that were answered from what was kept. */
   duplicates = 0;
+  /** Leases that ended because their time was over. */
+  leasesEnded = 0;
   readonly #rows: Rows;
   readonly #leases: Leases;
   readonly #sessions: Sessions;
@@ -64,7 +68,7 @@ export class Catalog implements StateMachine {
     this.#rows = new Rows(options.tables, options.partition);
     this.#leases = new Leases(this.#rows);
     this.#sessions = new Sessions(this.#rows);
-    this.#ring = new EventRing(this.#rows.index);
+    this.#ring = new EventRing(this.#rows.index, options.watchEventsKept);
     this.#keys = new KeySpace(this.#rows, this.#leases, (event) => this.#tell(event));
   }
 
@@ -324,6 +328,7 @@ export class Catalog implements StateMachine {
       // L1: refreshed after the leader looked, it has another generation and stays.
       if (lease === undefined || lease.generation !== generation) continue;
       this.#keys.endLease(lease, moment);
+      this.leasesEnded++;
       existed = true;
     }
     return { kind: "written", version: moment.version, existed };

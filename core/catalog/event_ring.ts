@@ -12,6 +12,7 @@ const SLOTS_MIN = 16;
  * LIMITS.watchBytesKept; only in memory, so a restarted replica begins with none.
  */
 export class EventRing {
+  readonly #eventsKept: number;
   /** A ring with a power of two of slots, grown as needed. */
   #slots: (WatchEvent | undefined)[] = new Array(SLOTS_MIN).fill(undefined);
   #first = 0;
@@ -20,7 +21,8 @@ export class EventRing {
   /** Every event after this index is kept. */
   #knownAfter: LogIndex;
 
-  constructor(knownAfter: LogIndex) {
+  constructor(knownAfter: LogIndex, eventsKept: number = LIMITS.watchEventsKept) {
+    this.#eventsKept = eventsKept;
     this.#knownAfter = knownAfter;
   }
 
@@ -32,7 +34,7 @@ export class EventRing {
     if (this.#count === this.#slots.length) this.#grow();
     this.#slots[(this.#first + this.#count++) & (this.#slots.length - 1)] = event;
     this.#bytes += costOf(event);
-    while (this.#count > LIMITS.watchEventsKept || (this.#bytes > LIMITS.watchBytesKept && this.#count > 1)) {
+    while (this.#count > this.#eventsKept || (this.#bytes > LIMITS.watchBytesKept && this.#count > 1)) {
       this.#dropFirst();
     }
   }

@@ -314,7 +314,10 @@ export class Election {
     }
     const possible = hasQuorum(ballot.configuration, (node) => this.#votes.get(node) !== false);
     // Lost: the timer that the campaign began decides when to try again.
-    if (!possible) this.#role = "follower";
+    if (possible) return;
+    const { partition, effects } = this.#options, pre = this.#role === "pre-candidate";
+    effects.note({ kind: "campaign-lost", partition, term: this.#term, pre });
+    this.#role = "follower";
   }
 
   #follow(term: Term, leader: NodeId | null, now: Instant): void {

@@ -8,6 +8,7 @@
 import { after, type Instant, NEVER, type NodeId, type PartitionId, SYSTEM_PARTITION } from "../base/ids.ts";
 import { fmix32 } from "../base/hash.ts";
 import { invariant, unreachable } from "../base/invariant.ts";
+import { DEFAULT_TUNING } from "../base/tuning.ts";
 import { Membership } from "../membership/membership.ts";
 import { findMember } from "../system/system.ts";
 import { type ClientRequest, Effects, type Input, type JournalRecord, type Kernel } from "../wire/kernel.ts";
@@ -79,6 +80,7 @@ export class Node implements Kernel {
       self: id,
       settings,
       random: random.fork("replicas"),
+      tuning: options.tuning ?? DEFAULT_TUNING,
       tables,
       effects,
       reachable: seen,

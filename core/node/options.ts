@@ -1,6 +1,7 @@
 import type { NodeId } from "../base/ids.ts";
 import type { Tables } from "../base/ports.ts";
 import type { Random } from "../base/random.ts";
+import type { Tuning } from "../base/tuning.ts";
 import type { SystemView } from "../wire/messages.ts";
 import type { Recovered } from "../wire/kernel.ts";
 
@@ -20,6 +21,8 @@ export interface NodeOptions {
   readonly origin: Origin;
   readonly random: Random;
   readonly tables: Tables;
+  /** Limits of its own; DEFAULT_TUNING where left out. */
+  readonly tuning?: Tuning | undefined;
 }
 
 // The class Node in node.ts implements Kernel (wire/kernel.ts) and adds:

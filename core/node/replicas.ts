@@ -8,9 +8,10 @@
  */
 import { after, type Instant, NEVER, type NodeId, type PartitionId, SYSTEM_PARTITION } from "../base/ids.ts";
 import { fmix32 } from "../base/hash.ts";
-import { LIMITS, type Settings } from "../base/limits.ts";
+import type { Settings } from "../base/limits.ts";
 import type { Tables } from "../base/ports.ts";
 import type { Random } from "../base/random.ts";
+import type { Tuning } from "../base/tuning.ts";
 import { Catalog } from "../catalog/catalog.ts";
 import type { ReplicaHost } from "../partition/contracts.ts";
 import { Replica } from "../partition/replica.ts";
@@ -38,12 +39,16 @@ export interface Slot {
   persisting: boolean;
   /** A proposal to expire leases is under way. */
   expiring: boolean;
+  /** What its catalog had counted when last evaluated. */
+  duplicates: number;
+  leasesEnded: number;
 }
 
 export interface ReplicasOptions {
   readonly self: NodeId;
   readonly settings: Settings;
   readonly random: Random;
+  readonly tuning: Tuning;
   readonly tables: Tables;
   readonly effects: Effects;
   readonly reachable: (node: NodeId) => boolean;
@@ -114,11 +119,13 @@ export class Replicas implements ReplicaHost {
     origin: { recovered: RecoveredReplica | null; bootstrap: Configuration | null },
     now: Instant,
   ): Slot {
-    const { self, settings, random, tables } = this.#options;
+    const { self, settings, random, tables, tuning } = this.#options;
     const system = partition === SYSTEM_PARTITION
       ? new System({ tables, initial: this.#options.view() })
       : null;
-    const catalog = system === null ? new Catalog({ partition, tables }) : null;
+    const catalog = system === null
+      ? new Catalog({ partition, tables, watchEventsKept: tuning.watchEventsKept })
+      : null;
     const replica = new Replica({
       partition,
       self,
@@ -128,6 +135,7 @@ export class Replicas implements ReplicaHost {
       host: this,
       recovered: origin.recovered,
       bootstrap: origin.bootstrap,
+      tuning,
     });
     const slot: Slot = {
       partition,
@@ -139,6 +147,8 @@ export class Replicas implements ReplicaHost {
       recordedUpTo: 0,
       persisting: false,
       expiring: false,
+      duplicates: 0,
+      leasesEnded: 0,
     };
     this.#slots[partition] = slot;
     this.#open = this.#slots.filter((s) => s !== undefined);
@@ -219,6 +229,7 @@ export class Replicas implements ReplicaHost {
   checkpointed(number: number, now: Instant): void {
     if (!this.#checkpointUnderWay || number !== this.#checkpoints) return;
     this.#checkpointUnderWay = false;
+    this.effects.note({ kind: "checkpoint", number, done: true });
     const covered = this.#coveredByCheckpoint;
     this.#coveredByCheckpoint = [];
     for (const slot of covered) {
@@ -385,6 +396,7 @@ export class Replicas implements ReplicaHost {
     this.#current = slot;
     replica.evaluate(now);
     this.#current = null;
+    if (slot.catalog !== null) this.#noteCatalog(slot, slot.catalog);
     if (replica.isLeader !== slot.led) {
       slot.led = replica.isLeader;
       slot.expiring = false;
@@ -398,6 +410,14 @@ export class Replicas implements ReplicaHost {
     if (replica.wantsBeats && this.#heartbeatAt === NEVER) {
       this.#heartbeatAt = after(now, this.#options.settings.heartbeatUs);
     }
+  }
+
+  #noteCatalog(slot: Slot, { duplicates, leasesEnded }: Catalog): void {
+    const { partition } = slot;
+    if (duplicates > slot.duplicates) this.effects.note({ kind: "duplicate", partition });
+    if (leasesEnded > slot.leasesEnded) this.effects.note({ kind: "leases-ended", partition });
+    slot.duplicates = duplicates;
+    slot.leasesEnded = leasesEnded;
   }
 
   /** A lease ends through the log, so that it ends at one position on every replica. */
@@ -422,7 +442,7 @@ export class Replicas implements ReplicaHost {
     this.#beats.drain(this.#sendBeats);
     this.#beatReplies.drain(this.#sendBeatReplies);
     for (const record of this.effects.persist) this.#journalBytes += recordBytes(record);
-    if (this.#journalBytes >= LIMITS.journalBytesPerCheckpoint) this.#checkpointWanted = true;
+    if (this.#journalBytes >= this.#options.tuning.journalBytesPerCheckpoint) this.#checkpointWanted = true;
     if (this.#checkpointWanted && !this.#checkpointUnderWay) this.#beginCheckpoint(head());
   }
 
@@ -442,6 +462,7 @@ export class Replicas implements ReplicaHost {
     this.#askedForCheckpoint = [];
     this.#journalBytes = 0;
     this.effects.checkpoint = { number: ++this.#checkpoints, records };
+    this.effects.note({ kind: "checkpoint", number: this.#checkpoints, done: false });
   }
 
   fingerprint(): number {

@@ -3,7 +3,6 @@
  * answered once, whatever becomes of the leader.
  */
 import type { LogIndex, NodeId, PartitionId } from "../base/ids.ts";
-import { LIMITS } from "../base/limits.ts";
 import type { Reads } from "../replication/reads.ts";
 import type { Response } from "../wire/requests.ts";
 import type { ReplicaHost } from "./contracts.ts";
@@ -19,16 +18,19 @@ export interface OutcomesOptions {
   readonly self: NodeId;
   readonly host: ReplicaHost;
   readonly reads: Reads;
+  /** Proposals that may wait. */
+  readonly pendingMax: number;
 }
 
 export class Outcomes {
   readonly #options: OutcomesOptions;
-  readonly #proposals = new Proposals();
+  readonly #proposals: Proposals;
   /** Proposals that came while leadership is handed over: for the next leader, or for this one if that fails. */
   #held: Held[] = [];
 
   constructor(options: OutcomesOptions) {
     this.#options = options;
+    this.#proposals = new Proposals(options.pendingMax);
   }
 
   get idle(): boolean {
@@ -40,7 +42,7 @@ export class Outcomes {
 
   /** True where one more proposal may come in; else it is answered "busy". */
   admit(token: number): boolean {
-    if (!this.#proposals.full && this.#held.length < LIMITS.proposalsPendingMax) return true;
+    if (!this.#proposals.full && this.#held.length < this.#options.pendingMax) return true;
     const { host, partition } = this.#options;
     const waiting = this.#proposals.count + this.#held.length;
     const message = `Partition ${partition} has ${waiting} writes waiting: try again shortly`;

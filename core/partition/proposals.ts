@@ -7,15 +7,21 @@ export class Proposals {
   #indexes: LogIndex[] = [];
   #tokens: number[] = [];
   #sizes: number[] = [];
+  readonly #most: number;
   /** What is before has been answered. */
   #head = 0;
   #bytes = 0;
+
+  /** `most`: proposals that may wait. */
+  constructor(most: number) {
+    this.#most = most;
+  }
 
   get count(): number {
     return this.#tokens.length - this.#head;
   }
   get full(): boolean {
-    return this.count >= LIMITS.proposalsPendingMax || this.#bytes >= LIMITS.proposalBytesPendingMax;
+    return this.count >= this.#most || this.#bytes >= LIMITS.proposalBytesPendingMax;
   }
 
   add(index: LogIndex, token: number, bytes: number): void {

@@ -18,6 +18,7 @@ import { type Instant, type LogIndex, NEVER, type NodeId, type PartitionId, type
 import { invariant, unreachable } from "../base/invariant.ts";
 import type { Settings } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
+import { DEFAULT_TUNING, type Tuning } from "../base/tuning.ts";
 import { type Ballot, Election, type Hearing } from "../election/election.ts";
 import { Following } from "../replication/following.ts";
 import { Leading } from "../replication/leading.ts";
@@ -54,6 +55,7 @@ export interface ReplicaOptions {
   readonly recovered: RecoveredReplica | null;
   /** A founding replica begins with this configuration and an empty log. Excludes `recovered`. */
   readonly bootstrap: Configuration | null;
+  readonly tuning?: Tuning | undefined;
 }
 
 /** Entries handed to the state machine at once. */
@@ -96,7 +98,8 @@ export class Replica {
     const reachable = (node: NodeId) => host.reachable(node);
     const past = startingPoint(recovered, bootstrap, machine);
     this.#beginsLog = past.logLags || bootstrap !== null;
-    const ledger = new Ledger({ partition, effects, ...past });
+    const tuning = options.tuning ?? DEFAULT_TUNING;
+    const ledger = new Ledger({ partition, effects, tuning, ...past });
     const openSnapshot = (atLeast: LogIndex) => machine.appliedIndex < atLeast ? null : machine.snapshot();
     const leading = new Leading({ self, settings, ledger, openSnapshot, reachable });
     const steering = new Steering({ self, settings, ledger, leading, reachable });
@@ -114,7 +117,13 @@ export class Replica {
       leading,
       steering,
     });
-    this.#outcomes = new Outcomes({ partition, self, host, reads: leading.reads });
+    this.#outcomes = new Outcomes({
+      partition,
+      self,
+      host,
+      reads: leading.reads,
+      pendingMax: tuning.proposalsPendingMax,
+    });
     this.#installation = new Installation({
       partition,
       host,

@@ -297,7 +297,7 @@ export class Leading {
       this.#shared = {
         from,
         last,
-        entries: this.#log.batch(from, LIMITS.appendEntriesMax, LIMITS.appendBytesMax),
+        entries: this.#log.batch(from, this.#ledger.tuning.appendEntriesMax, LIMITS.appendBytesMax),
       };
     }
     return this.#shared.entries;
@@ -332,8 +332,10 @@ export class Leading {
         configuration,
         configurationIndex: index,
         retryUs: settings.electionTimeoutUsMin,
+        chunkBytesMax: this.#ledger.tuning.snapshotChunkBytesMax,
       }, now),
     );
+    effects.note({ kind: "snapshot-begun", partition, to: follower.node, index: source.index });
     follower.snapshot!.pump(effects);
   }
 

@@ -12,6 +12,7 @@
 import type { LogIndex, PartitionId, Term } from "../base/ids.ts";
 import { invariant } from "../base/invariant.ts";
 import { LIMITS } from "../base/limits.ts";
+import { DEFAULT_TUNING, type Tuning } from "../base/tuning.ts";
 import { decodeConfiguration } from "../wire/configuration.ts";
 import type { Effects, JournalRecord } from "../wire/kernel.ts";
 import type { Configuration, Entry } from "../wire/messages.ts";
@@ -26,11 +27,13 @@ export interface LedgerOptions {
   readonly configurationIndex: LogIndex;
   readonly entries: readonly Entry[];
   readonly commit: LogIndex;
+  readonly tuning?: Tuning | undefined;
 }
 
 export class Ledger {
   readonly partition: PartitionId;
   readonly effects: Effects;
+  readonly tuning: Tuning;
   readonly log: Log;
   readonly configurations: ConfigurationHistory;
   #commit: LogIndex;
@@ -38,6 +41,7 @@ export class Ledger {
   constructor(options: LedgerOptions) {
     this.partition = options.partition;
     this.effects = options.effects;
+    this.tuning = options.tuning ?? DEFAULT_TUNING;
     this.log = new Log(options.base, options.entries);
     this.configurations = new ConfigurationHistory(options.configurationIndex, options.configuration);
     for (const entry of options.entries) {
@@ -93,10 +97,10 @@ export class Ledger {
    * behind still finds what it lacks, as long as that is within half of the limits. Who needs more gets a snapshot.
    */
   compact(applied: LogIndex, needed: LogIndex): boolean {
-    const { log } = this;
+    const { log, tuning } = this;
     const limit = Math.min(applied, log.stable) as LogIndex;
-    const tail = log.keeping(limit, LIMITS.logEntriesKept, LIMITS.logBytesKept);
-    const most = log.keeping(limit, LIMITS.logEntriesMax >> 1, LIMITS.logBytesMax >> 1);
+    const tail = log.keeping(limit, tuning.logEntriesKept, tuning.logBytesKept);
+    const most = log.keeping(limit, tuning.logEntriesMax >> 1, tuning.logBytesMax >> 1);
     const to = Math.max(Math.min(tail, needed), most, log.base) as LogIndex;
     if (to === log.base) return false;
     log.compact(to);
@@ -105,18 +109,18 @@ export class Ledger {
   }
 
   get outgrown(): boolean {
-    const { length, bytes } = this.log;
-    return length > Math.min(4 * LIMITS.logEntriesKept, LIMITS.logEntriesMax) ||
-      bytes > Math.min(4 * LIMITS.logBytesKept, LIMITS.logBytesMax);
+    const { length, bytes } = this.log,
+      { logEntriesKept, logEntriesMax, logBytesKept, logBytesMax } = this.tuning;
+    return length > Math.min(4 * logEntriesKept, logEntriesMax) ||
+      bytes > Math.min(4 * logBytesKept, logBytesMax);
   }
 
   /** The log as a journal checkpoint keeps it: a base that the tables have reached, and all that follows it. */
   checkpointRecords(applied: LogIndex): JournalRecord[] {
-    const { log } = this;
-    const { partition } = this;
+    const { log, partition, tuning } = this;
     invariant(log.recorded === log.last, "A checkpoint is taken after the step's records");
     const limit = Math.min(Math.max(applied, log.base), log.stable) as LogIndex;
-    const base = log.keeping(limit, LIMITS.checkpointEntriesKept, LIMITS.checkpointBytesKept);
+    const base = log.keeping(limit, tuning.checkpointEntriesKept, tuning.checkpointBytesKept);
     const { index, configuration } = this.configurations.at(base);
     const records: JournalRecord[] = [{
       kind: "base",

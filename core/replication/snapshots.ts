@@ -29,6 +29,7 @@ export interface OutgoingSnapshotOptions {
   readonly configuration: Configuration;
   readonly configurationIndex: LogIndex;
   readonly retryUs: number;
+  readonly chunkBytesMax: number;
 }
 
 export class OutgoingSnapshot {
@@ -45,7 +46,7 @@ export class OutgoingSnapshot {
 
   constructor(options: OutgoingSnapshotOptions, now: Instant) {
     this.#options = options;
-    this.#ahead = options.source.next(LIMITS.snapshotChunkBytesMax);
+    this.#ahead = options.source.next(options.chunkBytesMax);
     this.#movedAt = now;
     this.#repeatedAt = now;
     this.#retryUs = options.retryUs;
@@ -95,9 +96,10 @@ export class OutgoingSnapshot {
   }
 
   #chunk(): SnapshotChunk {
-    const { partition, term, source, configuration, configurationIndex, transfer } = this.#options;
+    const { partition, term, source, configuration, configurationIndex, transfer, chunkBytesMax } =
+      this.#options;
     const rows = this.#ahead!;
-    const ahead = rows.length === 0 ? rows : source.next(LIMITS.snapshotChunkBytesMax);
+    const ahead = rows.length === 0 ? rows : source.next(chunkBytesMax);
     const done = ahead.length === 0;
     this.#ahead = done ? null : ahead;
     return {

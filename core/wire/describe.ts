@@ -176,14 +176,19 @@ export function describeNote(note: Note): string {
       return `stepped-down p${note.partition} t${note.term}: ${note.why}`;
     case "campaign":
       return `campaign p${note.partition} t${note.term}${note.pre ? " pre" : ""}`;
+    case "campaign-lost":
+      return `campaign-lost p${note.partition} t${note.term}${note.pre ? " pre" : ""}`;
+    case "checkpoint":
+      return `checkpoint ${note.number} ${note.done ? "done" : "begun"}`;
     case "quiet":
       return `${note.quiet ? "quiet" : "awake"} p${note.partition}`;
     case "configuration":
       return `configuration p${note.partition} ${note.index} ${describeConfiguration(note.configuration)}`;
     case "applied":
       return `applied p${note.partition} ${note.index}`;
+    case "snapshot-begun":
     case "snapshot-sent":
-      return `snapshot-sent p${note.partition} to ${note.to} at ${note.index}`;
+      return `${note.kind} p${note.partition} to ${note.to} at ${note.index}`;
     case "snapshot-installed":
       return `snapshot-installed p${note.partition} at ${note.index}`;
     case "transfer":
@@ -192,6 +197,7 @@ export function describeNote(note: Note): string {
       return `compacted p${note.partition} base ${note.base}`;
     case "dropped":
     case "duplicate":
+    case "leases-ended":
       return `${note.kind} p${note.partition}`;
     default:
       return unreachable(note);

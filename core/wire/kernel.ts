@@ -124,6 +124,13 @@ export type Note =
     readonly why: string;
   }
   | { readonly kind: "campaign"; readonly partition: PartitionId; readonly term: Term; readonly pre: boolean }
+  /** So many voters said no that no quorum is left to say yes. */
+  | {
+    readonly kind: "campaign-lost";
+    readonly partition: PartitionId;
+    readonly term: Term;
+    readonly pre: boolean;
+  }
   | { readonly kind: "quiet"; readonly partition: PartitionId; readonly quiet: boolean }
   | {
     readonly kind: "configuration";
@@ -138,11 +145,21 @@ export type Note =
     readonly to: NodeId;
     readonly index: LogIndex;
   }
+  | {
+    readonly kind: "snapshot-begun";
+    readonly partition: PartitionId;
+    readonly to: NodeId;
+    readonly index: LogIndex;
+  }
   | { readonly kind: "snapshot-installed"; readonly partition: PartitionId; readonly index: LogIndex }
   | { readonly kind: "transfer"; readonly partition: PartitionId; readonly to: NodeId }
   | { readonly kind: "compacted"; readonly partition: PartitionId; readonly base: LogIndex }
   | { readonly kind: "dropped"; readonly partition: PartitionId }
+  /** A retried write was answered from the session table. */
   | { readonly kind: "duplicate"; readonly partition: PartitionId }
+  /** Leases ended because their time was over. */
+  | { readonly kind: "leases-ended"; readonly partition: PartitionId }
+  | { readonly kind: "checkpoint"; readonly number: number; readonly done: boolean }
   | { readonly kind: "view"; readonly version: number; readonly epoch: number }
   /** A peer's message that was not obeyed. */
   | {

@@ -13,6 +13,7 @@ import {
   type Term,
 } from "../../../core/base/ids.ts";
 import { DEFAULT_SETTINGS, LIMITS, type Settings } from "../../../core/base/limits.ts";
+import { tuningOf } from "../../../core/base/tuning.ts";
 import { Random } from "../../../core/base/random.ts";
 import type { ReplicaHost, ReplicaMessage } from "../../../core/partition/contracts.ts";
 import { Replica } from "../../../core/partition/replica.ts";
@@ -28,16 +29,16 @@ export const PARTITION = 3 as PartitionId;
 type MutableLimits = { -readonly [K in keyof typeof LIMITS]: number };
 
 /** Small enough that every test compacts, snapshots and fills windows. */
+const TINY = tuningOf({
+  appendEntriesMax: 4,
+  logEntriesMax: 24,
+  logEntriesKept: 6,
+  snapshotChunkBytesMax: 64,
+  proposalsPendingMax: 64,
+});
+
 export function useTinyLimits(): void {
-  Object.assign(LIMITS as MutableLimits, {
-    appendEntriesMax: 4,
-    appendsInFlightMax: 4,
-    logEntriesMax: 24,
-    logEntriesKept: 6,
-    snapshotChunkBytesMax: 64,
-    snapshotChunksInFlightMax: 2,
-    proposalsPendingMax: 64,
-  });
+  Object.assign(LIMITS as MutableLimits, { appendsInFlightMax: 4, snapshotChunksInFlightMax: 2 });
 }
 
 export interface Faults {
@@ -247,6 +248,7 @@ export class Cluster {
       host: this.#hostOf(node),
       recovered,
       bootstrap,
+      tuning: TINY,
     });
     this.step(node, (replica, now) => {
       replica.start(now);
