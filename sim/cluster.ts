@@ -2,6 +2,7 @@ import type { NodeId } from "../core/base/ids.ts";
 import type { Settings } from "../core/base/limits.ts";
 import type { Random } from "../core/base/random.ts";
 import { genesisView } from "../core/node/genesis.ts";
+import { isFormer } from "../core/wire/members.ts";
 import type { Member, SystemView } from "../core/wire/messages.ts";
 import type { Op, Response } from "../core/wire/requests.ts";
 import type { Role } from "./cast.ts";
@@ -161,7 +162,7 @@ export class Cluster implements Client {
 
   #watchDrain(machine: Machine): void {
     const state = this.view()?.members.find(({ id }) => id === machine.id)?.state;
-    if (state === "gone") return this.world.stop(machine);
+    if (state !== undefined && isFormer(state)) return this.world.stop(machine);
     this.world.schedule(this.world.loop.now + DRAIN_LOOK_US, () => this.#watchDrain(machine));
   }
 }

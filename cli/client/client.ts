@@ -235,7 +235,7 @@ export class Client implements Disposable {
     return expected("layout", await this.#ask({ kind: "layout" }));
   }
 
-  /** "draining" moves a member's data elsewhere; "gone" removes it, alive only with `force`. */
+  /** "draining" moves a member's data elsewhere; "removed" takes it out, alive only with `force`. */
   async setState(node: Member["id"], state: MemberState, { force = false } = {}): Promise<void> {
     expected("done", await this.#ask({ kind: "set-state", node, state, force }));
   }

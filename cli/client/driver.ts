@@ -5,6 +5,7 @@ import { ClientMachine, type Outgoing } from "../../core/client/client.ts";
 import { validate } from "../../core/catalog/validate.ts";
 import { partitionOf } from "../../core/placement/key.ts";
 import { encodeRequests } from "../../core/wire/codec.ts";
+import { isFormer } from "../../core/wire/members.ts";
 import type { Op, ReadOp, Refused, Response, WatchOp, WriteOp } from "../../core/wire/requests.ts";
 import { now } from "../host/clock.ts";
 import { ConnectError } from "./errors.ts";
@@ -185,7 +186,7 @@ export class ClientDriver {
   /** Tries the next address at which a node may be: those given, then those of known members. */
   #find(): void {
     const { addresses } = this.#options;
-    const known = this.#machine.view?.members.filter(({ state }) => state !== "gone").map((m) => m.address) ??
+    const known = this.#machine.view?.members.filter(({ state }) => !isFormer(state)).map((m) => m.address) ??
       [];
     const all = [...addresses, ...known.filter((address) => !addresses.includes(address))];
     this.#finding = this.#connect(all[this.#nextAddress++ % all.length]!, null);

@@ -334,8 +334,12 @@ export class ClientMachine {
     this.#byAttempt.delete(id);
     p.attempts.splice(p.attempts.indexOf(id), 1);
     if (verdict === "unknown") p.uncertain = true;
+    // Final, unless an earlier attempt may have been applied: then only one that succeeds can tell.
+    if (verdict === "no-space" && !p.uncertain && p.attempts.length === 0) {
+      return this.#settle(p, response, now);
+    }
     if (verdict === "expired") return this.#sessionExpired(p, now);
-    p.failedNode = verdict === "again" ? null : node;
+    p.failedNode = verdict === "again" || verdict === "no-space" ? null : node;
     if (verdict === "elsewhere") this.#learnRefusal(p, node, response, now);
     const told = response.reason === "moved" && response.leader !== undefined && response.leader !== node;
     this.#retry(p, now, told && p.failures < 3 ? 0 : this.#backoff(p));

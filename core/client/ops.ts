@@ -27,9 +27,10 @@ export function isStale(op: Op): boolean {
 
 /**
  * What a refusal says. final: the answer. again: not applied, ask again. elsewhere: not applied, ask another node.
- * unknown: it may have been applied. expired: the partition does not know the session.
+ * unknown: it may have been applied. expired: the partition does not know the session. no-space: this attempt was not
+ * applied, and the next will hardly be.
  */
-export type Verdict = "final" | "again" | "elsewhere" | "unknown" | "expired";
+export type Verdict = "final" | "again" | "elsewhere" | "unknown" | "expired" | "no-space";
 
 export function verdictOf(reason: RefusalReason): Verdict {
   switch (reason) {
@@ -44,6 +45,8 @@ export function verdictOf(reason: RefusalReason): Verdict {
       return "unknown";
     case "session-expired":
       return "expired";
+    case "no-space":
+      return "no-space";
     default:
       return "final";
   }

@@ -9,7 +9,8 @@ import { after, type Instant, NEVER, type NodeId } from "../base/ids.ts";
 import type { Membership } from "../membership/membership.ts";
 import { findMember } from "../system/system.ts";
 import type { Effects } from "../wire/kernel.ts";
-import type { MessageOf, SystemView } from "../wire/messages.ts";
+import { isFormer } from "../wire/members.ts";
+import type { MemberState, MessageOf, SystemView } from "../wire/messages.ts";
 
 const FETCH_AGAIN_US = 200_000;
 
@@ -39,7 +40,7 @@ export class Layout {
   }
 
   /** Where this node stands in the view: "outside" when it is not named in it. */
-  get state(): "joining" | "active" | "draining" | "gone" | "outside" {
+  get state(): MemberState | "outside" {
     return findMember(this.#view, this.#options.self)?.state ?? "outside";
   }
 
@@ -53,13 +54,13 @@ export class Layout {
     this.#options.changed(view, before, now);
   }
 
-  /** Makes membership watch exactly the members that the view names and does not hold for gone. */
+  /** Makes membership watch exactly the members that the view names and that still belong to the network. */
   introduce(now: Instant): void {
     const { membership, self, effects } = this.#options;
     membership.viewVersion = this.#view.version;
     for (const member of this.#view.members) {
       if (member.id === self) continue;
-      if (member.state === "gone") membership.forget(member.id);
+      if (isFormer(member.state)) membership.forget(member.id);
       else membership.add(member.id, member.address, now, effects);
     }
   }

@@ -12,12 +12,14 @@ import { DEFAULT_TUNING } from "../base/tuning.ts";
 import { Membership } from "../membership/membership.ts";
 import { findMember } from "../system/system.ts";
 import { type ClientRequest, Effects, type Input, type JournalRecord, type Kernel } from "../wire/kernel.ts";
+import { isFormer } from "../wire/members.ts";
 import type { Configuration, Message, SystemView } from "../wire/messages.ts";
 import type { LocalOp, Response, SystemOp } from "../wire/requests.ts";
 import { Layout } from "./layout.ts";
 import type { NodeOptions } from "./options.ts";
 import { Replicas, type Slot } from "./replicas.ts";
 import { refusal } from "../wire/ops.ts";
+import { Room } from "./room.ts";
 import { Router } from "./router.ts";
 import { memberStatuses, nodeStatus } from "./status.ts";
 import { Steward, STEWARD_TOKEN } from "./steward.ts";
@@ -38,14 +40,15 @@ export class Node implements Kernel {
   readonly #router: Router;
   readonly #watches: Watches;
   readonly #steward: Steward;
+  readonly #room: Room;
   readonly #counters = new Map<string, number>();
   #now = 0 as Instant;
   #started = false;
   /** While it stops: when it stops waiting for others to take over. */
   #stopBy: Instant | null = null;
   #standingAt: Instant = NEVER;
-  /** It was drained or removed on purpose and does not join again by itself. */
-  #retired = false;
+  /** Where it stood in the view when it last said so. */
+  #standing: Layout["state"] | null = null;
   #fingerprint = 0;
 
   constructor(options: NodeOptions) {
@@ -76,6 +79,7 @@ export class Node implements Kernel {
       view,
       changed: (next, before, now) => this.#viewChanged(next, before, now),
     });
+    this.#room = new Room(effects);
     this.#replicas = new Replicas({
       self: id,
       settings,
@@ -84,6 +88,7 @@ export class Node implements Kernel {
       tables,
       effects,
       reachable: seen,
+      room: this.#room,
       view: viewNow,
       answer: (token, response) => this.#answered(token, response),
       readable: (token, refused) => this.#router.readable(token, refused, this.#now),
@@ -97,6 +102,7 @@ export class Node implements Kernel {
       replicas: () => this.#replicas,
       view: viewNow,
       reachable: worthAsking,
+      room: this.#room,
       vet: (op) => this.#steward.vet(op, this.#layout.view),
     });
     this.#watches = new Watches({
@@ -183,7 +189,7 @@ export class Node implements Kernel {
         this.#router.clientGone(input.client);
         return this.#watches.clientGone(input.client);
       case "space":
-        return;
+        return this.#spaceChanged(input.low, now);
       case "peer-lost":
         this.#membership.peerLost(input.peer, now, this.#effects);
         this.#router.peerDown(input.peer, now);
@@ -211,9 +217,10 @@ export class Node implements Kernel {
     this.#checkStanding(now);
   }
 
+  /** Begins the partitions of a new network that are held here and not open yet. */
   #found(view: SystemView, now: Instant): void {
     for (const [partition, replicas] of view.assignment.entries()) {
-      if (!replicas.includes(this.id)) continue;
+      if (!replicas.includes(this.id) || this.#replicas.get(partition as PartitionId) !== undefined) continue;
       const bootstrap: Configuration = { voters: replicas, outgoing: [], learners: [] };
       this.#replicas.open(partition as PartitionId, { recovered: null, bootstrap }, now);
     }
@@ -228,6 +235,12 @@ export class Node implements Kernel {
       if (recovered.exists) this.#replicas.open(partition, { recovered, bootstrap: null }, now);
       else this.#replicas.retire(partition, recovered);
     }
+    // A founder that crashed before all of its first step was in the journal: of a partition that is not there, nothing
+    // was ever promised, and while the view is the first no one can have told it to let go of one.
+    const { view } = origin.recovered;
+    if (view !== null && view.version === 0 && !partitions.some((p) => this.#replicas.get(p) === undefined)) {
+      this.#found(view, now);
+    }
   }
 
   #receive(from: NodeId, message: Message, now: Instant): void {
@@ -239,11 +252,17 @@ export class Node implements Kernel {
       case "nack":
       case "push-pull":
         return this.#membership.handle(from, message, now, this.#effects);
+      case "timeout-now":
+        // Whoever asks has not heard yet that this node could not take writes either.
+        if (this.#room.low) return this.#room.tell(from);
+        return this.#replicas.handle(from, message, now);
+      case "space":
+        this.#room.heard(from, message.low, now);
+        return this.#replicas.peerShort(from, message.low, now);
       case "vote":
       case "vote-reply":
       case "append":
       case "append-reply":
-      case "timeout-now":
       case "snapshot":
       case "snapshot-reply":
         return this.#replicas.handle(from, message, now);
@@ -272,6 +291,13 @@ export class Node implements Kernel {
       default:
         return unreachable(message);
     }
+  }
+
+  #spaceChanged(low: boolean, now: Instant): void {
+    const others = this.#layout.view.members.map((m) => m.id).filter((id) =>
+      id !== this.id && this.#membership.liveness(id) === "alive"
+    );
+    if (this.#room.set(low, others)) this.#replicas.yield(low, now);
   }
 
   #request({ client, id, request }: ClientRequest, now: Instant): void {
@@ -310,6 +336,7 @@ export class Node implements Kernel {
             state: this.#layout.state,
             slots: this.#replicas.all,
             counters: this.#counters,
+            low: this.#room.low,
           }),
         };
       case "members":
@@ -352,8 +379,10 @@ export class Node implements Kernel {
 
   #membershipChanged(now: Instant): void {
     for (const { node, status } of this.#membership.takeChanges()) {
-      if (status === "alive") this.#replicas.alive(node, now);
-      else {
+      if (status === "alive") {
+        if (this.#room.low) this.#room.tell(node);
+        this.#replicas.alive(node, now);
+      } else {
         this.#replicas.suspected(node, now);
         this.#router.peerDown(node, now);
         this.#watches.peerDown(node, now);
@@ -369,14 +398,14 @@ export class Node implements Kernel {
   }
 
   #viewChanged(view: SystemView, before: SystemView, now: Instant): void {
-    // Membership stops watching who is gone: partitions that such a member still leads must not rely on it.
+    // Membership stops watching who left: partitions that such a member still leads must not rely on it.
     for (const { id, state } of view.members) {
-      if (state === "gone" && findMember(before, id)?.state !== "gone") this.#replicas.suspected(id, now);
+      if (isFormer(state) && !isFormer(findMember(before, id)?.state ?? "joining")) {
+        this.#replicas.suspected(id, now);
+      }
     }
     this.#replicas.follow(view, now);
     this.#steward.decided(now);
-    const was = findMember(before, this.id)?.state;
-    if (was === "draining" && this.#layout.state === "gone") this.#retired = true;
     this.#checkStanding(now);
   }
 
@@ -393,9 +422,12 @@ export class Node implements Kernel {
 
   /**
    * A member that was away too long comes back by joining again; one that has moved all its data off reports so;
-   * one that has a new address says so.
+   * one that has a new address says so. One that was removed stays out, whether it runs on or starts again.
    */
   #checkStanding(now: Instant): void {
+    const { state } = this.#layout;
+    if (state !== this.#standing) this.#effects.note({ kind: "standing", state });
+    this.#standing = state;
     const op = this.#standingOp();
     this.#standingAt = op === null ? NEVER : after(now, STANDING_US);
     if (op === null || this.#stopBy !== null) return;
@@ -409,11 +441,12 @@ export class Node implements Kernel {
     const { address } = this.#options;
     if (member === null) return null;
     if (member.state === "gone") {
-      return this.#retired
-        ? null
-        : { kind: "join", member: { ...member, address }, network: this.#layout.view.network };
+      return { kind: "join", member: { ...member, address }, network: this.#layout.view.network };
     }
-    if (member.state === "draining") return { kind: "set-state", node: this.id, state: "gone", force: true };
+    if (member.state === "removed") return null;
+    if (member.state === "draining") {
+      return { kind: "set-state", node: this.id, state: "removed", force: true };
+    }
     return member.address === address ? null : { kind: "set-address", node: this.id, address };
   }
 

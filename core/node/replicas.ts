@@ -20,6 +20,7 @@ import type { Effects, JournalRecord, RecoveredReplica } from "../wire/kernel.ts
 import type { Beat, BeatReply, Configuration, Message, MessageOf, SystemView } from "../wire/messages.ts";
 import type { Response } from "../wire/requests.ts";
 import { ByPeer } from "./by_peer.ts";
+import type { Room } from "./room.ts";
 
 /** How often a node asks whether a replica that the layout does not give it may go. */
 const CHECK_US = 1_000_000;
@@ -52,6 +53,7 @@ export interface ReplicasOptions {
   readonly tables: Tables;
   readonly effects: Effects;
   readonly reachable: (node: NodeId) => boolean;
+  readonly room: Room;
   readonly view: () => SystemView;
   readonly answer: (token: number, response: Response) => void;
   readonly readable: (token: number, refused: Response | null) => void;
@@ -96,6 +98,8 @@ export class Replicas implements ReplicaHost {
   #coveredByCheckpoint: Slot[] = [];
   /** The replica at work, which is who calls requestCheckpoint(). */
   #current: Slot | null = null;
+  /** When replicas were last evaluated. */
+  #now = 0 as Instant;
 
   constructor(options: ReplicasOptions) {
     this.#options = options;
@@ -150,6 +154,7 @@ export class Replicas implements ReplicaHost {
       duplicates: 0,
       leasesEnded: 0,
     };
+    if (this.#options.room.low) replica.yield(true, now);
     this.#slots[partition] = slot;
     this.#open = this.#slots.filter((s) => s !== undefined);
     replica.start(now);
@@ -298,6 +303,22 @@ export class Replicas implements ReplicaHost {
       this.touch(slot);
     }
   }
+  /** This node is short of disk space, or has enough again. */
+  yield(low: boolean, now: Instant): void {
+    this.#now = now;
+    for (const slot of this.#open) {
+      slot.replica.yield(low, now);
+      this.touch(slot);
+    }
+  }
+  /** Another is. */
+  peerShort(node: NodeId, low: boolean, now: Instant): void {
+    this.#now = now;
+    for (const slot of this.#open) {
+      slot.replica.peerShort(node, low, now);
+      this.touch(slot);
+    }
+  }
   stop(now: Instant): void {
     for (const slot of this.#open) {
       slot.replica.stop(now);
@@ -378,6 +399,7 @@ export class Replicas implements ReplicaHost {
 
   /** Evaluates what was touched (N1). What one evaluation touches is evaluated too. */
   evaluate(now: Instant): void {
+    this.#now = now;
     const recordsBefore = this.effects.persistedUpTo;
     for (let i = 0; i < this.#dirty.length; i++) {
       const slot = this.#dirty[i]!;
@@ -498,6 +520,9 @@ export class Replicas implements ReplicaHost {
   }
   reachable(node: NodeId): boolean {
     return this.#options.reachable(node);
+  }
+  fit(node: NodeId): boolean {
+    return this.#options.room.fit(node, this.#now);
   }
 
   /** Partitions of which only term and vote are known, as recovery found them. */

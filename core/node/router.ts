@@ -19,6 +19,7 @@ import type { Op, RangeOp, ReadOp, Refused, Request, Response, SystemOp, WriteOp
 import { mergeRanges } from "./merge.ts";
 import { type Asker, Pending, type Waiting } from "./pending.ts";
 import type { Replicas, Slot } from "./replicas.ts";
+import { fillsDisk, type Room } from "./room.ts";
 
 export interface RouterOptions {
   readonly self: NodeId;
@@ -26,6 +27,7 @@ export interface RouterOptions {
   readonly replicas: () => Replicas;
   readonly view: () => SystemView;
   readonly reachable: (node: NodeId) => boolean;
+  readonly room: Room;
   /** Checks what only the leader of the system partition can know; null: go on. */
   readonly vet: (op: SystemOp) => Refused | null;
 }
@@ -91,7 +93,7 @@ export class Router {
   #dispatch(waiting: Waiting, now: Instant): void {
     const slot = this.#options.replicas().get(waiting.partition);
     const { op } = waiting.request;
-    if (slot !== undefined && isReadOp(op) && op.read === "stale" && slot.replica.appliedIndex > 0) {
+    if (slot !== undefined && isReadOp(op) && op.read === "stale" && readable(slot)) {
       return this.#finish(waiting.token, this.#readHere(slot, op, now), now);
     }
     if (slot !== undefined && slot.replica.isLeader) return this.#serve(slot, waiting, now);
@@ -111,7 +113,25 @@ export class Router {
       isWriteRequest(request),
       "Requests that are neither read nor written were answered when taken in",
     );
+    if (this.#options.room.low && fillsDisk(request.op)) {
+      return this.#finish(waiting.token, this.#noRoom(slot), now);
+    }
     slot.replica.propose(encodeCommand(request), waiting.token, now);
+  }
+
+  /** While another takes over, asking again shortly is worth it. */
+  #noRoom({ partition, replica }: Slot): Refused {
+    if (replica.heir !== null) {
+      return refusal(
+        "busy",
+        `Partition ${partition} is being handed over, for "${this.#options.self}" is short of disk`,
+      );
+    }
+    return refusal(
+      "no-space",
+      `Node "${this.#options.self}", which leads partition ${partition}, is short of disk space, and nobody with more ` +
+        `can take over. Nothing was written. Delete keys, or make room on the disk`,
+    );
   }
 
   #forward(waiting: Waiting, slot: Slot | undefined, now: Instant): void {
@@ -288,6 +308,11 @@ export class Router {
     const { partitions } = this.#options.view().settings;
     return Array.from({ length: partitions + 1 }, (_, p) => this.leaderFor(p as PartitionId));
   }
+}
+
+/** A replica without the state its log builds upon cannot say how old what it has may be. */
+function readable({ replica }: Slot): boolean {
+  return replica.appliedIndex > 0 && !replica.hollow;
 }
 
 function isWriteRequest(request: Request): request is Request & WriteRequest {

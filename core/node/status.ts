@@ -11,9 +11,16 @@ export interface StatusSources {
   readonly state: NodeStatus["state"];
   readonly slots: readonly Slot[];
   readonly counters: ReadonlyMap<string, number>;
+  /** Short of disk space. */
+  readonly low: boolean;
 }
 
-export function nodeStatus({ id, view, state, slots, counters }: StatusSources): NodeStatus {
+/** Among the counters of a node that is short of disk space, and of no other. */
+export const SPACE_LOW = "disk space low";
+
+export function nodeStatus({ id, view, state, slots, counters, low }: StatusSources): NodeStatus {
+  const told: [string, number][] = [...counters];
+  if (low) told.push([SPACE_LOW, 1]);
   return {
     node: id,
     network: view.network,
@@ -21,7 +28,7 @@ export function nodeStatus({ id, view, state, slots, counters }: StatusSources):
     epoch: view.epoch,
     state,
     replicas: slots.map(replicaStatus),
-    counters: [...counters].sort(([a], [b]) => (a < b ? -1 : 1)),
+    counters: told.sort(([a], [b]) => (a < b ? -1 : 1)),
   };
 }
 
@@ -36,7 +43,8 @@ function replicaStatus({ partition, replica }: Slot): ReplicaStatus {
     applied: appliedIndex,
     last: lastIndex,
     quiet,
-    voters: configuration.voters,
+    // Of a joint configuration everyone whose vote counts, so that who is on the way out is seen to be still needed.
+    voters: [...new Set([...configuration.voters, ...configuration.outgoing])],
     learners: configuration.learners,
   };
 }

@@ -10,7 +10,8 @@ import { after, type Instant, NEVER, type NodeId, SYSTEM_PARTITION } from "../ba
 import type { Membership } from "../membership/membership.ts";
 import { assign } from "../placement/assign.ts";
 import { encodeSystemCommand } from "../system/command.ts";
-import { findMember } from "../system/system.ts";
+import { findMember, vetReturn } from "../system/system.ts";
+import { isFormer } from "../wire/members.ts";
 import type { Member, MemberState, SystemView } from "../wire/messages.ts";
 import type { Refused, SystemOp } from "../wire/requests.ts";
 import type { Replicas, Slot } from "./replicas.ts";
@@ -71,7 +72,7 @@ export class Steward {
   #nextLook(view: SystemView, now: Instant): Instant {
     let waiting = this.#proposedAt !== null;
     for (const member of view.members) {
-      if (member.state === "gone") {
+      if (isFormer(member.state)) {
         this.#unreachableSince.delete(member.id);
         continue;
       }
@@ -112,9 +113,12 @@ export class Steward {
   }
 
   #stateOf(member: Member, view: SystemView, now: Instant): MemberState {
-    if (member.state === "gone") return "gone";
+    if (isFormer(member.state)) return member.state;
     const since = this.#unreachableSince.get(member.id);
-    if (since !== undefined && now - since >= view.settings.graceUs) return "gone";
+    if (since !== undefined && now - since >= view.settings.graceUs) {
+      // Who was to leave has left, and does not come back by itself.
+      return member.state === "draining" ? "removed" : "gone";
+    }
     return member.state === "joining" && since === undefined ? "active" : member.state;
   }
 
@@ -130,18 +134,23 @@ export class Steward {
       return refusal("foreign", `This is network ${view.network}, not ${op.network}`);
     }
     if (op.kind === "join") return this.#vetJoin(op.member, view);
-    if (op.kind !== "set-state" || op.state !== "gone" || op.force) return null;
+    if (op.kind !== "set-state" || !isFormer(op.state) || op.force) return null;
     const member = findMember(view, op.node);
-    if (member === null || member.state === "gone" || !this.#reachable(op.node)) return null;
-    const holds = view.assignment.some((replicas) => replicas.includes(op.node));
-    if (member.state === "draining" && !holds) return null;
-    return refusal("conflict", `Node "${op.node}" is alive: drain it first, or force its removal`);
+    if (member === null || isFormer(member.state) || !this.#reachable(op.node)) return null;
+    return refusal(
+      "conflict",
+      `Node "${op.node}" is alive, or was until just now: drain it first (\`space-opera drain ${op.node}\`), or take it ` +
+        `out as it is (\`space-opera remove ${op.node} --force\`)`,
+    );
   }
 
   /** A live member keeps its name: who asks from elsewhere is another process that was given the same one. */
   #vetJoin(member: Member, view: SystemView): Refused | null {
     const known = findMember(view, member.id);
-    if (known === null || known.state === "gone" || known.address === member.address) return null;
+    if (known === null) return null;
+    const refused = vetReturn(known, member);
+    if (refused !== null) return refused;
+    if (known.state === "gone" || known.address === member.address) return null;
     if (!this.#reachable(member.id)) return null;
     return refusal("conflict", `Node "${member.id}" is alive at ${known.address}; choose another name`);
   }

@@ -64,6 +64,8 @@ export interface ReplicaHost {
   requestCheckpoint(): void;
   /** True while membership watches the node and sees it alive: then it also tells when that changes. */
   reachable(node: NodeId): boolean;
+  /** False while the node is known to be short of disk space: it would refuse to take over a leadership. */
+  fit(node: NodeId): boolean;
 }
 
 /** The messages that go to one replica. Beats and their replies come gathered by node, see wire/messages.ts. */

@@ -7,17 +7,18 @@ import { LIMITS } from "../base/limits.ts";
 import type { Following } from "../replication/following.ts";
 import type { Ledger } from "../replication/ledger.ts";
 import { IncomingSnapshot } from "../replication/snapshots.ts";
-import { isConfiguration } from "../wire/configuration.ts";
+import { isConfiguration, isVoter } from "../wire/configuration.ts";
 import type { SnapshotChunk, SnapshotReply } from "../wire/messages.ts";
 import type { ReplicaHost, StateMachine } from "./contracts.ts";
 
 export interface InstallationOptions {
   readonly partition: PartitionId;
+  readonly self: NodeId;
   readonly host: ReplicaHost;
   readonly machine: StateMachine;
   readonly ledger: Ledger;
   readonly following: Following;
-  /** There is no log to go on from. */
+  /** There is no state that the log could go on from. */
   readonly hollow: boolean;
 }
 
@@ -41,7 +42,7 @@ export class Installation {
     this.#missing = options.hollow;
   }
 
-  /** No log worth the name, and none on the way to being durable. */
+  /** No state that the log builds upon, and none on the way to being durable. */
   get missing(): boolean {
     return this.#missing;
   }
@@ -60,7 +61,9 @@ export class Installation {
   take(from: NodeId, chunk: SnapshotChunk): string | null {
     if (this.#settling !== null) return null;
     if (!isSnapshotChunk(chunk)) return "malformed";
-    const { ledger, following } = this.#options;
+    const { ledger, following, self } = this.#options;
+    const blank = ledger.configurations.effective.voters.length === 0;
+    if (blank && isVoter(chunk.configuration, self)) return null; // P6; or it is late, and this replica was dropped
     if (!this.#missing && this.#holds(chunk)) {
       ledger.commitTo(chunk.index);
       this.#abandon();
@@ -129,15 +132,21 @@ export class Installation {
     this.answer({ from, chunk }, chunk.term, incoming.next, false);
   }
 
-  /** The tables get the snapshot's state: the log begins anew, and everything else waits for the checkpoint. */
+  /**
+   * The tables get the snapshot's state, and everything else waits for the checkpoint. The log begins anew, but where it
+   * has the snapshot's last entry it stays as it is, in the journal too: what follows was acknowledged (P3).
+   */
   #finish(from: NodeId, chunk: SnapshotChunk): void {
     const { partition, host, machine, ledger, following } = this.#options;
     const { index, indexTerm, configuration, configurationIndex } = chunk;
     this.#abandon();
     machine.finishInstall(index, indexTerm);
-    ledger.restart({ index, term: indexTerm }, configuration, configurationIndex);
-    following.restart();
-    host.effects.record(ledger.baseRecord());
+    if (ledger.log.termAt(index) === indexTerm) ledger.commitTo(index);
+    else {
+      ledger.restart({ index, term: indexTerm }, configuration, configurationIndex);
+      following.restart();
+      host.effects.record(ledger.baseRecord());
+    }
     this.#missing = false;
     this.#settling = { from, chunk };
     host.requestCheckpoint();

@@ -7,6 +7,8 @@
  * L3. While leadership is handed over nothing is appended; what comes is held (dissertation 3.10).
  * L4. A read does not wake a quiet partition: its round of beats says that quiet goes on. Only if no quorum has answered
  *     by the next heartbeat does the leader begin to beat, and to count who answers (L2).
+ * L5. A leader short of disk space hands over to a voter that is not, as often as steering lets it try. Where there is
+ *     none it stays in office: its readers have no one else.
  */
 import type { Instant, NodeId, PartitionId, Term } from "../base/ids.ts";
 import type { Settings } from "../base/limits.ts";
@@ -41,6 +43,8 @@ export class Leadership {
   #term = 0 as Term;
   #quiet = false;
   #stopping = false;
+  /** This node is short of disk space (L5). */
+  #yielding = false;
   #transfer: Transfer | null = null;
   /** A follower was told to take over in this term: leases are off, for it may do so at any later time. */
   #leaseBroken = false;
@@ -125,6 +129,19 @@ export class Leadership {
     if (this.#held && this.#transfer === null) this.#handToSuccessor(now);
   }
 
+  /** This node is short of disk space, or has enough again (L5). */
+  yield(low: boolean, now: Instant): void {
+    this.#yielding = low;
+    if (!this.#held) return;
+    this.stir(now);
+    if (low && this.#transfer === null) this.#relieve(now);
+  }
+
+  /** `node` does not take over. */
+  declined(node: NodeId): void {
+    if (this.#transfer?.to === node) this.#transfer = null;
+  }
+
   /** Hands over to `to`, a voter, as soon as it has the whole log. */
   handTo(to: NodeId, now: Instant): void {
     const { partition, self, settings, host, ledger } = this.#options;
@@ -202,6 +219,7 @@ export class Leadership {
       this.#transfer = null;
     }
     if (this.#stopping) return this.#handToSuccessor(now);
+    if (this.#yielding) return this.#relieve(now);
     const { steering, leading } = this.#options;
     if (!steering.settled || !leading.established) return;
     const preferred = steering.preferred(now);
@@ -210,6 +228,11 @@ export class Leadership {
 
   #handToSuccessor(now: Instant): void {
     const to = this.#options.steering.successor();
+    if (to !== null) this.handTo(to, now);
+  }
+
+  #relieve(now: Instant): void {
+    const to = this.#options.steering.relief(now);
     if (to !== null) this.handTo(to, now);
   }
 
@@ -243,6 +266,7 @@ export class Leadership {
     if (this.#transfer !== null || this.#stopping || !steering.settled || steering.wantsPreferred) {
       return false;
     }
+    if (this.#yielding && steering.successor() !== null) return false;
     if (!leading.reads.idle || ledger.commit !== last || machine.appliedIndex !== last) return false;
     for (const follower of leading.followers) {
       const level = follower.match === last && follower.state === "replicate";

@@ -7,12 +7,14 @@
  * P1. Entries are applied only up to the lesser of what is committed and what the own journal holds durably: the
  *     tables never run ahead of the journal.
  * P2. Votes and acknowledgements leave after the records they rest on are durable; a leader's appends leave at once.
- * P3. A replica whose log is no log (never initialised, or a snapshot was lost with the tables that held it) is hollow:
- *     it asks for a snapshot, acknowledges nothing and does not campaign. Without a configuration it does not vote either:
- *     it may have been dropped, and have acknowledged entries before.
+ * P3. A replica whose state does not reach the base of its log is hollow: it asks for a snapshot, appends and acknowledges
+ *     nothing and does not campaign, but votes, and takes nothing back that it acknowledged (recovery.ts says why). Without
+ *     a configuration it does not vote either: it may have been dropped, and have acknowledged entries before.
  * P4. A snapshot that was installed counts only when a checkpoint has made the tables durable. Until then nothing is
  *     acknowledged or appended.
  * P5. Each token given to propose() or read() is answered once.
+ * P6. A replica without a configuration that its leader counts as a voter has that voter's name and not its journal. It
+ *     is sent no snapshot and takes none until it comes in as a learner (recovery.ts).
  */
 import { type Instant, type LogIndex, NEVER, type NodeId, type PartitionId, type Term } from "../base/ids.ts";
 import { invariant, unreachable } from "../base/invariant.ts";
@@ -24,7 +26,7 @@ import { Following } from "../replication/following.ts";
 import { Leading } from "../replication/leading.ts";
 import { Ledger } from "../replication/ledger.ts";
 import type { Progress } from "../replication/progress.ts";
-import { describeConfiguration, isMember, isVoter, NO_CONFIGURATION } from "../wire/configuration.ts";
+import { isMember, isVoter, NO_CONFIGURATION } from "../wire/configuration.ts";
 import type { JournalRecord, RecoveredReplica } from "../wire/kernel.ts";
 import type {
   Append,
@@ -37,6 +39,7 @@ import type {
 } from "../wire/messages.ts";
 import type { ReplicaStatus } from "../wire/requests.ts";
 import type { ReplicaHost, ReplicaMessage, StateMachine } from "./contracts.ts";
+import { describeReplica } from "./describe.ts";
 import { History } from "./history.ts";
 import { Installation } from "./installation.ts";
 import { Leadership } from "./leadership.ts";
@@ -102,7 +105,7 @@ export class Replica {
     const ledger = new Ledger({ partition, effects, tuning, ...past });
     const openSnapshot = (atLeast: LogIndex) => machine.appliedIndex < atLeast ? null : machine.snapshot();
     const leading = new Leading({ self, settings, ledger, openSnapshot, reachable });
-    const steering = new Steering({ self, settings, ledger, leading, reachable });
+    const steering = new Steering({ self, settings, ledger, leading, host });
     this.#ledger = ledger;
     this.#following = new Following(ledger);
     this.#leading = leading;
@@ -126,18 +129,15 @@ export class Replica {
     });
     this.#installation = new Installation({
       partition,
+      self,
       host,
       machine,
       ledger,
       following: this.#following,
       hollow: past.hollow,
     });
-    // The vote record is written before the entries of its term, but nothing rests on that: the log may be newer.
-    const ahead = ledger.log.lastTerm > (recovered?.term ?? 0);
-    const term = ahead ? ledger.log.lastTerm : recovered?.term ?? NOWHERE.term;
-    const votedFor = ahead ? null : recovered?.votedFor ?? null;
-    const restarted = recovered !== null;
-    this.#election = new Election({ ...options, effects, term, votedFor, restarted });
+    const { term, votedFor } = past;
+    this.#election = new Election({ ...options, effects, term, votedFor, restarted: recovered !== null });
     this.#commitSeen = past.commit;
     this.#configurationNoted = ledger.configurations.at(past.commit).index;
     this.#history = new History(self, partition);
@@ -205,10 +205,9 @@ export class Replica {
   get hollow(): boolean {
     return this.#installation.missing || this.#installation.settling;
   }
-  /** Something is under way that a leader should see through: proposals, reads, a transfer, a reconfiguration. */
-  get busy(): boolean {
-    return this.#leadership.held &&
-      (!this.#outcomes.idle || this.#leadership.transfer !== null || !this.#steering.settled);
+  /** Who takes over from this leader, or could do so at once. */
+  get heir(): NodeId | null {
+    return this.#leadership.transfer ?? this.#steering.successor();
   }
   /** What the leader knows of its followers. Empty elsewhere. */
   get progress(): readonly Progress[] {
@@ -216,15 +215,7 @@ export class Replica {
   }
 
   describe(): string {
-    const { log, commit } = this.#ledger;
-    const marks = (this.quiet ? " quiet" : "") + (this.hollow ? " hollow" : "") +
-      (this.#leadership.transfer === null ? "" : ` handing over to ${this.#leadership.transfer}`);
-    return `p${this.partition} ${this.role} t${this.term} leader ${
-      this.leader ?? "none"
-    } log ${log.base}..${log.last}` +
-      ` stable ${log.stable} commit ${commit} applied ${this.appliedIndex} ${
-        describeConfiguration(this.configuration)
-      }${marks}`;
+    return describeReplica(this, this.#ledger, this.#leadership.transfer);
   }
 
   /** 32 bits that depend on everything this replica went through. */
@@ -264,6 +255,19 @@ export class Replica {
     this.#stopping = true;
     this.#election.electable = false;
     this.#leadership.stop(now);
+  }
+
+  /** This node is short of disk space, or has enough again. */
+  yield(low: boolean, now: Instant): void {
+    this.#leadership.yield(low, now);
+  }
+
+  /** `node` is short of disk space and takes no leadership over, or has enough again. */
+  peerShort(node: NodeId, low: boolean, now: Instant): void {
+    if (this.#leading.progressOf(node) === null) return;
+    if (low) this.#leadership.declined(node);
+    else this.#steering.returned(node);
+    this.#leadership.stir(now);
   }
 
   /** Removed for good: data and log go, term and vote stay. What is left is a replica that was never initialised. */
@@ -396,9 +400,8 @@ export class Replica {
   /** Asks to read; host.readable(token, …) follows when the applied state is as new as this call. */
   read(token: number, now: Instant): void {
     if (!this.isLeader) return this.#host.readable(token, this.#outcomes.moved(this.leader));
-    const { reads } = this.#leading;
-    if (this.#leadership.hasLease(now)) reads.addConfirmed(token, this.commitIndex);
-    else reads.add(token);
+    if (this.#leadership.hasLease(now)) this.#leading.reads.addConfirmed(token, this.commitIndex);
+    else this.#leading.reads.add(token);
   }
 
   #append(data: Uint8Array, token: number): void {
@@ -462,8 +465,6 @@ export class Replica {
   transfer(to: NodeId, now: Instant): void {
     this.#leadership.handTo(to, now);
   }
-
-  // ---- heartbeats
 
   /** Called every heartbeat while `wantsBeats`. */
   beat(now: Instant): void {

@@ -8,6 +8,7 @@ import { nextConfiguration, satisfies } from "../replication/configuration.ts";
 import type { Progress } from "../replication/progress.ts";
 import type { Leading } from "../replication/leading.ts";
 import type { Ledger } from "../replication/ledger.ts";
+import type { ReplicaHost } from "./contracts.ts";
 import { isJoint } from "../wire/configuration.ts";
 import type { Configuration } from "../wire/messages.ts";
 
@@ -25,7 +26,7 @@ export interface SteeringOptions {
   readonly settings: Settings;
   readonly ledger: Ledger;
   readonly leading: Leading;
-  readonly reachable: (node: NodeId) => boolean;
+  readonly host: Pick<ReplicaHost, "reachable" | "fit">;
 }
 
 export class Steering {
@@ -36,6 +37,8 @@ export class Steering {
   #leavingAttempts = 0;
   #preferredAttempts = 0;
   #preferredSince: Instant | null = null;
+  #reliefAttempts = 0;
+  #reliefAt = 0 as Instant;
 
   constructor(options: SteeringOptions) {
     this.#options = options;
@@ -59,6 +62,8 @@ export class Steering {
     this.#leavingAttempts = 0;
     this.#preferredAttempts = 0;
     this.#preferredSince = null;
+    this.#reliefAttempts = 0;
+    this.#reliefAt = 0 as Instant;
   }
 
   aim(target: readonly NodeId[]): void {
@@ -107,20 +112,31 @@ export class Steering {
 
   /** Another replica is preferred as leader, is in sight, and has not failed to take over. */
   get wantsPreferred(): boolean {
-    const { self, ledger, reachable } = this.#options;
+    const { self, ledger, host } = this.#options;
     const preferred = this.#target[0];
     return preferred !== undefined && preferred !== self && this.#preferredAttempts < ATTEMPTS_MAX &&
-      ledger.configurations.effective.voters.includes(preferred) && reachable(preferred);
+      ledger.configurations.effective.voters.includes(preferred) && host.reachable(preferred) &&
+      host.fit(preferred);
+  }
+
+  /** Who is to take over from a leader that is short of space. Each attempt doubles the wait before the next. */
+  relief(now: Instant): NodeId | null {
+    const to = now < this.#reliefAt ? null : this.successor();
+    if (to === null) return null;
+    // Between two attempts what was held back meanwhile gets through.
+    const wait = this.#options.settings.electionTimeoutUsMax * 2 ** Math.min(++this.#reliefAttempts, 6);
+    this.#reliefAt = (now + wait) as Instant;
+    return to;
   }
 
   /** The voter most fit to take over at once: in sight and furthest along, the target's order deciding between equals. */
   successor(): NodeId | null {
-    const { self, ledger, leading } = this.#options;
+    const { self, ledger, leading, host } = this.#options;
     let best: Progress | null = null;
     for (const follower of leading.followers) {
       const { node } = follower;
       if (node === self || !this.#caughtUp(node)) continue;
-      if (!ledger.configurations.effective.voters.includes(node)) continue;
+      if (!ledger.configurations.effective.voters.includes(node) || !host.fit(node)) continue;
       if (
         best === null || follower.match > best.match ||
         (follower.match === best.match && this.#rank(node) < this.#rank(best.node))
@@ -139,10 +155,10 @@ export class Steering {
    * can make it drop its log any more, and it can vote.
    */
   readonly #caughtUp = (node: NodeId): boolean => {
-    const { self, ledger, leading, reachable } = this.#options;
+    const { self, ledger, leading, host } = this.#options;
     if (node === self) return true;
     const progress = leading.progressOf(node);
-    return progress !== null && progress.state === "replicate" && reachable(node) &&
+    return progress !== null && progress.state === "replicate" && host.reachable(node) &&
       progress.match + NEARLY >= ledger.commit &&
       progress.match >= ledger.configurations.effectiveIndex;
   };

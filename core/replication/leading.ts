@@ -307,7 +307,7 @@ export class Leading {
    * A learner's snapshot must not be older than the configuration that is committed: a replica that was removed, dropped
    * its log and is taken in again would else forget entries that it had once acknowledged, and could be asked for its
    * vote by a server that has not heard of its removal. A voter has been through that, and cannot wait: the leader may
-   * need it to commit anything at all.
+   * need it to commit anything at all. One that says it has nothing gets nothing (P6 in core/partition/replica.ts).
    */
   #beginSnapshot(follower: Progress, now: Instant): void {
     const { openSnapshot, settings } = this.#options;
@@ -350,6 +350,12 @@ export class Leading {
 
   #refused(follower: Progress, reply: AppendReply): void {
     if (reply.refused === 0) {
+      if (reply.index === 0 && isVoter(this.#ledger.configurations.effective, follower.node)) {
+        if (follower.match > 0) return; // Late: it was a learner when it said so.
+        const why = "It votes here and says that it never held this log: its disk is another one";
+        const { effects } = this.#ledger;
+        return effects.note({ kind: "refused", from: follower.node, message: "append-reply", why });
+      }
       // It held a snapshot at `index` once, so that much is committed, whether this leader knew or not.
       if (this.#log.termAt(reply.index) === reply.indexTerm) this.#ledger.commitTo(reply.index);
       if (follower.snapshot !== null && follower.snapshot.index >= reply.index) return;

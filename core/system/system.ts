@@ -8,6 +8,10 @@
  * S3. A member's id appears once; members are sorted by id. The network always keeps one active member.
  * S4. A command at or below view.version is already in the view (the view was restored from the journal, which may be
  *     ahead of the tables) and is passed over.
+ * S5. A member comes back under its id only with the data directory that the network knows it by: on another one its
+ *     votes and acknowledgements are forgotten. "" stands for any, from before directories had names. A former member
+ *     that has been forgotten here is safe too: a partition that still counts it as a voter sends it nothing before it
+ *     has been taken out and in again (P6 in core/partition/replica.ts).
  */
 import { type Epoch, type LogIndex, type NodeId, SYSTEM_PARTITION, type Term } from "../base/ids.ts";
 import { EMPTY_BYTES } from "../base/bytes.ts";
@@ -20,6 +24,7 @@ import type { Entry, Member, MemberState, SystemView } from "../wire/messages.ts
 import type { Refused, Response } from "../wire/requests.ts";
 import { decodeSystemCommand, type SystemCommand } from "./command.ts";
 import { encode } from "../wire/cbor.ts";
+import { isFormer } from "../wire/members.ts";
 import { refusal } from "../wire/ops.ts";
 import { decodeView, decodeWith, encodeView } from "../wire/shared_codec.ts";
 
@@ -182,6 +187,8 @@ function join(view: SystemView, member: Member, index: LogIndex): SystemView | R
     return refusal("invalid", `A capacity is an integer from 1 to ${LIMITS.capacityMax}, not ${capacity}`);
   }
   const known = findMember(view, member.id);
+  const refused = known === null ? null : vetReturn(known, member);
+  if (refused !== null) return refused;
   if (known === null && view.members.length >= LIMITS.membersMax) {
     return refusal(
       "conflict",
@@ -189,7 +196,27 @@ function join(view: SystemView, member: Member, index: LogIndex): SystemView | R
     );
   }
   const state = known === null || known.state === "gone" ? "joining" : known.state;
-  return withMembers(view, replaceMember(view.members, { ...member, state }), index);
+  // A build before disks had names may speak for a member whose disk is known: the name stays.
+  const disk = member.disk === "" ? known?.disk ?? "" : member.disk;
+  return withMembers(view, replaceMember(view.members, { ...member, state, disk }), index);
+}
+
+/** Why `member` may not come back as the one that is known by its id (S5); null: it may. */
+export function vetReturn(known: Member, member: Member): Refused | null {
+  const { id } = known;
+  if (known.disk !== "" && member.disk !== "" && known.disk !== member.disk) {
+    return refusal(
+      "conflict",
+      `Node "${id}" is known with another data directory (disk ${known.disk}, not ${member.disk}): start it on that ` +
+        `one, or choose another --id, for a disk that was lost took with it what the node had promised`,
+    );
+  }
+  if (known.state !== "removed") return null;
+  return refusal(
+    "conflict",
+    `Node "${id}" was removed from the network: \`space-opera drain --cancel ${id}\` takes it back, or it joins as a ` +
+      `new node, with another --id and an empty data directory`,
+  );
 }
 
 function setState(view: SystemView, node: NodeId, state: MemberState, index: LogIndex): SystemView | Refused {
@@ -199,7 +226,11 @@ function setState(view: SystemView, node: NodeId, state: MemberState, index: Log
   const lastActive = member.state === "active" && state !== "active" &&
     !view.members.some((m) => m.state === "active" && m.id !== node);
   if (lastActive) return refusal("conflict", `Node "${node}" is the last active member and must stay`);
-  if (member.state === "gone") return refusal("conflict", `Node "${node}" is gone; it comes back by joining`);
+  // Whose data directory was kept may be taken back; where a dead one is given up for good, it shall stay out.
+  const allowed = member.state === "removed"
+    ? state === "joining"
+    : member.state !== "gone" || state === "removed";
+  if (!allowed) return refusal("conflict", `Node "${node}" is ${member.state}; it comes back by joining`);
   return withMembers(view, replaceMember(view.members, { ...member, state }), index);
 }
 
@@ -233,17 +264,20 @@ function layout(
     ...view,
     version: index,
     epoch,
-    members: forgetOldest(members, view),
+    members: forgetSurplus(members, view),
     assignment: command.assignment,
   };
 }
 
-/** Keeps the gone members that some replica may still ask about; forgets by id order past the bound. */
-function forgetOldest(members: readonly Member[], view: SystemView): readonly Member[] {
-  let surplus = members.reduce((n, m) => n + (m.state === "gone" ? 1 : 0), 0) - LIMITS.goneMembersKept;
+/**
+ * Keeps as many former members as LIMITS.goneMembersKept, so that one that comes back learns its state, and those that
+ * became former with this very command. Past that they are forgotten in the order of their ids, see S5.
+ */
+function forgetSurplus(members: readonly Member[], view: SystemView): readonly Member[] {
+  let surplus = members.reduce((n, m) => n + (isFormer(m.state) ? 1 : 0), 0) - LIMITS.goneMembersKept;
   if (surplus <= 0) return members;
   return members.filter((m) =>
-    m.state !== "gone" || findMember(view, m.id)?.state !== "gone" || surplus-- <= 0
+    !isFormer(m.state) || !isFormer(findMember(view, m.id)?.state ?? "joining") || surplus-- <= 0
   );
 }
 

@@ -50,6 +50,8 @@ export function describeMessage(message: Message): string {
       );
       return `beat-replies ${replies.join(", ")}`;
     }
+    case "space":
+      return `space ${message.low ? "low" : "enough"}`;
     default:
       return `${message.kind} p${message.partition} ${describeReplicaMessage(message)}`.trimEnd();
   }
@@ -168,6 +170,8 @@ export function describeNote(note: Note): string {
       return `member ${note.node} ${note.status} ${note.incarnation}`;
     case "view":
       return `view v${note.version} e${note.epoch}`;
+    case "standing":
+      return `standing ${note.state}`;
     case "refused":
       return `refused ${note.message} from ${note.from}: ${note.why}`;
     case "leader":

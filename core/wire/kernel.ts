@@ -1,5 +1,5 @@
 import type { Instant, LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
-import type { Configuration, Entry, Liveness, Message, SystemView } from "./messages.ts";
+import type { Configuration, Entry, Liveness, MemberState, Message, SystemView } from "./messages.ts";
 import type { Request, Response } from "./requests.ts";
 
 /** Everything that can happen to a node. There is no second way to change one. */
@@ -161,6 +161,8 @@ export type Note =
   | { readonly kind: "leases-ended"; readonly partition: PartitionId }
   | { readonly kind: "checkpoint"; readonly number: number; readonly done: boolean }
   | { readonly kind: "view"; readonly version: number; readonly epoch: number }
+  /** This node's own place in the network is another than before, or is told for the first time. */
+  | { readonly kind: "standing"; readonly state: MemberState | "outside" }
   /** A peer's message that was not obeyed. */
   | {
     readonly kind: "refused";

@@ -96,6 +96,8 @@ export function messageWire(message: Message): Wire {
       const { partition, term, configurationIndex, needed } = message;
       return [MESSAGE["replica-verdict"], partition, term, configurationIndex, needed];
     }
+    case "space":
+      return [MESSAGE.space, message.low];
     default:
       return unreachable(message);
   }
@@ -247,6 +249,9 @@ function readReplicaMessage(reader: Reader, arity: number, tag: number): Message
         configurationIndex: reader.index(),
         needed: reader.boolean(),
       };
+    case MESSAGE.space:
+      reader.expectArity(arity, 2);
+      return { kind: "space", low: reader.boolean() };
     default:
       return reader.fail("kind", `No message has the tag ${tag}`);
   }

@@ -26,7 +26,8 @@ export type Message =
   | WatchStop
   | WatchEvents
   | ReplicaCheck
-  | ReplicaVerdict;
+  | ReplicaVerdict
+  | Space;
 
 export type MessageKind = Message["kind"];
 export type MessageOf<K extends MessageKind> = Extract<Message, { kind: K }>;
@@ -193,8 +194,11 @@ export interface SnapshotReply {
 
 // ---- the network's agreed state
 
-/** joining: known, holds nothing yet. active: holds data. draining: data moves off. gone: dead or removed. */
-export type MemberState = "joining" | "active" | "draining" | "gone";
+/**
+ * joining: known, holds nothing yet. active: holds data. draining: data moves off. gone: was out of reach for too long,
+ * and comes back by joining. removed: drained, or taken out by an operator, and comes back only on an operator's word.
+ */
+export type MemberState = "joining" | "active" | "draining" | "gone" | "removed";
 export interface Member {
   readonly id: NodeId;
   readonly address: string;
@@ -290,4 +294,10 @@ export interface ReplicaVerdict {
   /** Index of the newest committed configuration at the answerer, and whether the asker is in it. */
   readonly configurationIndex: LogIndex;
   readonly needed: boolean;
+}
+
+/** The sender is short of disk space and takes over no leadership, or (low false) is well again. */
+export interface Space {
+  readonly kind: "space";
+  readonly low: boolean;
 }

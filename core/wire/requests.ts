@@ -198,6 +198,7 @@ export type Response =
  * invalid: the request itself is wrong. too-large: a limit was passed. no-leader, busy, timeout: try again. unsure:
  * the write may or may not happen. session-expired: the answer to a retry is no longer known. conflict: the network's
  * state forbids it. not-found: no such lease, version or member. foreign: another network. moved: ask `leader`.
+ * no-space: not done, the disks of the partition are nearly full; deletes are still taken.
  */
 export type RefusalReason =
   | "invalid"
@@ -211,7 +212,8 @@ export type RefusalReason =
   | "conflict"
   | "not-found"
   | "foreign"
-  | "closing";
+  | "closing"
+  | "no-space";
 export interface Refused {
   readonly kind: "refused";
   readonly reason: RefusalReason;

@@ -58,6 +58,7 @@ export const MESSAGE = {
   "watch-events": 21,
   "replica-check": 22,
   "replica-verdict": 23,
+  "space": 24,
 } as const satisfies Record<MessageKind, number>;
 
 export const OP = {
@@ -126,7 +127,13 @@ export const LIVENESS_OR_UNKNOWN: Names<MemberStatus["liveness"]> = names({
 
 export const ENTRY_KIND: Names<EntryKind> = names({ command: 0, config: 1, noop: 2 });
 
-export const MEMBER_STATE: Names<MemberState> = names({ joining: 0, active: 1, draining: 2, gone: 3 });
+export const MEMBER_STATE: Names<MemberState> = names({
+  joining: 0,
+  active: 1,
+  draining: 2,
+  gone: 3,
+  removed: 4,
+});
 
 export const NODE_STATE: Names<NodeStatus["state"]> = names({
   joining: 0,
@@ -134,6 +141,7 @@ export const NODE_STATE: Names<NodeStatus["state"]> = names({
   draining: 2,
   gone: 3,
   outside: 4,
+  removed: 5,
 });
 
 export const READ_MODE: Names<ReadMode> = names({ linearizable: 0, stale: 1 });
@@ -155,6 +163,7 @@ export const REFUSAL: Names<RefusalReason> = names({
   "not-found": 9,
   "foreign": 10,
   "closing": 11,
+  "no-space": 12,
 });
 
 export const ROLE_OF_PEER: Names<"peer" | "client"> = names({ peer: 0, client: 1 });

@@ -1,5 +1,6 @@
 import type { NodeId, PartitionId } from "../../core/base/ids.ts";
 import { check, describeProblem } from "../../core/placement/check.ts";
+import { isFormer } from "../../core/wire/members.ts";
 import type { SystemView } from "../../core/wire/messages.ts";
 import { inspect, type InspectableKernel, type InspectableReplica, stateDigestOf } from "../inspect.ts";
 import type { Machine } from "../machine.ts";
@@ -84,9 +85,9 @@ function memberStates(machines: readonly Machine[], view: SystemView): string[] 
     const state = states.get(machine.id);
     if (machine.running && !machine.draining && state !== "active") {
       problems.push(`${machine.id} runs and is ${state ?? "no member"}`);
-    } else if (!machine.running && state !== undefined && state !== "gone") {
+    } else if (!machine.running && state !== undefined && !isFormer(state)) {
       problems.push(`${machine.id} is ${machine.power} and still ${state}`);
-    } else if (machine.draining && state !== "gone") {
+    } else if (machine.draining && (state === undefined || !isFormer(state))) {
       problems.push(`${machine.id} is drained and still ${state}`);
     }
   }

@@ -108,7 +108,7 @@ export const arbMember: Arb<Member> = whole<Member>({
   address: arbAddress,
   zone: arbZone,
   capacity: fc.integer({ min: 1, max: 1_000_000 }),
-  state: fc.constantFrom("joining", "active", "draining", "gone"),
+  state: fc.constantFrom("joining", "active", "draining", "gone", "removed"),
   disk: fc.constantFrom("", "00112233aabbccdd"),
 });
 
@@ -194,7 +194,7 @@ const OPS: { [K in Op["kind"]]: Arb<Extract<Op, { kind: K }>> } = {
   "set-state": whole({
     kind: kind("set-state"),
     node: arbNodeId,
-    state: fc.constantFrom("joining", "active", "draining", "gone"),
+    state: fc.constantFrom("joining", "active", "draining", "gone", "removed"),
     force: fc.boolean(),
   }),
   "set-address": whole({ kind: kind("set-address"), node: arbNodeId, address: arbAddress }),
@@ -236,7 +236,7 @@ const arbNodeStatus: Arb<NodeStatus> = whole<NodeStatus>({
   network: arbHex32,
   view: arbInteger,
   epoch: arbInteger,
-  state: fc.constantFrom("joining", "active", "draining", "gone", "outside"),
+  state: fc.constantFrom("joining", "active", "draining", "gone", "outside", "removed"),
   replicas: list(arbReplica, 3),
   counters: list(fc.tuple(arbText, arbInteger)),
 });
@@ -245,7 +245,7 @@ const arbMemberStatus: Arb<MemberStatus> = whole<MemberStatus>({
   address: arbAddress,
   zone: arbZone,
   capacity: arbInteger,
-  state: fc.constantFrom("joining", "active", "draining", "gone"),
+  state: fc.constantFrom("joining", "active", "draining", "gone", "removed"),
   disk: fc.constantFrom("", "00112233aabbccdd"),
   liveness: fc.constantFrom("alive", "suspect", "dead", "left", "unknown"),
   replicas: arbInteger,
@@ -296,6 +296,7 @@ const RESPONSES: { [K in Response["kind"]]: Arb<Extract<Response, { kind: K }>> 
       "not-found",
       "foreign",
       "closing",
+      "no-space",
     ),
     message: arbText,
     leader: arbNodeId,
@@ -426,6 +427,7 @@ const MESSAGES: { [K in MessageKind]: Arb<Extract<Message, { kind: K }>> } = {
     configurationIndex: arbIndex,
     needed: fc.boolean(),
   }),
+  "space": whole({ kind: kind("space"), low: fc.boolean() }),
 };
 export const arbMessage: Arb<Message> = fc.oneof(...Object.values<Arb<Message>>(MESSAGES));
 

@@ -276,6 +276,7 @@ export const MESSAGES: Samples<Message> = {
     configurationIndex: logIndex(7),
     needed: false,
   },
+  "space": { kind: "space", low: true },
 };
 
 export const RECORDS: Samples<JournalRecord> = {

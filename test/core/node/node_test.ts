@@ -104,16 +104,16 @@ Deno.test("Node takes a newcomer in, and load moves to it", () => {
   for (let i = 0; i < 20; i++) assert.equal(text(network.ask("Deneb", get(`k${i}`))), `v${i}`);
 });
 
-Deno.test("Node that drains moves everything off, then counts as gone and stays out", () => {
+Deno.test("Node that drains moves everything off, then counts as removed and stays out", () => {
   const network = new Network([...THREE, "Deneb"]);
   network.settle();
   for (let i = 0; i < 8; i++) network.ask("Alnilam", put(`k${i}`, `v${i}`));
   const drain: Op = { kind: "set-state", node: nodeId("Deneb"), state: "draining", force: false };
   assert.equal(network.ask("Bellatrix", drain).kind, "done");
-  network.until(() => stateOf(network, "Alnilam", "Deneb") === "gone", 30_000_000, "Deneb has drained");
+  network.until(() => stateOf(network, "Alnilam", "Deneb") === "removed", 30_000_000, "Deneb has drained");
   assert.deepEqual(network.node("Deneb").replicas(), []);
   network.run(5_000_000);
-  assert.equal(stateOf(network, "Alnilam", "Deneb"), "gone");
+  assert.equal(stateOf(network, "Alnilam", "Deneb"), "removed");
   for (let i = 0; i < 8; i++) assert.equal(text(network.ask("Capella", get(`k${i}`))), `v${i}`);
 });
 

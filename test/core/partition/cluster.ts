@@ -396,6 +396,7 @@ export class Cluster {
       readable: (token, refused) => this.#readable(node, token, refused),
       requestCheckpoint: () => node.wantsCheckpoint = true,
       reachable: (other) => !node.unseen.has(other),
+      fit: () => true,
     };
   }
 

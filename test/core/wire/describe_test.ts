@@ -54,6 +54,7 @@ Deno.test("describeMessage() says what a trace needs, in one line", () => {
     watch-events p3 id 8 ok after 9 to 11 ["a" 6B:09ea95e1 10@2, "b" none 11@2]
     replica-check p3
     replica-verdict p3 t2 configuration 7 not needed
+    space low
   `),
   );
 });
@@ -184,6 +185,7 @@ const NOTES: Samples<Note> = {
   dropped: { kind: "dropped", partition: p3 },
   duplicate: { kind: "duplicate", partition: p3 },
   view: { kind: "view", version: 300, epoch: 7 },
+  standing: { kind: "standing", state: "removed" },
   refused: { kind: "refused", from: sirius, message: "append", why: "not a member" },
 };
 
@@ -206,6 +208,7 @@ Deno.test("describeNote() says what a trace needs, in one line", () => {
     dropped p3
     duplicate p3
     view v300 e7
+    standing removed
     refused append from sirius: not a member
   `),
   );
