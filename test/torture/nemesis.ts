@@ -1,0 +1,282 @@
+/** Carries out the plan of a run on its processes, disks and wires, and undoes each fault. */
+import { join } from "node:path";
+import { unreachable } from "../../core/base/invariant.ts";
+import { flipJournalByte, Injection, type SmallDisk } from "./disks.ts";
+import type { HistoryWriter } from "./history_file.ts";
+import { describeFault, type Fault, type FaultBody, type FaultKind, partsHeld } from "./plan.ts";
+import type { NodeProcess } from "./processes.ts";
+import type { Wires } from "./wires.ts";
+
+export interface NemesisOptions {
+  readonly nodes: readonly NodeProcess[];
+  readonly wires: Wires;
+  /** By node: those on a file system of their own. */
+  readonly disks: ReadonlyMap<number, SmallDisk>;
+  readonly history: HistoryWriter;
+  /** Nanoseconds of the run. */
+  readonly now: () => number;
+  /** Waits until the network is whole; false where it is not in time. */
+  readonly whole: () => Promise<boolean>;
+  readonly tell: (line: string) => void;
+  /** Something happened that must not. */
+  readonly problem: (what: string) => void;
+}
+
+const PAUSE_BETWEEN_LIVES_MS = 50;
+
+export class Nemesis {
+  readonly #options: NemesisOptions;
+  /** By node: the fault that has it in its hands. */
+  readonly #hitBy = new Map<number, FaultKind>();
+  #stopped = false;
+  readonly done = new Map<FaultKind, number>();
+
+  constructor(options: NemesisOptions) {
+    this.#options = options;
+  }
+
+  /** The kind of fault that a node suffers now. */
+  hitBy(node: number): FaultKind | null {
+    return this.#hitBy.get(node) ?? null;
+  }
+
+  /** Runs the plan from now on; resolves when every fault that began is undone. */
+  async run(plan: readonly Fault[]): Promise<void> {
+    const began = performance.now();
+    const { nodes, problem } = this.#options;
+    // What takes longer than planned holds up what would meet it, so that P1 to P3 stay true.
+    const turns = new Map<number, Promise<void>>();
+    const all: Promise<void>[] = [];
+    for (const fault of plan) {
+      await delay(began + fault.at - performance.now());
+      if (this.#stopped) break;
+      const held = partsHeld(fault, nodes.length);
+      const turn = Promise.all(held.map((part) => turns.get(part)))
+        .then(() => this.#stopped ? undefined : this.#suffer(fault))
+        .catch((error) => problem(`The fault "${fault.kind}" could not be carried out: ${messageOf(error)}`));
+      for (const part of held) turns.set(part, turn);
+      all.push(turn);
+    }
+    await Promise.all(all);
+  }
+
+  /** Begins no further fault. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #suffer(fault: Fault): Promise<void> {
+    const { nodes, history, now, tell } = this.#options;
+    const what = describeFault(fault, (node) => nodes[node]!.name);
+    const note = (f: string, value: string) => {
+      history.write({ type: "info", process: "nemesis", time: now(), f, value });
+      tell(value);
+    };
+    const harmed = partsHeld(fault, nodes.length).filter((part) => part < nodes.length);
+    note(fault.kind, `${what}, for ${seconds(fault.forMs)}`);
+    const began = performance.now();
+    for (const node of harmed) this.#hitBy.set(node, fault.kind);
+    const outcome = await this.#inflict(fault, fault.forMs);
+    for (const node of harmed) this.#hitBy.delete(node);
+    this.done.set(fault.kind, (this.done.get(fault.kind) ?? 0) + 1);
+    note(
+      "heal",
+      `${what}: over after ${seconds(performance.now() - began)}${outcome === "" ? "" : `, ${outcome}`}`,
+    );
+  }
+
+  /** The fault, its time, and its end. Returns what is worth a word. */
+  async #inflict(fault: FaultBody, forMs: number): Promise<string> {
+    const { nodes, wires, disks } = this.#options;
+    switch (fault.kind) {
+      case "kill": {
+        const hit = fault.nodes.map((node) => nodes[node]!);
+        await Promise.all(hit.map((node) => node.kill()));
+        await delay(forMs);
+        await Promise.all(hit.map((node) => this.#start(node)));
+        return "";
+      }
+      case "crash-loop":
+        return await this.#crashLoop(nodes[fault.node]!, fault.lives);
+      case "restart": {
+        const node = nodes[fault.node]!;
+        const code = await node.terminate();
+        if (code !== 0) {
+          this.#options.problem(`Node "${node.name}" ended with exit code ${code} after SIGTERM`);
+        }
+        await this.#start(node);
+        return "";
+      }
+      case "stop":
+        for (const node of fault.nodes) nodes[node]!.pause();
+        await delay(forMs);
+        for (const node of fault.nodes) nodes[node]!.resume();
+        return "";
+      case "full":
+        return await this.#full(nodes[fault.node]!, disks.get(fault.node)!, { forMs, crash: fault.crash });
+      case "read-only":
+        return await this.#readOnly(nodes[fault.node]!, disks.get(fault.node)!, forMs);
+      case "io-error": {
+        const node = nodes[fault.node]!;
+        const { call, error } = fault;
+        return await this.#inject(
+          node,
+          forMs,
+          (pid) => Injection.failing(pid, { data: node.data, call, error }),
+        );
+      }
+      case "slow-disk":
+        return await this.#inject(nodes[fault.node]!, forMs, (pid) => Injection.slow(pid, fault.delayMs));
+      case "cut":
+      case "one-way":
+      case "loss":
+      case "slow-link":
+        await this.#disturb(fault);
+        await delay(forMs);
+        return await wires.heal();
+      case "flip":
+      case "lose-tables":
+        return await this.#damage(fault, nodes[fault.node]!, forMs);
+      default:
+        return unreachable(fault);
+    }
+  }
+
+  async #start(node: NodeProcess): Promise<boolean> {
+    if (node.running) return true;
+    const ready = await node.start();
+    if (!ready) {
+      this.#options.problem(`Node "${node.name}" did not start again; its log is ${node.log}`);
+    }
+    return ready;
+  }
+
+  async #crashLoop(node: NodeProcess, lives: readonly number[]): Promise<string> {
+    for (const life of lives) {
+      await node.kill();
+      await delay(PAUSE_BETWEEN_LIVES_MS);
+      const starting = node.start();
+      await delay(life);
+      await node.kill();
+      await starting;
+    }
+    await this.#start(node);
+    return "";
+  }
+
+  async #full(
+    node: NodeProcess,
+    disk: SmallDisk,
+    { forMs, crash }: { readonly forMs: number; readonly crash: boolean },
+  ): Promise<string> {
+    await disk.fill();
+    if (crash) {
+      await delay(forMs / 2);
+      await node.kill();
+      await node.start();
+      await delay(forMs / 2);
+    } else await delay(forMs);
+    const ran = node.running;
+    await disk.free();
+    await this.#start(node);
+    return ran ? "" : "the node had ended";
+  }
+
+  async #readOnly(node: NodeProcess, disk: SmallDisk, forMs: number): Promise<string> {
+    await node.kill();
+    await disk.setReadOnly(true);
+    const ready = await node.start();
+    await delay(forMs);
+    await node.kill();
+    await disk.setReadOnly(false);
+    await this.#start(node);
+    return ready ? "it started all the same" : "it did not start";
+  }
+
+  async #inject(
+    node: NodeProcess,
+    forMs: number,
+    attach: (pid: number) => Promise<Injection>,
+  ): Promise<string> {
+    if (node.pid === null) return "the node does not run";
+    const injection = await attach(node.pid);
+    await delay(forMs);
+    await injection.detach();
+    const ran = node.running;
+    await this.#start(node);
+    return ran ? "" : "the node had ended";
+  }
+
+  async #disturb(
+    fault: Extract<FaultBody, { kind: "cut" | "one-way" | "loss" | "slow-link" }>,
+  ): Promise<void> {
+    const { nodes, wires } = this.#options;
+    const all = nodes.map(({ number }) => number);
+    switch (fault.kind) {
+      case "cut": {
+        const { nodes: inside, clients } = fault;
+        const outside = all.filter((node) => !inside.includes(node));
+        for (const node of inside) await wires.drop(node, { nodes: outside, clients, percent: 100 });
+        for (const node of outside) await wires.drop(node, { nodes: inside, clients: false, percent: 100 });
+        return;
+      }
+      case "one-way":
+        for (const node of fault.to) {
+          await wires.drop(node, { nodes: [fault.from], clients: false, percent: 100 });
+        }
+        return;
+      case "loss":
+        for (const node of fault.nodes) {
+          await wires.drop(node, { nodes: all, clients: true, percent: fault.percent });
+        }
+        return;
+      case "slow-link":
+        return await wires.slow(fault.node, fault.kbit);
+      default:
+        return unreachable(fault);
+    }
+  }
+
+  /** P2: from a whole network to a whole network. */
+  async #damage(
+    fault: Extract<FaultBody, { kind: "flip" | "lose-tables" }>,
+    node: NodeProcess,
+    forMs: number,
+  ): Promise<string> {
+    const { whole, problem } = this.#options;
+    if (!await whole()) return "left out: the network was not whole before";
+    await node.kill();
+    const what = fault.kind === "flip"
+      ? await flipJournalByte(node.data, fault.place)
+      : await loseTables(node.data);
+    await delay(forMs);
+    await this.#start(node);
+    if (!await whole()) problem(`The network was not whole again after "${fault.kind}" at "${node.name}"`);
+    return what ?? "there was nothing to damage";
+  }
+}
+
+async function loseTables(data: string): Promise<string | null> {
+  const lost: string[] = [];
+  for (const name of ["tables.db", "tables.db-wal", "tables.db-shm"]) {
+    try {
+      await Deno.remove(join(data, name));
+      lost.push(name);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return lost.length === 0 ? null : `${lost.join(", ")} deleted`;
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, Math.max(0, ms)));
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

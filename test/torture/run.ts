@@ -1,0 +1,311 @@
+/**
+ * One torture run: real node processes under a recorded history of clients, faults by plan, then heal, wait until the
+ * network is whole, read everything, and check the history that was written.
+ */
+import { join } from "node:path";
+import { DEFAULT_SETTINGS } from "../../core/base/limits.ts";
+import { Random } from "../../core/base/random.ts";
+import { connect } from "../../cli/client/client.ts";
+import { checkHistory, type CheckResult } from "./check.ts";
+import { SmallDisk } from "./disks.ts";
+import { readReplicas, untilWhole, wrongLogLines } from "./final_state.ts";
+import { HISTORY_FORMAT, HISTORY_VERSION, HistoryWriter } from "./history_file.ts";
+import { type Abilities, probeAbilities, whyNot } from "./machine.ts";
+import { Nemesis } from "./nemesis.ts";
+import { describeFault, type Fault, type FaultKind, planFaults } from "./plan.ts";
+import { NodeProcess } from "./processes.ts";
+import { Loopback, Namespaces, type Wires } from "./wires.ts";
+import { Workload } from "./workload.ts";
+
+export interface TortureOptions {
+  readonly seconds: number;
+  readonly nodes: number;
+  readonly clients: number;
+  readonly seed: number;
+  /** Those wanted; what this machine cannot do is left out, and said. */
+  readonly faults: readonly FaultKind[];
+  /** Where the history goes; default: beside the nodes' data. */
+  readonly history: string | null;
+  readonly partitions: number;
+  /** Keep data, logs and history though all is well. */
+  readonly keep: boolean;
+  /** One line for a person, as things happen. */
+  readonly tell: (line: string) => void;
+}
+
+export interface TortureResult {
+  readonly check: CheckResult;
+  readonly history: string;
+  /** Where everything of a failed run lies; null: removed. */
+  readonly kept: string | null;
+  readonly plan: readonly Fault[];
+  readonly seconds: number;
+  readonly healedAfterMs: number | null;
+  /** "kind: why" of what this machine cannot do. */
+  readonly leftOut: readonly string[];
+  /** Starts of all processes. */
+  readonly starts: number;
+}
+
+const NAMES = ["rigel", "sirius", "vega", "altair", "deneb", "polaris", "capella"];
+export const NODES_MAX = NAMES.length;
+const SMALL_DISK_MEGABYTES = 384;
+const WHOLE_MS_MAX = 90_000;
+const EQUAL_MS_MAX = 20_000;
+/** Begun at most: bounds the history's file to some 150 MB. */
+const OPERATIONS_MAX = 500_000;
+const PROGRESS_MS = 10_000;
+
+/** @throws {Error} when the network cannot even be started */
+export async function torture(options: TortureOptions): Promise<TortureResult> {
+  const directory = await Deno.makeTempDir({ prefix: "space-opera-torture-" });
+  const run = new Run(options, directory);
+  let failed = true;
+  const interrupted = () => {
+    void run.close(false).then(() => Deno.remove(directory, { recursive: true })).finally(() =>
+      Deno.exit(130)
+    );
+  };
+  Deno.addSignalListener("SIGINT", interrupted);
+  Deno.addSignalListener("SIGTERM", interrupted);
+  try {
+    const result = await run.run();
+    failed = result.check.problems.length > 0;
+    return { ...result, kept: failed || options.keep ? directory : null };
+  } finally {
+    Deno.removeSignalListener("SIGINT", interrupted);
+    Deno.removeSignalListener("SIGTERM", interrupted);
+    await run.close(failed || options.keep);
+    if (failed) options.tell(`Data, logs and history of the run are kept in ${directory}`);
+    else if (!options.keep) await Deno.remove(directory, { recursive: true });
+  }
+}
+
+class Run {
+  readonly #options: TortureOptions;
+  readonly #directory: string;
+  readonly #historyPath: string;
+  readonly #began = performance.now();
+  readonly #disks = new Map<number, SmallDisk>();
+  #nodes: NodeProcess[] = [];
+  #wires: Wires | null = null;
+  #history: HistoryWriter | null = null;
+  #nemesis: Nemesis | null = null;
+  #ending = false;
+
+  constructor(options: TortureOptions, directory: string) {
+    this.#options = options;
+    this.#directory = directory;
+    this.#historyPath = options.history ?? join(directory, "history.jsonl");
+  }
+
+  async run(): Promise<Omit<TortureResult, "kept">> {
+    const { seed, nodes, seconds } = this.#options;
+    const abilities = await probeAbilities(this.#directory);
+    const { kinds, leftOut } = this.#possible(abilities);
+    for (const line of leftOut) this.#tell(`Left out: ${line}`);
+    await this.#prepare(abilities, kinds);
+    const small = [...this.#disks.keys()];
+    const graceMs = DEFAULT_SETTINGS.graceUs / 1000;
+    const plan = planFaults({ seed, nodes, spanMs: seconds * 1000, kinds, small, graceMs });
+    this.#tellPlan(plan);
+    await this.#startAll();
+    const workload = await this.#startWorkload(leftOut);
+    const nemesis = this.#nemesis = this.#makeNemesis(workload);
+    workload.start();
+    const over = performance.now() + seconds * 1000;
+    const progress = setInterval(() => this.#tell(`${workload.answered} operations answered`), PROGRESS_MS);
+    await nemesis.run(plan);
+    await until(over);
+    clearInterval(progress);
+    const healedAfterMs = await this.#conclude(workload);
+    const lasted = (performance.now() - this.#began) / 1000;
+    this.#history!.write({ type: "end", operations: workload.operations, seconds: lasted });
+    this.#history!.close();
+    this.#tell(`Checking ${workload.operations} operations in ${this.#historyPath}`);
+    return {
+      check: await checkHistory(this.#historyPath),
+      history: this.#historyPath,
+      plan,
+      seconds: lasted,
+      healedAfterMs,
+      leftOut,
+      starts: this.#nodes.reduce((sum, { starts }) => sum + starts, 0),
+    };
+  }
+
+  /** Ends what runs and gives back what was taken of the machine, however the run ended. */
+  async close(keep: boolean): Promise<void> {
+    this.#ending = true;
+    await Promise.all(this.#nodes.map((node) => node.kill()));
+    await this.#wires?.close();
+    for (const disk of this.#disks.values()) {
+      if (keep) await disk.saveTo(`${disk.path}.kept`);
+      await disk.unmount();
+    }
+  }
+
+  #possible(abilities: Abilities): { kinds: FaultKind[]; leftOut: string[] } {
+    const kinds: FaultKind[] = [], leftOut: string[] = [];
+    for (const kind of this.#options.faults) {
+      const why = whyNot(kind, abilities);
+      if (why === null) kinds.push(kind);
+      else leftOut.push(`${kind}: this machine cannot do it (${why})`);
+    }
+    return { kinds, leftOut };
+  }
+
+  /** Wires, disks and processes, none of them started. */
+  async #prepare(abilities: Abilities, kinds: readonly FaultKind[]): Promise<void> {
+    const { nodes, partitions } = this.#options;
+    const networked = abilities.namespaces && kinds.some((kind) => NETWORK_KINDS.includes(kind));
+    const wires = this.#wires = networked ? await Namespaces.open(nodes, abilities) : new Loopback(nodes);
+    if (kinds.includes("full") || kinds.includes("read-only")) {
+      // A minority of the nodes.
+      for (let node = 1; node <= Math.max(1, Math.floor((nodes - 1) / 2)); node++) {
+        const home = join(this.#directory, NAMES[node]!);
+        await Deno.mkdir(home);
+        this.#disks.set(node, await SmallDisk.mount(home, SMALL_DISK_MEGABYTES));
+      }
+    }
+    for (let number = 0; number < nodes; number++) {
+      const node: NodeProcess = new NodeProcess({
+        number,
+        name: NAMES[number]!,
+        home: join(this.#directory, NAMES[number]!),
+        wires,
+        join: () => this.#peersOf(node),
+        flags: ["--log-level", "info", ...(number === 0 ? ["--partitions", String(partitions)] : [])],
+        ended: (node, code) => this.#ended(node, code),
+      });
+      this.#nodes.push(node);
+    }
+  }
+
+  /** The first node's first start makes the network. */
+  #peersOf(node: NodeProcess): string[] {
+    if (node.starts === 1) return node.number === 0 ? [] : [this.#nodes[0]!.address];
+    return this.#nodes.filter((other) => other !== node).map(({ address }) => address);
+  }
+
+  async #startAll(): Promise<void> {
+    const [first, ...others] = this.#nodes as [NodeProcess, ...NodeProcess[]];
+    const ready = [await first.start(), ...await Promise.all(others.map((node) => node.start()))];
+    const late = this.#nodes[ready.indexOf(false)];
+    if (late !== undefined) throw new Error(`Node "${late.name}" did not start; its log is ${late.log}`);
+    const missing = await untilWhole(this.#nodes, WHOLE_MS_MAX);
+    if (missing !== null) throw new Error(`The network did not get whole at its start: ${missing}`);
+  }
+
+  async #startWorkload(leftOut: readonly string[]): Promise<Workload> {
+    const { seed, clients } = this.#options;
+    const addresses = this.#nodes.map(({ address }) => address);
+    using client = await connect({ addresses });
+    const { network } = await client.status();
+    const { settings } = (await client.layout()).view;
+    const history = this.#history = new HistoryWriter(this.#historyPath);
+    history.write({
+      type: "header",
+      format: HISTORY_FORMAT,
+      version: HISTORY_VERSION,
+      began: new Date().toISOString(),
+      seed,
+      network,
+      nodes: this.#nodes.map(({ name, address }) => ({ name, address })),
+      clients,
+      partitions: settings.partitions,
+      replicas: settings.replicas,
+      left_out: [...leftOut],
+    });
+    return new Workload({
+      addresses,
+      clients,
+      random: Random.fromSeed(seed).fork("workload"),
+      history,
+      operationsMax: OPERATIONS_MAX,
+    });
+  }
+
+  #makeNemesis(workload: Workload): Nemesis {
+    return new Nemesis({
+      nodes: this.#nodes,
+      wires: this.#wires!,
+      disks: this.#disks,
+      history: this.#history!,
+      now: () => workload.now(),
+      whole: async () => await untilWhole(this.#nodes, WHOLE_MS_MAX) === null,
+      tell: (line) => this.#tell(line),
+      problem: (what) => this.#problem(what),
+    });
+  }
+
+  /** No fault any more: what must then hold, written into the history. Milliseconds until all was whole. */
+  async #conclude(workload: Workload): Promise<number | null> {
+    const healing = performance.now();
+    await this.#wires!.heal();
+    for (const node of this.#nodes) {
+      if (!node.running && !await node.start()) this.#problem(`Node "${node.name}" did not start at the end`);
+    }
+    const missing = await untilWhole(this.#nodes, WHOLE_MS_MAX);
+    const healed = Math.round(performance.now() - healing);
+    if (missing === null) this.#tell(`The network is whole ${healed} ms after the last fault`);
+    else this.#problem(`The network was not whole ${WHOLE_MS_MAX / 1000} s after the last fault: ${missing}`);
+    await workload.stop();
+    const unread = await workload.readAll();
+    if (unread.length > 0) {
+      this.#problem(`${unread.length} keys could not be read at the end: ${unread.slice(0, 5)}`);
+    }
+    try {
+      const replicas = await readReplicas(this.#nodes.map(({ address }) => address), EQUAL_MS_MAX);
+      for (const replica of replicas) this.#history!.write(replica);
+    } catch (error) {
+      this.#problem(error instanceof Error ? error.message : String(error));
+    }
+    this.#ending = true;
+    for (const node of this.#nodes) {
+      const code = await node.terminate();
+      if (code !== 0) this.#problem(`Node "${node.name}" ended with exit code ${code} when it was stopped`);
+      const wrong = await wrongLogLines(node.log);
+      if (wrong.length > 0) {
+        this.#problem(`The log of "${node.name}" has ${wrong.length} wrong lines: ${wrong[0]}`);
+      }
+    }
+    return missing === null ? healed : null;
+  }
+
+  #ended(node: NodeProcess, code: number): void {
+    if (this.#ending) return;
+    const kind = this.#nemesis?.hitBy(node.number) ?? null;
+    const what = `Node "${node.name}" ended by itself with exit code ${code}${
+      kind === null ? "" : ` under "${kind}"`
+    }`;
+    if (kind !== null && MAY_END.includes(kind)) this.#tell(what);
+    else this.#problem(what);
+  }
+
+  #problem(what: string): void {
+    this.#tell(`PROBLEM: ${what}`);
+    this.#history?.write({ type: "problem", what });
+  }
+
+  #tellPlan(plan: readonly Fault[]): void {
+    this.#tell(`Seed ${this.#options.seed}: ${plan.length} faults`);
+    for (const fault of plan) {
+      const what = describeFault(fault, (node) => NAMES[node]!);
+      this.#tell(`  at ${(fault.at / 1000).toFixed(1)} s for ${(fault.forMs / 1000).toFixed(1)} s: ${what}`);
+    }
+  }
+
+  #tell(line: string): void {
+    const at = ((performance.now() - this.#began) / 1000).toFixed(1).padStart(6);
+    this.#options.tell(`[${at}] ${line}`);
+  }
+}
+
+const NETWORK_KINDS: readonly FaultKind[] = ["cut", "one-way", "loss", "slow-link"];
+/** Under these a node may end with an error: it says why, and is started again. */
+const MAY_END: readonly FaultKind[] = ["full", "read-only", "io-error"];
+
+function until(at: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, Math.max(0, at - performance.now())));
+}
