@@ -118,7 +118,12 @@ function ownCommand(args: readonly string[]): Deno.Command {
 }
 
 /** What a node needs and no more. */
-const NODE_PERMISSIONS = ["--allow-net", "--allow-read", "--allow-write", "--allow-sys=networkInterfaces"];
+const NODE_PERMISSIONS = [
+  "--allow-net",
+  "--allow-read",
+  "--allow-write",
+  "--allow-sys=networkInterfaces,statfs",
+];
 
 async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
   let text = "";

@@ -175,7 +175,13 @@ export class ClientDriver {
       opened: (node) => this.#opened(connection, node),
       answers: (node, responses) => {
         const at = now();
-        for (const { id, response } of responses) this.#machine.handle(node, id, response, at);
+        let down = false;
+        for (const { id, response } of responses) {
+          this.#machine.handle(node, id, response, at);
+          if (response.kind === "refused" && response.reason === "down") down = true;
+        }
+        // As long as it stands, whoever asks any node asks this one.
+        if (down) connection.close();
         this.#schedule();
       },
       closed: (node, why, refused) => this.#lost(connection, node, why, refused),

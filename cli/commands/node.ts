@@ -1,8 +1,9 @@
 import { Command } from "commander";
+import { InvariantError } from "../../core/base/invariant.ts";
 import { LIMITS, type Settings } from "../../core/base/limits.ts";
 import { LOG_LEVELS, type LogLevel, startLogging } from "../host/log.ts";
 import { startNode } from "../host/start.ts";
-import { addressesOption, addressOption, choiceOption, integerOption } from "./options.ts";
+import { addressesOption, addressOption, bytesOption, choiceOption, integerOption } from "./options.ts";
 
 interface NodeFlags {
   readonly data: string;
@@ -14,6 +15,8 @@ interface NodeFlags {
   readonly capacity?: number;
   readonly partitions?: number;
   readonly replicas?: number;
+  readonly reserve?: number;
+  readonly rebuild: boolean;
   readonly logLevel: LogLevel;
   readonly logJson?: boolean;
   readonly json?: boolean;
@@ -57,6 +60,15 @@ export function nodeCommand(): Command {
     )
     .option("--replicas <n>", "of a new network: copies of each record", integerOption("--replicas", 1, 7))
     .option(
+      "--reserve <size>",
+      "with less space left it takes no writes (default: 256MiB, or 1/20 of a smaller disk)",
+      bytesOption("--reserve"),
+    )
+    .option(
+      "--no-rebuild",
+      "refuse to start on damaged files; without it they are set aside and peers send the data anew",
+    )
+    .option(
       "--log-level <level>",
       LOG_LEVELS.join(", "),
       choiceOption("--log-level", LOG_LEVELS),
@@ -72,7 +84,8 @@ Examples:
   space-opera node --data ./a --listen 127.0.0.1:7071
   space-opera node --data ./b --listen 127.0.0.1:7072 --join 127.0.0.1:7071
 
-Stop it with SIGTERM or Ctrl-C: it hands over what it leads first.`,
+Stop it with SIGTERM or Ctrl-C: it hands over what it leads first.
+What each message means and what to do about it: docs/troubleshooting.md`,
     )
     .action(run);
 }
@@ -83,12 +96,13 @@ async function run(flags: NodeFlags): Promise<void> {
     ...(flags.partitions === undefined ? {} : { partitions: flags.partitions }),
     ...(flags.replicas === undefined ? {} : { replicas: flags.replicas }),
   };
-  const { data, listen, advertise, join, id, zone, capacity } = flags;
-  const given = { advertise, join, id, zone, capacity };
+  const { data, listen, advertise, join, id, zone, capacity, reserve, rebuild } = flags;
+  const given = { advertise, join, id, zone, capacity, reserve };
   const node = await startNode({
     data,
     listen,
     settings,
+    rebuild,
     log,
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   });
@@ -97,14 +111,23 @@ async function run(flags: NodeFlags): Promise<void> {
     void node.stop();
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, stop);
-  const { address, network, origin } = node;
-  log.info("Node {id} of network {network} is ready at {address} ({origin})", {
-    id: node.id,
-    network,
-    address,
-    origin,
-  });
-  if (flags.json) console.log(JSON.stringify({ node: node.id, network, address, origin }));
-  await node.done;
-  log.info("Stopped");
+  node.ready.then(({ id, address, network, origin }) => {
+    log.info("Node {id} of network {network} is ready at {address} ({origin})", {
+      id,
+      network,
+      address,
+      origin,
+    });
+    if (flags.json) console.log(JSON.stringify({ node: id, network, address, origin }));
+    // What went wrong is told by `done`.
+  }, () => {});
+  try {
+    await node.done;
+    log.info("Stopped");
+  } catch (error) {
+    if (!(error instanceof InvariantError)) throw error;
+    // With the place in the code: it is for those who mend that.
+    log.fatal("A rule of the core was found broken: {error}", { error });
+    Deno.exitCode = 1;
+  }
 }

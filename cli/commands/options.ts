@@ -49,6 +49,19 @@ export function addressesOption(
   return (text, before = []) => [...before, ...text.split(",").map((part) => parse(part.trim()))];
 }
 
+const UNIT_BYTES: Readonly<Record<string, number>> = { "": 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+/** Parses an option's value as a number of bytes. */
+export function bytesOption(name: string): (text: string) => number {
+  return (text) => {
+    const match = /^(\d{1,9})\s?(|KiB|MiB|GiB)$/.exec(text);
+    if (match === null) {
+      throw new UsageError(`Option ${name} takes a size such as 65536, 64KiB, 256MiB or 2GiB, not "${text}"`);
+    }
+    return Number(match[1]) * UNIT_BYTES[match[2]!]!;
+  };
+}
+
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** Parses an option's value as a time, in milliseconds. */

@@ -3,8 +3,9 @@ import { type NodeId, nodeId } from "../../core/base/ids.ts";
 import { oldestSegment, syncDirectory } from "./journal.ts";
 
 const FORMAT_VERSION = 2;
+const TABLES = "tables.db";
 
-/** What a node is for life, kept in DIR/node.json. */
+/** What a node is, kept in DIR/node.json. */
 export interface NodeIdentity {
   readonly node: NodeId;
   readonly network: string;
@@ -14,11 +15,22 @@ export interface NodeIdentity {
   readonly founder: boolean;
   /** Names this directory, see Member.disk. */
   readonly disk: string;
+  /** A record of its journal has been durable: from then on it is this node only with that journal. */
+  readonly started: boolean;
+  /** Addresses of other members, as it knew them last. */
+  readonly peers: readonly string[];
+  /** The node that it was before its journal was damaged; null: none. */
+  readonly formerly: NodeId | null;
+  /** What the directory holds of journal and tables is that node's, and is to be moved into this folder first. */
+  readonly aside: string | null;
 }
 
 /**
  * A node's data directory, locked for this process: node.json, the journal's segments and the tables' database.
  * The lock goes with the process, however it ends.
+ *
+ * D1. node.json says that files are to be set aside before the first of them moves, and forgets it when all have: a
+ *     crash in between never leaves a part of a journal that looks whole.
  */
 export class DataDirectory {
   readonly path: string;
@@ -42,7 +54,17 @@ export class DataDirectory {
   }
 
   get tables(): string {
-    return join(this.path, "tables.db");
+    return join(this.path, TABLES);
+  }
+  get hasJournal(): boolean {
+    return oldestSegment(this.path) !== null;
+  }
+  get hasTables(): boolean {
+    return exists(this.tables);
+  }
+  /** A checkpoint has been taken: the journal relies on what it made durable in the tables. */
+  get journalReliesOnTables(): boolean {
+    return (oldestSegment(this.path) ?? 1) > 1;
   }
 
   /**
@@ -56,25 +78,13 @@ export class DataDirectory {
       text = Deno.readTextFileSync(file);
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
-      if (oldestSegment(this.path) === null) return null;
+      if (!this.hasJournal && !this.hasTables) return null;
       throw new Error(
-        `Cannot use the data directory "${this.path}": it has a journal and no node.json. Restore the file, or start on an empty directory`,
+        `Cannot use the data directory "${this.path}": it has a journal and no node.json. Restore the file, or start ` +
+          `on an empty directory`,
       );
     }
-    const oldest = oldestSegment(this.path);
-    const tables = exists(this.tables);
-    // The tables are made when the journal is there already: it was lost, and with it what this node has promised.
-    if (oldest === null && tables) throw this.#lost("its journal");
-    // A checkpoint made the tables durable, and what they hold left the journal.
-    if (oldest !== null && oldest > 1 && !tables) throw this.#lost("tables.db");
-    return parseIdentity(file, text);
-  }
-
-  #lost(what: string): Error {
-    return new Error(
-      `Cannot use the data directory "${this.path}": ${what} is missing. Restore it, or remove the directory and ` +
-        `let the node join again under a new id`,
-    );
+    return parseIdentity(file, text, { started: this.hasJournal || this.hasTables });
   }
 
   /** Written whole or not at all. */
@@ -87,15 +97,61 @@ export class DataDirectory {
       write: true,
       mode: 0o600,
     });
-    temporary.writeSync(new TextEncoder().encode(text));
-    temporary.syncSync();
-    temporary.close();
+    try {
+      temporary.writeSync(new TextEncoder().encode(text));
+      temporary.syncSync();
+    } finally {
+      temporary.close();
+    }
     Deno.renameSync(`${file}.new`, file);
     syncDirectory(this.path);
   }
 
+  /** A folder's name that is not taken, for what is to be set aside now. */
+  nameAside(): string {
+    const time = new Date().toISOString().replace(/\.\d+Z$/, "Z").replaceAll(":", "-");
+    for (let i = 1;; i++) {
+      const name = `damaged-${time}${i === 1 ? "" : `-${i}`}`;
+      if (!exists(join(this.path, name))) return name;
+    }
+  }
+
+  /** Moves journal and tables into the folder; what has moved already is left. */
+  setJournalAside(folder: string): void {
+    const into = this.#folder(folder);
+    for (const { name } of [...Deno.readDirSync(this.path)]) {
+      if (/^journal-\d+\.log/.test(name)) Deno.renameSync(join(this.path, name), join(into, name));
+    }
+    this.setTablesAside(folder);
+  }
+
+  /**
+   * Moves the tables' files into the folder. The database goes first: its log is nothing without it, where a database
+   * without its log would look whole.
+   */
+  setTablesAside(folder: string): void {
+    const into = this.#folder(folder);
+    for (const name of [TABLES, `${TABLES}-wal`, `${TABLES}-shm`]) {
+      const path = join(this.path, name);
+      if (exists(path)) Deno.renameSync(path, join(into, name));
+    }
+    syncDirectory(into);
+    syncDirectory(this.path);
+  }
+
+  /** Of a database that was being set aside when the process ended. */
+  get hasTablesRemains(): boolean {
+    return !this.hasTables && exists(`${this.tables}-wal`);
+  }
+
   close(): void {
     this.#lock.close();
+  }
+
+  #folder(name: string): string {
+    const path = join(this.path, name);
+    Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
+    return path;
   }
 }
 
@@ -105,16 +161,30 @@ function openLock(path: string): Deno.FsFile {
     return Deno.openSync(join(path, "lock"), { create: true, read: true, write: true, mode: 0o600 });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`Cannot use the data directory "${path}": ${why}. Choose another with --data`);
+    throw new Error(`Cannot use the data directory "${path}": ${why}. ${adviceOn(error)}`, { cause: error });
   }
 }
 
-function parseIdentity(file: string, text: string): NodeIdentity {
+function adviceOn(error: unknown): string {
+  const code = error instanceof Error ? (error as Error & { code?: unknown }).code : undefined;
+  switch (code) {
+    case "EACCES":
+    case "EPERM":
+      return "Give this user the right to write there, or choose another with --data";
+    case "EROFS":
+      return "Mount the file system for writing, or choose another with --data";
+    case "ENOSPC":
+    case "EDQUOT":
+      return "Make room there, or choose another with --data";
+    default:
+      return "Choose another with --data";
+  }
+}
+
+function parseIdentity(file: string, text: string, { started }: { started: boolean }): NodeIdentity {
   try {
-    const { format, node, network, zone, capacity, founder, disk = "" } = JSON.parse(text) as Record<
-      string,
-      unknown
-    >;
+    const parsed = JSON.parse(text) as Record<string, unknown>;
+    const { format, node, network, zone, capacity, founder } = parsed;
     if (format !== 1 && format !== FORMAT_VERSION) {
       throw new Error(
         `it has format ${format}, this program knows ${FORMAT_VERSION}; start the version that wrote it`,
@@ -123,14 +193,43 @@ function parseIdentity(file: string, text: string): NodeIdentity {
     if (typeof node !== "string" || typeof network !== "string" || typeof zone !== "string") {
       throw new Error("node, network and zone are strings");
     }
-    if (typeof disk !== "string") throw new Error("disk is a string");
     if (typeof capacity !== "number") throw new Error("capacity is a number");
     if (typeof founder !== "boolean") throw new Error("founder is true or false");
-    return { node: nodeId(node), network, zone, capacity, founder, disk };
+    return {
+      node: nodeId(node),
+      network,
+      zone,
+      capacity,
+      founder,
+      ...parseLater(parsed, { started }),
+    };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`Cannot read "${file}": ${why}. Restore the file, or start on an empty directory`);
   }
+}
+
+/** What format 1 did not have. */
+function parseLater(
+  { disk = "", started, peers = [], formerly = null, aside = null }: Record<string, unknown>,
+  found: { started: boolean },
+): Pick<NodeIdentity, "disk" | "started" | "peers" | "formerly" | "aside"> {
+  if (typeof disk !== "string") throw new Error("disk is a string");
+  if (started !== undefined && typeof started !== "boolean") throw new Error("started is true or false");
+  if (!Array.isArray(peers) || !peers.every((peer) => typeof peer === "string")) {
+    throw new Error("peers is a list of strings");
+  }
+  if (formerly !== null && typeof formerly !== "string") throw new Error("formerly is a string or null");
+  if (aside !== null && (typeof aside !== "string" || !/^damaged-[\w.-]+$/.test(aside))) {
+    throw new Error("aside is the name of a folder or null");
+  }
+  return {
+    disk,
+    started: started ?? found.started,
+    peers,
+    formerly: formerly === null ? null : nodeId(formerly),
+    aside,
+  };
 }
 
 function exists(path: string): boolean {

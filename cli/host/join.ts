@@ -1,6 +1,6 @@
 import { decodeResponses, encodeRequests, WIRE_VERSION, WireError } from "../../core/wire/codec.ts";
 import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
-import type { NodeId } from "../../core/base/ids.ts";
+import { isFormer } from "../../core/wire/members.ts";
 import type { Member, SystemView } from "../../core/wire/messages.ts";
 import type { RefusalReason, Request, Response } from "../../core/wire/requests.ts";
 import { decodeHelloReply, encodeHello } from "../../core/wire/session.ts";
@@ -17,6 +17,18 @@ export interface JoinOptions {
   readonly network: string | null;
   /** The node has no data of its own yet. */
   readonly fresh: boolean;
+  /** Gives up at once. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * no-answer: nobody took the node in in time. name-taken: a member has its name. refused: the network does not want it.
+ */
+export class JoinError extends Error {
+  override readonly name = "JoinError";
+  constructor(readonly reason: "no-answer" | "name-taken" | "refused", message: string) {
+    super(message);
+  }
 }
 
 /**
@@ -24,29 +36,30 @@ export interface JoinOptions {
  *
  * A fresh node must not take the name of a member that is not gone: with that member's data its votes and what it had
  * acknowledged are lost, and as a voter it would help to elect a leader that never had them (Raft 5.1 relies on both).
- * @throws {Error} when none did in time, or one refused for good
+ * @throws {JoinError}
  */
 export async function askToJoin(options: JoinOptions): Promise<SystemView> {
-  const { addresses, member, network } = options;
+  const { addresses, member, network, signal } = options;
   const join: Request = { op: { kind: "join", member, network } };
   const giveUp = performance.now() + JOIN_MS_MAX;
   // Once asked to join, the member of this name may be this node.
   let nameIsFree = !options.fresh;
   for (let i = 0;; i++) {
     const address = addresses[i % addresses.length]!;
-    let answer = await ask(address, nameIsFree ? join : LAYOUT).catch((error: Error) => error);
+    let answer = await ask(address, nameIsFree ? join : LAYOUT, signal).catch((error: Error) => error);
     if (!(answer instanceof Error) && answer.kind === "layout") {
-      checkName(member.id, answer.view);
+      checkName(member, answer.view);
       nameIsFree = true;
-      answer = await ask(address, join).catch((error: Error) => error);
+      answer = await ask(address, join, signal).catch((error: Error) => error);
     }
     if (!(answer instanceof Error) && answer.kind === "joined") return answer.view;
     const why = answer instanceof Error || answer.kind === "refused"
       ? answer.message
       : `it answered "${answer.kind}"`;
     const forGood = !(answer instanceof Error) && answer.kind === "refused" && FOR_GOOD.has(answer.reason);
-    if (forGood || performance.now() > giveUp) {
-      throw new Error(
+    if (forGood || performance.now() > giveUp || signal.aborted) {
+      throw new JoinError(
+        forGood ? "refused" : "no-answer",
         `Cannot join the network at "${address}": ${why}. Check that the node runs there, and --join`,
       );
     }
@@ -56,10 +69,13 @@ export async function askToJoin(options: JoinOptions): Promise<SystemView> {
 
 const LAYOUT: Request = { op: { kind: "layout" } };
 
-function checkName(id: NodeId, view: SystemView): void {
+function checkName({ id, disk }: Member, view: SystemView): void {
   const known = view.members.find((member) => member.id === id);
-  if (known === undefined || known.state === "gone") return;
-  throw new Error(
+  if (known === undefined || isFormer(known.state)) return;
+  // It was taken in before, and the answer was lost.
+  if (known.disk === disk) return;
+  throw new JoinError(
+    "name-taken",
     `Cannot join as node "${id}": it is a member at ${known.address} already, and this data directory has nothing ` +
       `of it. Start it with its own --data, choose another --id, or take it out first: remove ${id} --force`,
   );
@@ -68,10 +84,11 @@ function checkName(id: NodeId, view: SystemView): void {
 const FOR_GOOD: ReadonlySet<RefusalReason> = new Set(["invalid", "conflict", "foreign"]);
 
 /** One request over a connection of its own, for as long as there is no client yet. */
-function ask(address: string, request: Request): Promise<Response> {
+function ask(address: string, request: Request, signal: AbortSignal): Promise<Response> {
   return new Promise((resolve, reject) => {
     let greeted = false;
     const late = setTimeout(() => socket.close(`no answer within ${ANSWER_MS_MAX} ms`), ANSWER_MS_MAX);
+    const stop = () => socket.destroy();
     const heard = (payload: Uint8Array) => {
       if (greeted) {
         const answer = decodeResponses(payload)[0];
@@ -95,9 +112,12 @@ function ask(address: string, request: Request): Promise<Response> {
       },
       closed: (why) => {
         clearTimeout(late);
+        signal.removeEventListener("abort", stop);
         reject(new Error(why));
       },
     });
+    signal.addEventListener("abort", stop);
+    if (signal.aborted) stop();
   });
 }
 

@@ -8,6 +8,8 @@ import { connectTo, type FrameSocket } from "./socket.ts";
 
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 3000;
+/** A process that is stuck still accepts connections: its system does. */
+const HELLO_MS_MAX = 3000;
 /** Messages are put into one frame until about this many bytes. A single message never has twice as much. */
 const FRAME_BYTES_WANTED = 1024 * 1024;
 
@@ -32,6 +34,7 @@ export class PeerLink {
   #socket: FrameSocket | null = null;
   #retryMs = RETRY_MS_MIN;
   #retry: ReturnType<typeof setTimeout> | null = null;
+  #late: ReturnType<typeof setTimeout> | null = null;
   #told = false;
   #outbox: Message[] = [];
   /** Frames that wait for the connection. */
@@ -78,6 +81,7 @@ export class PeerLink {
 
   close(): void {
     if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#heard();
     this.#state = "closed";
     this.#socket?.close("this node is stopping");
   }
@@ -100,7 +104,13 @@ export class PeerLink {
     if (address === null) return this.#wait(`no address of node "${this.#options.peer}" is known`);
     this.#state = "connecting";
     const socket = connectTo(address, {
-      connected: () => socket.send(seal(encodeHello(this.#options.hello(), FRAME_HEADER_BYTES))),
+      connected: () => {
+        socket.send(seal(encodeHello(this.#options.hello(), FRAME_HEADER_BYTES)));
+        this.#late = setTimeout(
+          () => socket.close(`no answer to the hello within ${HELLO_MS_MAX} ms`),
+          HELLO_MS_MAX,
+        );
+      },
       frames: (payloads) => this.#answered(socket, payloads[0]!),
       closed: (why) => this.#closed(why),
     });
@@ -110,6 +120,7 @@ export class PeerLink {
   #answered(socket: FrameSocket, payload: Uint8Array): void {
     // Nothing but the answer to the hello comes this way.
     if (this.#state !== "connecting") return;
+    this.#heard();
     try {
       const reply = decodeHelloReply(payload);
       if (!reply.accepted) return socket.close(`refused: ${reply.reason}`);
@@ -125,7 +136,13 @@ export class PeerLink {
     this.#dropEarly();
   }
 
+  #heard(): void {
+    if (this.#late !== null) clearTimeout(this.#late);
+    this.#late = null;
+  }
+
   #closed(why: string): void {
+    this.#heard();
     this.#socket = null;
     this.#dropEarly();
     if (this.#state !== "closed") this.#wait(why);

@@ -19,7 +19,7 @@ import type {
 } from "../../core/wire/kernel.ts";
 import type { ClientRequestFrame } from "../../core/wire/codec.ts";
 import type { Message } from "../../core/wire/messages.ts";
-import type { Response } from "../../core/wire/requests.ts";
+import type { NodeStatus, Response } from "../../core/wire/requests.ts";
 import { now } from "./clock.ts";
 
 /** Where the runner's records go. */
@@ -46,8 +46,10 @@ export interface RunnerOptions {
   readonly journal: RunnerJournal;
   readonly tables: RunnerTables;
   readonly transport: RunnerTransport;
-  /** Before a status answer leaves: the host's own counters. */
-  readonly counters: () => readonly (readonly [string, number])[];
+  /** Before a status answer leaves: adds what the host knows. */
+  readonly status: (status: NodeStatus) => NodeStatus;
+  /** What the turn wrote was handed to the journal. */
+  readonly committed: () => void;
   readonly noted: (note: Note) => void;
   /** The node did all that "stop" asks. */
   readonly stopped: () => void;
@@ -143,6 +145,7 @@ export class Runner {
         this.#stepAll();
         this.#options.transport.flush();
         this.#options.journal.commit();
+        this.#options.committed();
       } while (this.#inputs.length > 0 && !this.#dead);
       this.#setTimer();
       this.#slowestTurnMs = Math.max(this.#slowestTurnMs, performance.now() - began);
@@ -215,8 +218,7 @@ export class Runner {
 
   #completed(response: Response): Response {
     if (response.kind !== "status") return response;
-    const counters = [...response.status.counters, ...this.#options.counters()];
-    return { kind: "status", status: { ...response.status, counters } };
+    return { kind: "status", status: this.#options.status(response.status) };
   }
 
   #setTimer(): void {

@@ -19,6 +19,8 @@ export class FrameSocket {
   readonly #events: SocketEvents;
   #why: string | null = null;
   #broken: WireError | null = null;
+  /** Since when the frame under way is; null: none is. */
+  #frameSince: number | null = null;
   /** Of a frame that is not whole. */
   pendingBytesMax = Infinity;
 
@@ -48,7 +50,16 @@ export class FrameSocket {
   }
 
   resume(): void {
+    // While nothing was read no frame could come to its end.
+    if (this.#frameSince !== null) this.#frameSince = performance.now();
     this.#socket.resume();
+  }
+
+  /** Breaks the connection off where a frame has been under way for too long: each may hold 4 MiB. */
+  checkFrame(now: number): void {
+    if (this.#frameSince === null || this.#socket.isPaused()) return;
+    if (now - this.#frameSince < FRAME_MS_MAX || this.#why !== null) return;
+    this.breakOff(new WireError("frame", `A frame did not come to its end within ${FRAME_MS_MAX / 1000} s`));
   }
 
   /** Closes once what was sent has left. */
@@ -70,6 +81,8 @@ export class FrameSocket {
     if (this.#why !== null) return;
     try {
       const payloads = this.#reader.push(chunk);
+      if (this.#reader.pendingBytes === 0) this.#frameSince = null;
+      else if (payloads.length > 0 || this.#frameSince === null) this.#frameSince = performance.now();
       if (payloads.length > 0) this.#events.frames(payloads);
       if (this.#reader.pendingBytes > this.pendingBytesMax) {
         throw new WireError("frame", `More than ${this.pendingBytesMax} bytes of a frame came too early`);
@@ -88,6 +101,8 @@ export class FrameSocket {
 }
 
 const CLOSE_MS_MAX = 1000;
+/** 4 MiB in that time are 70 KiB a second. */
+const FRAME_MS_MAX = 60_000;
 
 /** Connects to `address` ("host:port"); failures come as closed(). */
 export function connectTo(address: string, events: SocketEvents & { connected(): void }): FrameSocket {

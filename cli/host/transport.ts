@@ -2,7 +2,7 @@
  * Peers and clients on one port. A connection begins with a hello that says which of the two it is (core/wire/session);
  * one that breaks the rules is answered where it can be, closed and counted, and the node goes on.
  */
-import net from "node:net";
+import type net from "node:net";
 import type { NodeId } from "../../core/base/ids.ts";
 import { LIMITS } from "../../core/base/limits.ts";
 import { type ClientRequestFrame, decodeMessages, WIRE_VERSION, WireError } from "../../core/wire/codec.ts";
@@ -11,12 +11,15 @@ import type { Message } from "../../core/wire/messages.ts";
 import type { Response } from "../../core/wire/requests.ts";
 import { decodeHello, encodeHelloReply, type Hello, type HelloReply } from "../../core/wire/session.ts";
 import { ClientLink } from "./client_link.ts";
+import { Listener } from "./listener.ts";
 import { PeerLink } from "./peer_link.ts";
-import { formatAddress, FrameSocket, parseAddress } from "./socket.ts";
+import { formatAddress, FrameSocket } from "./socket.ts";
 
 const HELLO_MS_MAX = 5000;
 /** Whoever has not said who it is costs little memory. */
 const HELLO_BYTES_MAX = 4096;
+/** How often connections are looked over for frames that do not come to an end. */
+const SWEEP_MS = 5000;
 
 export interface TransportEvents {
   messages(from: NodeId, messages: readonly Message[]): void;
@@ -25,18 +28,21 @@ export interface TransportEvents {
   peerLost(peer: NodeId, why: string): void;
   /** A connection that was refused, or closed for what it sent. */
   refused(from: string, why: string): void;
+  /** The listener at `address` had stopped to hear connections; it listens anew. */
+  deaf(address: string): void;
 }
 
 export interface Self {
   readonly node: NodeId;
-  readonly network: string;
+  /** null: not known yet. */
+  readonly network: string | null;
   /** What others are told. */
   readonly address: string;
 }
 
 export class Transport {
   readonly #events: TransportEvents;
-  readonly #server: net.Server;
+  readonly #listener: Listener;
   readonly #sockets = new Set<FrameSocket>();
   readonly #peers = new Map<NodeId, PeerLink>();
   readonly #incoming = new Map<NodeId, FrameSocket>();
@@ -47,11 +53,18 @@ export class Transport {
   #clientNumber = 0;
   #dirtyPeers: PeerLink[] = [];
   #dirtyClients: ClientLink[] = [];
+  /** Between begin() and pause(): peers are taken, and messages are sent. */
+  #open = false;
   #closing = false;
+  readonly #sweeper: ReturnType<typeof setInterval>;
 
   constructor(events: TransportEvents) {
     this.#events = events;
-    this.#server = net.createServer({ noDelay: true }, (socket) => this.#accept(socket));
+    this.#listener = new Listener((socket) => this.#accept(socket), (address) => events.deaf(address));
+    this.#sweeper = setInterval(() => {
+      const now = performance.now();
+      for (const socket of this.#sockets) socket.checkFrame(now);
+    }, SWEEP_MS);
   }
 
   /**
@@ -59,27 +72,36 @@ export class Transport {
    * @throws {Error} when the address cannot be listened on
    */
   listen(address: string): Promise<string> {
-    const { host, port } = parseAddress(address);
-    return new Promise((resolve, reject) => {
-      this.#server.once("error", (error: Error) => {
-        reject(
-          new Error(`Cannot listen on "${address}": ${error.message}. Choose another address with --listen`),
-        );
-      });
-      this.#server.listen(port, host, () => {
-        const bound = this.#server.address();
-        resolve(formatAddress(host, bound !== null && typeof bound === "object" ? bound.port : port));
-      });
-    });
+    return this.#listener.listen(address);
   }
 
-  /** Until then every hello is refused. */
+  /** Who answers hellos from now on. Until then nobody does. */
+  introduce(self: Self): void {
+    this.#self = self;
+  }
+
+  /** Takes peers from now on. */
   begin(self: Self, addressOf: (peer: NodeId) => string | null): void {
     this.#self = self;
     this.#addressOf = addressOf;
+    this.#open = true;
+  }
+
+  /**
+   * Closes all connections, and turns peers away until begin(). Clients are taken all the same: events.requests() has
+   * to answer them.
+   */
+  pause(why: string): void {
+    this.#open = false;
+    for (const link of this.#peers.values()) link.close();
+    this.#peers.clear();
+    this.#dirtyPeers = [];
+    this.#dirtyClients = [];
+    for (const socket of this.#sockets) socket.close(why);
   }
 
   send(to: NodeId, message: Message): void {
+    if (!this.#open) return;
     let link = this.#peers.get(to);
     if (link === undefined) {
       link = this.#link(to);
@@ -116,7 +138,8 @@ export class Transport {
   /** Refuses new connections and closes the others once what was sent has left. */
   close(): Promise<void> {
     this.#closing = true;
-    const closed = new Promise<void>((done) => this.#server.close(() => done()));
+    clearInterval(this.#sweeper);
+    const closed = this.#listener.close();
     for (const link of this.#peers.values()) link.close();
     for (const socket of this.#sockets) socket.close("this node is stopping");
     return closed;
@@ -202,9 +225,10 @@ export class Transport {
   #objection(hello: Hello): HelloReply["reason"] {
     if (this.#closing || this.#self === null) return "closing";
     const { node, network } = this.#self;
-    if (hello.network !== null && hello.network !== network) return "foreign";
+    if (hello.network !== null && hello.network !== network) return network === null ? "closing" : "foreign";
     if (hello.role === "client") return this.#clients.size >= LIMITS.clientsMax ? "busy" : null;
     if (hello.network === null) return "foreign";
+    if (!this.#open) return "closing";
     return hello.node === node ? "self" : null;
   }
 

@@ -346,7 +346,7 @@ export class ClientMachine {
   }
 
   #learnRefusal(p: Pending, node: NodeId, response: Refused, now: Instant): void {
-    if (response.reason === "closing") this.#routes.avoid(node, now);
+    if (response.reason === "closing" || response.reason === "down") this.#routes.avoid(node, now);
     if (p.partition !== null) this.#routes.setLeader(p.partition, response.leader ?? null);
     if (response.leader === undefined) this.#askLayout(now);
   }
@@ -456,7 +456,9 @@ export class ClientMachine {
     if (id !== p.attempt || p.progress === null) return;
     if (response.kind === "refused") {
       if (verdictOf(response.reason) === "final") return this.#settle(p, response, now);
-      if (response.reason === "closing" && p.askedNode !== null) this.#routes.avoid(p.askedNode, now);
+      if ((response.reason === "closing" || response.reason === "down") && p.askedNode !== null) {
+        this.#routes.avoid(p.askedNode, now);
+      }
       p.failedNode = p.askedNode;
       this.#dropAttempts(p);
       return this.#retry(p, now, this.#backoff(p));

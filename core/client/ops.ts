@@ -39,6 +39,7 @@ export function verdictOf(reason: RefusalReason): Verdict {
     case "no-leader":
     case "moved":
     case "closing":
+    case "down":
       return "elsewhere";
     case "timeout":
     case "unsure":

@@ -29,6 +29,7 @@ export function nodeStatus({ id, view, state, slots, counters, low }: StatusSour
     state,
     replicas: slots.map(replicaStatus),
     counters: told.sort(([a], [b]) => (a < b ? -1 : 1)),
+    trouble: null,
   };
 }
 

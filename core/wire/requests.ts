@@ -199,6 +199,7 @@ export type Response =
  * the write may or may not happen. session-expired: the answer to a retry is no longer known. conflict: the network's
  * state forbids it. not-found: no such lease, version or member. foreign: another network. moved: ask `leader`.
  * no-space: not done, the disks of the partition are nearly full; deletes are still taken.
+ * down: not done, this node is in trouble (see Trouble); ask another.
  */
 export type RefusalReason =
   | "invalid"
@@ -213,7 +214,8 @@ export type RefusalReason =
   | "not-found"
   | "foreign"
   | "closing"
-  | "no-space";
+  | "no-space"
+  | "down";
 export interface Refused {
   readonly kind: "refused";
   readonly reason: RefusalReason;
@@ -239,9 +241,24 @@ export interface NodeStatus {
   readonly network: string;
   readonly view: number;
   readonly epoch: number;
-  readonly state: MemberState | "outside";
+  /** outside: no member. down: it takes part in nothing as long as its trouble lasts. */
+  readonly state: MemberState | "outside" | "down";
   readonly replicas: readonly ReplicaStatus[];
   readonly counters: readonly (readonly [string, number])[];
+  /** null: all is well. */
+  readonly trouble: Trouble | null;
+}
+/**
+ * What keeps a node from doing all it should, in words for a person. low-space: little is left, and it takes no writes.
+ * no-space, disk: its files cannot be written or read. alone: it has to join the network, and no peer has taken it yet.
+ */
+export interface Trouble {
+  readonly kind: "low-space" | "no-space" | "disk" | "alone";
+  /** What went wrong, with the file's name and the system's error. */
+  readonly what: string;
+  readonly waitsFor: string;
+  /** Milliseconds since 1970 by the node's own clock. */
+  readonly sinceMs: number;
 }
 export interface MemberStatus extends Member {
   /** What the answering node believes: itself is "alive". */

@@ -3,7 +3,15 @@ import { LIMITS } from "../base/limits.ts";
 import { unreachable } from "../base/invariant.ts";
 import type { Reader, Wire } from "./cbor.ts";
 import { readPositions } from "./request_codec.ts";
-import type { KeyValue, MemberStatus, NodeStatus, Refused, ReplicaStatus, Response } from "./requests.ts";
+import type {
+  KeyValue,
+  MemberStatus,
+  NodeStatus,
+  Refused,
+  ReplicaStatus,
+  Response,
+  Trouble,
+} from "./requests.ts";
 import {
   keyValueWire,
   listWire,
@@ -17,7 +25,7 @@ import {
   readView,
   viewWire,
 } from "./shared_codec.ts";
-import { LIVENESS_OR_UNKNOWN, NODE_STATE, REFUSAL, RESPONSE, ROLE } from "./tags.ts";
+import { LIVENESS_OR_UNKNOWN, NODE_STATE, REFUSAL, RESPONSE, ROLE, TROUBLE } from "./tags.ts";
 
 export function responseWire(response: Response): Wire {
   switch (response.kind) {
@@ -168,10 +176,11 @@ function statusWire(status: NodeStatus): Wire {
     NODE_STATE.codes[status.state],
     listWire(status.replicas, replicaWire),
     status.counters,
+    status.trouble === null ? null : troubleWire(status.trouble),
   ];
 }
 function readStatus(reader: Reader): NodeStatus {
-  reader.tuple(7);
+  reader.tuple(8);
   return {
     node: reader.nodeId(),
     network: readName(reader),
@@ -180,8 +189,23 @@ function readStatus(reader: Reader): NodeStatus {
     state: reader.choice(NODE_STATE.names),
     replicas: readList(reader, LIMITS.partitionsMax + 1, readReplica),
     counters: readList(reader, LIMITS.arrayItemsMax, readCounter),
+    trouble: reader.skipNull() ? null : readTrouble(reader),
   };
 }
+
+function troubleWire({ kind, what, waitsFor, sinceMs }: Trouble): Wire {
+  return [TROUBLE.codes[kind], what, waitsFor, sinceMs];
+}
+function readTrouble(reader: Reader): Trouble {
+  reader.tuple(4);
+  return {
+    kind: reader.choice(TROUBLE.names),
+    what: reader.text(),
+    waitsFor: reader.text(),
+    sinceMs: reader.integer(),
+  };
+}
+
 function readCounter(reader: Reader): readonly [string, number] {
   reader.tuple(2);
   return [reader.text(), reader.integer()];

@@ -13,6 +13,7 @@ import type {
   RefusalReason,
   ReplicaStatus,
   Response,
+  Trouble,
 } from "./requests.ts";
 
 /** Both ends of a connection must name the same. */
@@ -142,6 +143,14 @@ export const NODE_STATE: Names<NodeStatus["state"]> = names({
   gone: 3,
   outside: 4,
   removed: 5,
+  down: 6,
+});
+
+export const TROUBLE: Names<Trouble["kind"]> = names({
+  "low-space": 0,
+  "no-space": 1,
+  "disk": 2,
+  "alone": 3,
 });
 
 export const READ_MODE: Names<ReadMode> = names({ linearizable: 0, stale: 1 });
@@ -164,6 +173,7 @@ export const REFUSAL: Names<RefusalReason> = names({
   "foreign": 10,
   "closing": 11,
   "no-space": 12,
+  "down": 13,
 });
 
 export const ROLE_OF_PEER: Names<"peer" | "client"> = names({ peer: 0, client: 1 });

@@ -24,6 +24,7 @@ import type {
   Response,
   Session,
   TransactItem,
+  Trouble,
   Version,
 } from "../../core/wire/requests.ts";
 import type { Hello, HelloReply } from "../../core/wire/session.ts";
@@ -236,9 +237,15 @@ const arbNodeStatus: Arb<NodeStatus> = whole<NodeStatus>({
   network: arbHex32,
   view: arbInteger,
   epoch: arbInteger,
-  state: fc.constantFrom("joining", "active", "draining", "gone", "outside", "removed"),
+  state: fc.constantFrom("joining", "active", "draining", "gone", "outside", "removed", "down"),
   replicas: list(arbReplica, 3),
   counters: list(fc.tuple(arbText, arbInteger)),
+  trouble: orNull(whole<Trouble>({
+    kind: fc.constantFrom("low-space", "no-space", "disk", "alone"),
+    what: arbText,
+    waitsFor: arbText,
+    sinceMs: arbInteger,
+  })),
 });
 const arbMemberStatus: Arb<MemberStatus> = whole<MemberStatus>({
   id: arbNodeId,
@@ -297,6 +304,7 @@ const RESPONSES: { [K in Response["kind"]]: Arb<Extract<Response, { kind: K }>> 
       "foreign",
       "closing",
       "no-space",
+      "down",
     ),
     message: arbText,
     leader: arbNodeId,

@@ -110,6 +110,7 @@ Deno.test("describeResponse() says what a trace needs, in one line", () => {
     done 301
     joined v300 e7
     status sirius active v300 1 replicas
+    status sirius down v0 0 replicas
     layout v300 e7 2 leaders
     members canopus active unknown
     refused too-large: "The value has 1048577 bytes, the limit is 1048576"

@@ -1,0 +1,297 @@
+/**
+ * One life of a node: from its files to a running core, and back to closed files. The same code at the start of the
+ * process and after trouble, so that whatever ended a life, the next one begins with full recovery.
+ */
+import type { NodeId } from "../../../core/base/ids.ts";
+import { Random } from "../../../core/base/random.ts";
+import { Node } from "../../../core/node/node.ts";
+import type { Origin } from "../../../core/node/options.ts";
+import type { Recovered } from "../../../core/wire/kernel.ts";
+import { isFormer } from "../../../core/wire/members.ts";
+import type { NodeStatus, Trouble } from "../../../core/wire/requests.ts";
+import type { DataDirectory, NodeIdentity } from "../directory.ts";
+import { JournalFiles } from "../journal.ts";
+import { Runner } from "../runner.ts";
+import { SqliteTables } from "../tables/tables.ts";
+import type { Transport } from "../transport.ts";
+import { DiskError, JournalLostError, TablesLostError } from "./ending.ts";
+import { logNote } from "./notes.ts";
+import type { StartOptions } from "./options.ts";
+import { type FirstOrigin, firstOrigin } from "./origin.ts";
+import { onlyHere } from "./rebuild.ts";
+import type { SpaceWatch } from "./space.ts";
+
+export interface LifeOptions {
+  readonly start: StartOptions;
+  readonly directory: DataDirectory;
+  readonly transport: Transport;
+  readonly space: SpaceWatch;
+  /** What others are told. */
+  readonly address: string;
+  /** Of a node without a node.json: the same in each life of this process. */
+  readonly newcomer: { readonly node: NodeId; readonly disk: string };
+  /** The tables were found damaged in the life before. */
+  readonly tablesDamage: Error | null;
+  readonly trouble: () => Trouble | null;
+  readonly signal: AbortSignal;
+  /** Who the node is: told as soon as it is known. */
+  readonly introduced: (identity: Pick<NodeIdentity, "node"> & { network: string | null }) => void;
+  /** It cannot go on. May be called more than once. */
+  readonly failed: (error: Error) => void;
+  /** It did all that "stop" asks. */
+  readonly stopped: () => void;
+}
+
+const PEERS_WRITTEN_MS = 1000;
+
+export class Life {
+  readonly #options: LifeOptions;
+  #identity: NodeIdentity | null = null;
+  #journal: JournalFiles | null = null;
+  #tables: SqliteTables | null = null;
+  #runner: Runner | null = null;
+  #node: Node | null = null;
+  #origin: Origin["kind"] = "recovered";
+  #peersTimer: ReturnType<typeof setTimeout> | null = null;
+
+  constructor(options: LifeOptions) {
+    this.#options = options;
+  }
+
+  get runner(): Runner | null {
+    return this.#runner;
+  }
+  get origin(): Origin["kind"] {
+    return this.#origin;
+  }
+  get identity(): NodeIdentity | null {
+    return this.#identity;
+  }
+
+  /**
+   * Recovers, or joins, or begins a network, and starts the core.
+   * @throws whatever endingOf() makes an Ending of
+   */
+  async open(): Promise<void> {
+    const { directory, introduced, newcomer } = this.#options;
+    let identity = this.#identity = this.#settledIdentity();
+    introduced({ node: identity?.node ?? newcomer.node, network: identity?.network ?? null });
+    this.#checkJournal(identity);
+    // A new node knows who it is before it has a journal, which bears its name.
+    let first: FirstOrigin | null = null;
+    if (identity === null) {
+      const begun = first = await this.#first();
+      identity = this.#newIdentity(begun);
+      directory.writeIdentity(identity);
+      this.#identity = identity;
+      introduced(identity);
+    }
+    const recovered = this.#openJournal(identity);
+    let origin: Origin;
+    if (recovered !== null && recovered.view !== null) {
+      origin = { kind: "recovered", recovered };
+      this.#checkNetwork(identity, recovered.view.network);
+    } else if (identity.started) {
+      throw new JournalLostError(
+        `The journal in "${directory.path}" begins anew, though node "${identity.node}" has written to it before`,
+      );
+    } else origin = first ?? await this.#first();
+    this.#origin = origin.kind;
+    this.#openTables(recovered, identity);
+    this.#begin(origin, identity);
+  }
+
+  /** Closes all files. `failed`: as a crash would, since the journal may lack what the tables would be made to hold. */
+  async close({ failed }: { failed: boolean }): Promise<void> {
+    if (this.#peersTimer !== null) clearTimeout(this.#peersTimer);
+    this.#runner?.kill();
+    try {
+      await this.#journal?.close();
+    } finally {
+      if (failed) await this.#tables?.abandon();
+      else await this.#tables?.close();
+    }
+  }
+
+  /** node.json, once what it says is to be set aside has been. */
+  #settledIdentity(): NodeIdentity | null {
+    const { directory } = this.#options;
+    const identity = directory.identity();
+    if (identity === null || identity.aside === null) return identity;
+    directory.setJournalAside(identity.aside);
+    const settled = { ...identity, aside: null };
+    directory.writeIdentity(settled);
+    return settled;
+  }
+
+  #checkJournal(identity: NodeIdentity | null): void {
+    const { directory } = this.#options;
+    if (identity === null || !identity.started || directory.hasJournal) return;
+    throw new JournalLostError(
+      `Cannot use the data directory "${directory.path}": its journal is missing. Restore it`,
+    );
+  }
+
+  #checkNetwork(identity: NodeIdentity, network: string): void {
+    if (identity.network === network) return;
+    throw new Error(
+      `Cannot use the data directory "${this.#options.directory.path}": node.json is of network ` +
+        `${identity.network}, the journal of ${network}. Restore the file that belongs to the other`,
+    );
+  }
+
+  #first(): Promise<FirstOrigin> {
+    const { start, newcomer, address, signal } = this.#options;
+    const known = this.#identity;
+    const { node, disk } = known ?? newcomer;
+    return firstOrigin(start, { node, disk, formerly: known?.formerly ?? null, address, known, signal });
+  }
+
+  #newIdentity({ kind, view }: FirstOrigin): NodeIdentity {
+    const { start: { zone = "", capacity = 100 }, newcomer: { node, disk }, address } = this.#options;
+    const peers = view.members.map((member) => member.address).filter((peer) => peer !== address);
+    return {
+      node,
+      network: view.network,
+      zone,
+      capacity,
+      founder: kind === "genesis",
+      disk,
+      started: false,
+      peers,
+      formerly: null,
+      aside: null,
+    };
+  }
+
+  #openJournal(identity: NodeIdentity): Recovered | null {
+    const { directory, failed } = this.#options;
+    const { journal, recovered } = JournalFiles.open({
+      directory: directory.path,
+      node: identity.node,
+      events: {
+        durable: (upTo) => {
+          // Nothing that rests on the first record leaves before node.json says that there was one.
+          if (!this.#identity!.started) this.#change({ started: true });
+          this.#runner!.durable(upTo);
+        },
+        failed: (message) => failed(new DiskError(message)),
+      },
+    });
+    this.#journal = journal;
+    return recovered;
+  }
+
+  #openTables(recovered: Recovered | null, identity: NodeIdentity): void {
+    const { directory, failed } = this.#options;
+    let damage = this.#options.tablesDamage;
+    if (damage === null && directory.journalReliesOnTables && !directory.hasTables) {
+      damage = new TablesLostError(`The data directory "${directory.path}" has lost its tables.db`);
+    }
+    if (damage !== null) this.#giveUpTables(damage, recovered, identity);
+    else if (directory.hasTablesRemains) directory.setTablesAside(directory.nameAside());
+    this.#tables = new SqliteTables(directory.tables, (message) => failed(new DiskError(message)));
+  }
+
+  #giveUpTables(damage: Error, recovered: Recovered | null, { node }: NodeIdentity): void {
+    const { directory, start: { rebuild = true, log } } = this.#options;
+    const lost = recovered === null ? [] : onlyHere(recovered, node);
+    if (lost.length > 0) {
+      throw new Error(
+        `${damage.message}. No other node has the data of partition ${
+          listed(lost)
+        }, so nothing was changed. ` +
+          `Restore the directory from a copy`,
+      );
+    }
+    if (!rebuild) {
+      throw new Error(`${damage.message}. Restore it from a copy, or start without --no-rebuild`);
+    }
+    const aside = directory.nameAside();
+    directory.setTablesAside(aside);
+    log.error("{what}. Its files are in {path}; the other nodes send the data anew", {
+      what: damage.message,
+      path: `${directory.path}/${aside}`,
+    });
+  }
+
+  #begin(origin: Origin, identity: NodeIdentity): void {
+    const { transport, space, address, start: { log }, failed, stopped } = this.#options;
+    const journal = this.#journal!, tables = this.#tables!;
+    const view = origin.kind === "recovered" ? origin.recovered.view! : origin.view;
+    const id = identity.node;
+    const node = this.#node = new Node({
+      id,
+      address,
+      origin,
+      random: Random.fromSeed(randomSeed()),
+      tables,
+    });
+    const runner: Runner = this.#runner = new Runner({
+      journal,
+      tables,
+      transport,
+      status: (status) => this.#completed(status),
+      committed: () => space.wrote(journal.segmentBytes),
+      noted: (note) => {
+        logNote(log, note);
+        if (note.kind === "view") this.#peersChanged();
+      },
+      stopped,
+      failed,
+    });
+    transport.begin({ node: id, network: view.network, address }, (peer) => node.addressOf(peer));
+    runner.start(node);
+    if (space.low) runner.input({ kind: "space", low: true });
+    this.#peersChanged();
+  }
+
+  #completed(status: NodeStatus): NodeStatus {
+    const { transport, trouble, space } = this.#options;
+    const counters = [
+      ...status.counters,
+      ["clients", transport.clients],
+      ["free bytes", space.freeBytes],
+      ["journal segment bytes", this.#journal!.segmentBytes],
+      ["memory bytes", Deno.memoryUsage().rss],
+      ["slowest turn microseconds", Math.round(this.#runner!.takeSlowestTurn() * 1000)],
+      ...[...transport.counters].sort(([a], [b]) => a < b ? -1 : 1),
+    ] as const;
+    return { ...status, counters, trouble: trouble() };
+  }
+
+  /** Whom to ask should the journal be lost is kept in node.json, a little later: not every view changes it. */
+  #peersChanged(): void {
+    if (this.#peersTimer !== null) return;
+    this.#peersTimer = setTimeout(() => {
+      this.#peersTimer = null;
+      const { id } = this.#node!;
+      const peers = this.#node!.view().members
+        .filter((member) => member.id !== id && !isFormer(member.state))
+        .map((member) => member.address);
+      const known = this.#identity!.peers;
+      if (peers.length === known.length && peers.every((peer, i) => peer === known[i])) return;
+      try {
+        this.#change({ peers });
+      } catch (error) {
+        this.#options.failed(error as Error);
+      }
+    }, PEERS_WRITTEN_MS);
+  }
+
+  #change(part: Partial<NodeIdentity>): void {
+    const identity = { ...this.#identity!, ...part };
+    this.#options.directory.writeIdentity(identity);
+    this.#identity = identity;
+  }
+}
+
+function listed(partitions: readonly number[]): string {
+  const first = partitions.slice(0, 5).join(", ");
+  return partitions.length > 5 ? `${first} and ${partitions.length - 5} more` : first;
+}
+
+function randomSeed(): number {
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+  return (high! & 0x1f_ffff) * 0x1_0000_0000 + low!;
+}

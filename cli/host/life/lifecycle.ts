@@ -1,0 +1,346 @@
+/**
+ * A node's lives, one after the other: open, run, and after trouble down until it may have passed, then open again.
+ *
+ * L1. One way in: whatever ended a life, the next one recovers from the files as a new process would. Nothing of the
+ *     last one's memory is used again, so a write or sync that failed is never taken for done.
+ * L2. While it is down the port stays open: peers are turned away, clients are sent to others, and a status request is
+ *     told the reason.
+ * L3. A node is told to stop at any time and ends then: waiting, joining and opening give up at once.
+ */
+import type { NodeId } from "../../../core/base/ids.ts";
+import { nodeId } from "../../../core/base/ids.ts";
+import { unreachable } from "../../../core/base/invariant.ts";
+import type { ClientRequestFrame } from "../../../core/wire/codec.ts";
+import type { Trouble } from "../../../core/wire/requests.ts";
+import { DataDirectory } from "../directory.ts";
+import { formatAddress, parseAddress } from "../socket.ts";
+import { Transport } from "../transport.ts";
+import { answerWhileDown } from "./down.ts";
+import { type Ending, endingOf } from "./ending.ts";
+import { Life } from "./life.ts";
+import type { StartOptions } from "./options.ts";
+import { randomHex } from "./origin.ts";
+import { Pause } from "./pause.ts";
+import { nextName, rebuilt } from "./rebuild.ts";
+import { mebibytes, SpaceWatch } from "./space.ts";
+
+/** A node that is asked to stop ends after this long at the latest. */
+const STOP_MS_MAX = 8000;
+const CLOSE_MS_MAX = 1000;
+const LOOK_FOR_SPACE_MS = 500;
+
+export interface ReadyNode {
+  readonly id: NodeId;
+  readonly network: string;
+  readonly address: string;
+  /** How its first life began. */
+  readonly origin: "genesis" | "joined" | "recovered";
+}
+
+export class Lifecycle {
+  readonly #options: StartOptions;
+  readonly #directory: DataDirectory;
+  readonly #transport: Transport;
+  readonly #space: SpaceWatch;
+  readonly #newcomer: { readonly node: NodeId; readonly disk: string };
+  readonly #ready = Promise.withResolvers<ReadyNode>();
+  readonly #stop = new AbortController();
+  readonly #pause = new Pause();
+  #address = "";
+  #who: { readonly node: NodeId; readonly network: string | null };
+  #life: Life | null = null;
+  #up = false;
+  /** It was up in this process. */
+  #lived = false;
+  /** Why it is down. null: it is up, or starting. */
+  #trouble: Trouble | null = null;
+  #lowSince: number | null = null;
+  #tablesDamage: Error | null = null;
+
+  /** @throws {Error} when the directory cannot be used */
+  constructor(options: StartOptions) {
+    this.#options = options;
+    this.#newcomer = { node: nodeId(options.id ?? `node-${randomHex(4)}`), disk: randomHex(8) };
+    this.#who = { node: this.#newcomer.node, network: null };
+    this.#directory = DataDirectory.open(options.data);
+    const { log } = options;
+    this.#transport = new Transport({
+      messages: (from, messages) => this.#life?.runner?.messages(from, messages),
+      requests: (client, requests) => this.#requests(client, requests),
+      clientGone: (client) => {
+        if (this.#up) this.#life?.runner?.input({ kind: "client-gone", client });
+      },
+      peerLost: (peer, why) => {
+        log.info("Lost peer {peer}: {why}", { peer, why });
+        if (this.#up) this.#life?.runner?.input({ kind: "peer-lost", peer });
+      },
+      refused: (from, why) => log.warn("Refused a connection from {from}: {why}", { from, why }),
+      deaf: (address) => log.warn("No longer heard connections at {address}: listening anew", { address }),
+    });
+    this.#space = new SpaceWatch({
+      path: options.data,
+      reserve: options.reserve,
+      changed: (low) => this.#spaceChanged(low),
+      blind: (why) =>
+        log.warn("Cannot tell how much space is left in {path}: {why}", { path: options.data, why }),
+    });
+    // Who does not wait for it hears of a failure by run().
+    this.#ready.promise.catch(() => {});
+  }
+
+  /** Resolves when it is up for the first time; rejects when it cannot be. */
+  get ready(): Promise<ReadyNode> {
+    return this.#ready.promise;
+  }
+
+  /** @throws {Error} when the address cannot be listened on */
+  async listen(): Promise<void> {
+    try {
+      const listening = await this.#transport.listen(this.#options.listen);
+      this.#address = this.#options.advertise ?? advertised(listening);
+    } catch (error) {
+      this.#close();
+      throw error;
+    }
+  }
+
+  /** Lives until stop(). @throws {Error} when a person has to do something first */
+  async run(): Promise<void> {
+    try {
+      for (;;) {
+        const ending = await this.#live();
+        if (ending.kind === "stopped") return;
+        if (ending.kind === "refused") throw ending.error;
+        await this.#recoverFrom(ending);
+        if (this.#stop.signal.aborted) return;
+      }
+    } catch (error) {
+      this.#ready.reject(error);
+      throw error;
+    } finally {
+      await Promise.race([this.#transport.close(), delay(CLOSE_MS_MAX)]);
+      this.#close();
+    }
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  #close(): void {
+    this.#space.close();
+    this.#directory.close();
+  }
+
+  /** One life, from open to closed. */
+  async #live(): Promise<Ending> {
+    const { signal } = this.#stop;
+    const ended = Promise.withResolvers<Ending>();
+    let over = false;
+    const failed = (error: Error) => {
+      over = true;
+      life.runner?.kill();
+      ended.resolve(endingOf(error, { lived: this.#lived }));
+    };
+    const life = new Life({
+      start: this.#options,
+      directory: this.#directory,
+      transport: this.#transport,
+      space: this.#space,
+      address: this.#address,
+      newcomer: this.#newcomer,
+      tablesDamage: this.#tablesDamage,
+      trouble: () => this.#lowSpace(),
+      signal,
+      introduced: (who) => {
+        this.#who = who;
+        this.#transport.introduce({ ...who, address: this.#address });
+      },
+      failed,
+      stopped: () => ended.resolve({ kind: "stopped" }),
+    });
+    this.#life = life;
+    const began = performance.now();
+    try {
+      await life.open();
+      if (!over) this.#wentUp(life);
+    } catch (error) {
+      failed(error instanceof Error ? error : new Error(String(error)));
+    }
+    const stop = () => {
+      if (!this.#up) return ended.resolve({ kind: "stopped" });
+      life.runner!.input({ kind: "stop" });
+      setTimeout(() => ended.resolve({ kind: "stopped" }), STOP_MS_MAX);
+    };
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+    let ending = await ended.promise;
+    signal.removeEventListener("abort", stop);
+    if (this.#up) this.#pause.lived(performance.now() - began);
+    this.#up = false;
+    // Whoever waits for an answer learns at once that none will come.
+    if (ending.kind !== "stopped") this.#transport.pause("this node is down");
+    if (signal.aborted) ending = { kind: "stopped" };
+    await this.#closeLife(life, ending);
+    return ending;
+  }
+
+  async #closeLife(life: Life, ending: Ending): Promise<void> {
+    this.#life = null;
+    try {
+      await life.close({ failed: ending.kind !== "stopped" });
+    } catch (error) {
+      // What did not become durable was not acknowledged: the next life finds what is there.
+      this.#options.log.warn("Could not close all files: {error}", { error: messageOf(error) });
+    }
+  }
+
+  #wentUp({ identity, origin }: Life): void {
+    const { node: id, network } = identity!;
+    if (this.#trouble !== null) {
+      this.#options.log.info("Node {id} is up again after {seconds} s", {
+        id,
+        seconds: Math.round((Date.now() - this.#trouble.sinceMs) / 1000),
+      });
+    }
+    this.#up = true;
+    this.#lived = true;
+    this.#trouble = null;
+    this.#tablesDamage = null;
+    this.#ready.resolve({ id, network, address: this.#address, origin });
+  }
+
+  /** Does what has to be done before the next life, and waits for what it needs. */
+  async #recoverFrom(ending: Exclude<Ending, { kind: "stopped" | "refused" }>): Promise<void> {
+    switch (ending.kind) {
+      case "no-space": {
+        const needed = mebibytes(this.#space.restartBytes);
+        this.#wentDown("no-space", ending.error, `${needed} of free space`);
+        await delay(this.#pause.next(), this.#stop.signal);
+        for (this.#space.look(); !this.#space.roomToRestart; this.#space.look()) {
+          await delay(LOOK_FOR_SPACE_MS, this.#stop.signal);
+          if (this.#stop.signal.aborted) return;
+        }
+        return;
+      }
+      case "disk":
+        return await this.#waitAndRetry("disk", ending.error);
+      case "alone":
+        return await this.#waitAndRetry("alone", ending.error);
+      case "tables-damaged":
+        this.#tablesDamage = ending.error;
+        return await this.#waitAndRetry("disk", ending.error);
+      case "journal-damaged":
+        return this.#becomeNew(ending.error);
+      case "name-taken":
+        return this.#takeNextName();
+      default:
+        return unreachable(ending);
+    }
+  }
+
+  async #waitAndRetry(kind: "disk" | "alone", error: Error): Promise<void> {
+    const ms = this.#pause.next();
+    this.#wentDown(kind, error, `the next try, ${ms / 1000} s after the last`);
+    await delay(ms, this.#stop.signal);
+  }
+
+  #wentDown(kind: Trouble["kind"], error: Error, waitsFor: string): void {
+    const what = error.message;
+    // One line for one trouble, however often it is tried again.
+    if (what !== this.#trouble?.what) {
+      this.#options.log.error("Node {id} is down: {what}. It waits for {waitsFor}", {
+        id: this.#who.node,
+        what,
+        waitsFor,
+      });
+    }
+    this.#trouble = { kind, what, waitsFor, sinceMs: this.#trouble?.sinceMs ?? Date.now() };
+  }
+
+  /** The journal is damaged: node.json says so before any file moves (D1 of DataDirectory). */
+  #becomeNew(damage: Error): void {
+    const { rebuild = true, join = [], log } = this.#options;
+    const identity = this.#directory.identity();
+    if (!rebuild || identity === null) throw damage;
+    const next = rebuilt(this.#directory, identity, { damage, join });
+    this.#directory.writeIdentity(next);
+    log.error(
+      "{what}. Node {old} comes back as {node} and gets its data from the others; its files are in {path}",
+      {
+        what: damage.message,
+        old: identity.node,
+        node: next.node,
+        path: `${this.#directory.path}/${next.aside}`,
+      },
+    );
+  }
+
+  /** Only a node that was rebuilt chooses another name by itself. */
+  #takeNextName(): void {
+    const identity = this.#directory.identity();
+    if (identity !== null) this.#directory.writeIdentity({ ...identity, node: nextName(identity.node) });
+  }
+
+  #requests(client: number, requests: readonly ClientRequestFrame[]): void {
+    if (this.#up) return this.#life!.runner!.requests(client, requests);
+    const counters = [
+      ["clients", this.#transport.clients],
+      ["free bytes", this.#space.freeBytes],
+    ] as const;
+    const absent = { ...this.#who, trouble: this.#trouble, counters };
+    for (const request of requests) {
+      this.#transport.reply(client, request.id, answerWhileDown(absent, request));
+    }
+    this.#transport.flush();
+  }
+
+  #spaceChanged(low: boolean): void {
+    this.#lowSince = low ? Date.now() : null;
+    const { log, data } = this.#options;
+    const free = mebibytes(this.#space.freeBytes);
+    if (low) log.warn("Only {free} are free in {data}: takes no more writes", { free, data });
+    else log.info("{free} are free in {data}: takes writes again", { free, data });
+    if (this.#up) this.#life?.runner?.input({ kind: "space", low });
+  }
+
+  /** Of a node that is up. */
+  #lowSpace(): Trouble | null {
+    if (this.#lowSince === null) return null;
+    const { freeBytes, reserveBytes } = this.#space;
+    return {
+      kind: "low-space",
+      what: `Only ${mebibytes(freeBytes)} are free in "${this.#options.data}", and the reserve is ${
+        mebibytes(reserveBytes)
+      }: it takes no writes`,
+      waitsFor: `${mebibytes(reserveBytes + reserveBytes / 4)} of free space`,
+      sinceMs: this.#lowSince,
+    };
+  }
+}
+
+/** Listening on all interfaces is no address to be reached at. */
+function advertised(listening: string): string {
+  const { host, port } = parseAddress(listening);
+  if (host !== "0.0.0.0" && host !== "::") return listening;
+  const found = Deno.networkInterfaces().find((i) => i.family === "IPv4" && !i.address.startsWith("127."));
+  return formatAddress(found?.address ?? "127.0.0.1", port);
+}
+
+/** Ends early when `signal` is aborted. */
+function delay(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((done) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      done();
+    };
+    const timer = setTimeout(end, ms);
+    if (signal?.aborted) end();
+    else signal?.addEventListener("abort", end);
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

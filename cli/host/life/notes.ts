@@ -1,0 +1,23 @@
+import type { Logger } from "@logtape/logtape";
+import type { Note } from "../../../core/wire/kernel.ts";
+
+export function logNote(log: Logger, note: Note): void {
+  switch (note.kind) {
+    case "member":
+      return log.info("Member {node} is {status}", { ...note });
+    case "leader":
+      return log.debug("Leads partition {partition} in term {term}", { ...note });
+    case "stepped-down":
+      return log.debug("No longer leads partition {partition}: {why}", { ...note });
+    case "view":
+      return log.info("Network view {version}, epoch {epoch}", { ...note });
+    case "refused":
+      return log.warn("Refused a {message} message from {from}: {why}", { ...note });
+    case "snapshot-sent":
+    case "snapshot-installed":
+    case "dropped":
+      return log.debug("Partition {partition}: {kind}", { ...note });
+    default:
+      return log.debug("{kind} {note}", { kind: note.kind, note });
+  }
+}

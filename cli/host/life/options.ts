@@ -1,0 +1,23 @@
+import type { Logger } from "@logtape/logtape";
+import type { Settings } from "../../../core/base/limits.ts";
+
+export interface StartOptions {
+  readonly data: string;
+  /** "host:port"; port 0 takes a free one. */
+  readonly listen: string;
+  /** What others are told; by default the address listened on. */
+  readonly advertise?: string;
+  /** Addresses of any nodes of the network to join, where the data directory is empty. None: a network of its own. */
+  readonly join?: readonly string[];
+  /** All three of a node's first start only; later the data directory says. */
+  readonly id?: string;
+  readonly zone?: string;
+  readonly capacity?: number;
+  /** Of a new network. */
+  readonly settings?: Partial<Settings>;
+  /** Below this many free bytes it takes no writes. Default: 256 MiB, or 1/20 of a smaller file system. */
+  readonly reserve?: number;
+  /** False: a node whose files are damaged is refused, where it would otherwise come back with what its peers have. */
+  readonly rebuild?: boolean;
+  readonly log: Logger;
+}
