@@ -17,21 +17,27 @@ export interface StarRecord {
 }
 
 /**
- * The `nodes` brightest stars as nodes, the brightest first: names become ids, constellations zones, brightness capacity.
+ * The `nodes` brightest stars as nodes, the brightest first: names become ids, brightness capacity, and constellations
+ * zones, unless they are dealt to as many as `zones` says.
  * @throws {RangeError} when the catalogue has fewer stars
  */
-export function castStars(catalogue: readonly Star[], nodes: number): Role[] {
+export function castStars(catalogue: readonly Star[], nodes: number, zones?: number): Role[] {
   if (catalogue.length < nodes) {
     throw new RangeError(
       `The catalogue has ${catalogue.length} stars, fewer than the ${nodes} nodes asked for`,
     );
   }
-  return [...catalogue].sort((a, b) => a.mag - b.mag || a.hip - b.hip).slice(0, nodes).map((star) => ({
+  return [...catalogue].sort((a, b) => a.mag - b.mag || a.hip - b.hip).slice(0, nodes).map((star, i) => ({
     id: nodeId(starNodeName(star)),
     star,
-    zone: star.constellation,
+    zone: zones === undefined ? star.constellation : zoneName(i % zones),
     capacity: starCapacity(star),
   }));
+}
+
+/** Of zones that are dealt out. */
+export function zoneName(number: number): string {
+  return `zone-${number}`;
 }
 
 /** Millionths of a degree between the stars of two roles, by their places in the list. */

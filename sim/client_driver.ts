@@ -2,11 +2,13 @@ import type { Instant, NodeId } from "../core/base/ids.ts";
 import type { Random } from "../core/base/random.ts";
 import { ClientMachine, type Outgoing } from "../core/client/client.ts";
 import { partitionOf } from "../core/placement/key.ts";
-import type { Op, Response } from "../core/wire/requests.ts";
+import type { Op, Response, WatchOp } from "../core/wire/requests.ts";
 import type { Client, ClientReply, IdentifiedRequest } from "./clients.ts";
 import type { World } from "./world.ts";
 
 export type Done = (response: Response, now: number) => void;
+/** Of a watch: `final` where it has ended. */
+export type Told = (response: Response, final: boolean) => void;
 
 /** The real client machine on the virtual network: opens connections, carries its requests, wakes it. */
 export class ClientDriver implements Client {
@@ -15,11 +17,16 @@ export class ClientDriver implements Client {
   readonly #random: Random;
   readonly #number: number;
   readonly #waiting = new Map<number, Done>();
+  readonly #watches = new Map<number, Told>();
   readonly #connections = new Map<NodeId, number>();
   readonly #nodes = new Map<number, NodeId>();
   #wakeAt = Infinity;
   /** Requests sent, each attempt counted. */
   attempts = 0;
+  /** Connections that broke. */
+  losses = 0;
+  /** Attempts that were refused because too many others waited. */
+  busy = 0;
 
   constructor(world: World, random: Random) {
     this.#world = world;
@@ -34,8 +41,23 @@ export class ClientDriver implements Client {
     return this.#waiting.size === 0;
   }
 
-  submit(op: Op, done: Done): void {
-    this.#waiting.set(this.machine.submit(op, this.#now), done);
+  submit(op: Op, done: Done, deadlineUs?: number): void {
+    const options = deadlineUs === undefined ? {} : { deadlineUs };
+    this.#waiting.set(this.machine.submit(op, this.#now, options), done);
+    this.#flush();
+  }
+
+  /** Begins a watch; the ticket ends it. */
+  watch(op: WatchOp, told: Told): number {
+    const ticket = this.machine.submit(op, this.#now);
+    this.#watches.set(ticket, told);
+    this.#flush();
+    return ticket;
+  }
+
+  unwatch(ticket: number): void {
+    if (!this.#watches.delete(ticket)) return;
+    this.machine.submit({ kind: "unwatch", watch: ticket }, this.#now);
     this.#flush();
   }
 
@@ -50,7 +72,10 @@ export class ClientDriver implements Client {
   received(connection: number, replies: readonly ClientReply[]): void {
     const node = this.#nodes.get(connection);
     if (node === undefined) return;
-    for (const { id, response } of replies) this.machine.handle(node, id, response, this.#now);
+    for (const { id, response } of replies) {
+      if (response.kind === "refused" && response.reason === "busy") this.busy++;
+      this.machine.handle(node, id, response, this.#now);
+    }
     this.#flush();
   }
 
@@ -59,6 +84,7 @@ export class ClientDriver implements Client {
     if (node === undefined) return;
     this.#nodes.delete(connection);
     this.#connections.delete(node);
+    this.losses++;
     this.machine.connectionLost(node, this.#now);
     this.#flush();
   }
@@ -71,7 +97,13 @@ export class ClientDriver implements Client {
 
   #flush(): void {
     for (let out = this.machine.outgoing(); out.length > 0; out = this.machine.outgoing()) this.#send(out);
-    for (const { ticket, response } of this.machine.completions()) {
+    for (const { ticket, response, final } of this.machine.completions()) {
+      const told = this.#watches.get(ticket);
+      if (told !== undefined) {
+        if (final) this.#watches.delete(ticket);
+        told(response, final);
+        continue;
+      }
       const done = this.#waiting.get(ticket);
       this.#waiting.delete(ticket);
       done?.(response, this.#world.loop.now);

@@ -1,3 +1,4 @@
+import type { NodeId } from "../core/base/ids.ts";
 import { unreachable } from "../core/base/invariant.ts";
 import type { Random } from "../core/base/random.ts";
 import { type Cluster, leaders, names } from "./cluster.ts";
@@ -12,6 +13,7 @@ export interface FaultEvent {
   readonly time: number;
   readonly kind: FaultKind;
   readonly what: string;
+  readonly nodes: readonly NodeId[];
 }
 
 /** How often a node that was asked to stop is looked at. */
@@ -264,7 +266,8 @@ export class FaultInjector {
   #note(kind: FaultKind, machines: readonly Machine[]): void {
     const time = this.#world.loop.now;
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
-    this.history.push({ time, kind, what: `${formatDuration(time)} ${kind} ${names(machines)}`.trimEnd() });
+    const what = `${formatDuration(time)} ${kind} ${names(machines)}`.trimEnd();
+    this.history.push({ time, kind, what, nodes: machines.map(({ id }) => id) });
   }
 }
 

@@ -1,3 +1,4 @@
+import { crc32 } from "../core/base/hash.ts";
 import type { Op, Response, TransactItem, TransactOp } from "../core/wire/requests.ts";
 import { linearizable, type Verdict } from "./checkers/linearizability.ts";
 import {
@@ -49,6 +50,11 @@ export class History {
     return recorded;
   }
 
+  /** Every key that some operation was to write. */
+  keysWritten(): Set<string> {
+    return new Set(this.operations.flatMap((recorded) => writesOf(recorded).map(({ key }) => key)));
+  }
+
   /** Takes an answer down. A refusal as "unsure" leaves open whether, and when, the operation happens. */
   completed(recorded: Recorded, response: Response, now: number): void {
     recorded.response = response;
@@ -84,7 +90,8 @@ export class History {
     const mayDelete = new Set<string>();
     for (const recorded of this.operations) {
       if (neverHappened(recorded.response)) continue;
-      for (const { key, deletes } of writesOf(recorded)) {
+      for (const { key, value } of writesOf(recorded)) {
+        const deletes = value === null;
         const index = writtenIndex(recorded.response);
         if (index === null) {
           if (deletes && recorded.complete === Infinity) mayDelete.add(key);
@@ -93,7 +100,8 @@ export class History {
         const known = last.get(key);
         if (known === undefined || index > known.index) last.set(key, { index, recorded, deletes });
       }
-      if (recorded.op.kind === "put" && recorded.op.ttlMs !== undefined) mayDelete.add(recorded.op.key);
+      const { op } = recorded;
+      if (op.kind === "put" && (op.ttlMs ?? op.lease) !== undefined) mayDelete.add(op.key);
     }
     const problems: string[] = [];
     for (const [key, { index, deletes }] of last) {
@@ -122,8 +130,11 @@ export class History {
       case "put": {
         const value = this.#id(op.value);
         const put = one(op.key, { kind: "write", register: 0, value, existed: existedOf(response) });
-        if (op.ttlMs === undefined) return [put];
-        const early = this.#clocksJump ? invoke : invoke + op.ttlMs * 1000 * (1 - 1 / LEASE_EARLY_SHARE);
+        if (op.ttlMs === undefined && op.lease === undefined) return [put];
+        // A lease with a name may have been about to end, or be revoked.
+        const early = op.ttlMs === undefined || this.#clocksJump
+          ? invoke
+          : invoke + op.ttlMs * 1000 * (1 - 1 / LEASE_EARLY_SHARE);
         const expire: Action = { kind: "expire", register: 0, value };
         return [put, { ...put, operation: { invoke: early, complete: Infinity, action: expire } }];
       }
@@ -204,15 +215,21 @@ export class History {
 
   /** The number of a value that some client wrote. */
   #id(value: Uint8Array): number {
-    const text = hexOf(value);
+    const text = nameOf(value);
     let id = this.#ids.get(text);
     if (id === undefined) this.#ids.set(text, id = this.#ids.size + 1);
     return id;
   }
 
   #found(value: Uint8Array | null): number {
-    return value === null ? ABSENT : this.#ids.get(hexOf(value)) ?? FOREIGN;
+    return value === null ? ABSENT : this.#ids.get(nameOf(value)) ?? FOREIGN;
   }
+}
+
+/** `value` null: deletes. */
+export interface Written {
+  readonly key: string;
+  readonly value: Uint8Array | null;
 }
 
 interface Keyed {
@@ -308,7 +325,7 @@ function settleUnknown(
 }
 
 /** Every refusal but "unsure" says that nothing was changed. */
-function neverHappened(response: Response | null): boolean {
+export function neverHappened(response: Response | null): boolean {
   return response?.kind === "refused" && response.reason !== "unsure";
 }
 
@@ -316,24 +333,25 @@ function existedOf(response: Response | null): boolean | null {
   return response?.kind === "written" ? response.existed : null;
 }
 
-function writtenIndex(response: Response | null): number | null {
+export function writtenIndex(response: Response | null): number | null {
   if (response?.kind === "written" || response?.kind === "transacted") return response.version.index;
   return response?.kind === "cas" && response.applied ? response.version.index : null;
 }
 
-function writesOf({ op, response }: Recorded): { readonly key: string; readonly deletes: boolean }[] {
+/** What an operation writes, or would if it happens; of a transaction whose branch is not known, both. */
+export function writesOf({ op, response }: Recorded): readonly Written[] {
   switch (op.kind) {
     case "put":
-      return [{ key: op.key, deletes: false }];
+      return [op];
     case "delete":
-      return [{ key: op.key, deletes: true }];
+      return [{ key: op.key, value: null }];
     case "cas":
-      return [{ key: op.key, deletes: op.value === null }];
+      return [op];
     case "transact": {
       const both = [...op.then, ...op.otherwise];
       const branch = response?.kind === "transacted" ? (response.held ? op.then : op.otherwise) : both;
       return branch.flatMap((item) =>
-        item.kind === "get" ? [] : [{ key: item.key, deletes: item.kind === "delete" }]
+        item.kind === "get" ? [] : [{ key: item.key, value: item.kind === "put" ? item.value : null }]
       );
     }
     default:
@@ -352,6 +370,14 @@ function valuesOf(op: Op): Uint8Array[] {
     default:
       return [];
   }
+}
+
+/** Values are unique in a run, and long ones for the most part padding: their beginning, length and sum tell them apart. */
+const WHOLE_BYTES = 64;
+
+function nameOf(value: Uint8Array): string {
+  if (value.length <= WHOLE_BYTES) return hexOf(value);
+  return `${hexOf(value.subarray(0, WHOLE_BYTES))} ${value.length} ${crc32(value)}`;
 }
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));

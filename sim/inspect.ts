@@ -18,6 +18,8 @@ export interface InspectableSlot {
 
 export interface InspectableReplica {
   readonly isLeader: boolean;
+  /** It has no log to go on from. */
+  readonly hollow?: boolean;
   readonly leader: NodeId | null;
   readonly term: Term;
   readonly commitIndex: LogIndex;

@@ -1,5 +1,6 @@
 import type { Origin } from "../core/node/options.ts";
 import type { Effects, Input } from "../core/wire/kernel.ts";
+import type { CrashDamage } from "./journal_disk.ts";
 import type { Machine } from "./machine.ts";
 
 /** Watches a run from outside the nodes. It must change nothing. Times are virtual microseconds. */
@@ -8,6 +9,8 @@ export interface Observer {
   started?(machine: Machine, origin: Origin, now: number): void;
   /** After each step that persisted or noted something, before its messages leave. */
   stepped?(machine: Machine, input: Input, effects: Effects, now: number): void;
+  /** A machine lost its power or its process; what that did to its disk. "halted" was told before. */
+  crashed?(machine: Machine, damage: CrashDamage, now: number): void;
   /** A machine stopped, for whatever reason; its power says which. */
   halted?(machine: Machine, now: number): void;
 }

@@ -1,7 +1,8 @@
+import { DEFAULT_TUNING, type Tuning } from "../core/base/tuning.ts";
 import type { RunResult } from "./run.ts";
 import { describeFault, type Scenario } from "./scenario.ts";
 import type { Spread } from "./timings.ts";
-import { formatDuration } from "./units.ts";
+import { formatDuration, formatRatio, type Ratio } from "./units.ts";
 
 export interface ReportOptions {
   readonly result: RunResult;
@@ -12,23 +13,47 @@ export interface ReportOptions {
 
 /** Everything a run derives from its scenario and seed, before it begins. */
 export function header(scenario: Scenario, seed: number): string {
-  const { sky, cluster, network, workload } = scenario, { settings } = cluster;
+  const { sky, cluster, network, disk, clock, workload } = scenario, { settings } = cluster;
+  const zones = sky.zones === undefined ? "zones by constellation" : `${sky.zones} zones`;
+  const tuned = Object.entries(cluster.tuning).filter(([name, value]) =>
+    value !== DEFAULT_TUNING[name as keyof Tuning]
+  );
+  const { partitions: _partitions, replicas: _replicas, systemReplicas: _systemReplicas, ...timings } =
+    settings;
+  const { percent, ...load } = workload;
   const lines = [
     `scenario ${scenario.name}, seed ${seed}: ${scenario.about || "no description"}`,
     `  nodes     ${
       cluster.start ?? sky.nodes
-    } at the start, ${sky.nodes} cast from ${sky.catalogue}, ${cluster.kernel} kernel, ${cluster.form}`,
-    `  data      ${settings.partitions} partitions of ${settings.replicas} replicas, ${sky.records} records stored first`,
-    `  network   ${formatDuration(network.latencyUs)} + ${
-      formatDuration(network.perDegreeUs)
-    } a degree, jitter ${formatDuration(network.jitterUs)}`,
-    `  clients   ${workload.clients}, an operation every ${formatDuration(workload.every)} each`,
+    } at the start, ${sky.nodes} cast from ${sky.catalogue}, ${zones}, ${cluster.kernel} kernel, ${cluster.form}`,
+    `  data      ${settings.partitions} partitions of ${settings.replicas} replicas, the system's of ${settings.systemReplicas}, ${sky.records} records stored first`,
+    `  settings  ${listed(timings)}`,
+    `  limits    ${tuned.length === 0 ? "as ever" : listed(Object.fromEntries(tuned))}`,
+    `  network   ${listed(network)}`,
+    `  disk      ${listed(disk)}`,
+    `  clock     ahead by up to ${formatDuration(clock.offset)}, up to ${clock.driftPpm} ppm fast or slow`,
+    `  clients   ${listed(load, ["every", "patience", "ttl"])}`,
+    `  percent   ${listed(percent)}`,
     `  time      ${formatDuration(scenario.duration)} of faults, then ${
       formatDuration(scenario.converge)
     } to be well`,
     ...scenario.faults.map((fault, i) => `  ${i === 0 ? "faults   " : "         "} ${describeFault(fault)}`),
   ];
   return lines.join("\n");
+}
+
+/** "heartbeat 50ms, loss 1/300": names end in Us, or are among `durations`, where the value is a duration. */
+function listed(
+  values: Readonly<Record<string, number | boolean | Ratio>>,
+  durations: readonly string[] = [],
+): string {
+  return Object.entries(values).map(([name, value]) => {
+    if (typeof value === "boolean") return `${name} ${value ? "on" : "off"}`;
+    if (typeof value !== "number") return `${name} ${formatRatio(value)}`;
+    if (durations.includes(name)) return `${name} ${formatDuration(value)}`;
+    const unit = /Us(?=$|Min$|Max$)/.exec(name);
+    return unit === null ? `${name} ${value}` : `${name.replace("Us", "")} ${formatDuration(value)}`;
+  }).join(", ");
 }
 
 /** The report of a run for people. */
@@ -64,6 +89,7 @@ export function report({ result, wallSeconds, paint }: ReportOptions): string {
     `repaired  new leader ${describeSpread(timings.newLeader)}; whole again ${
       describeSpread(timings.replicated)
     }`,
+    `sometimes ${result.sometimes.join(", ") || "nothing of note"}`,
     `digest    ${result.digest}`,
     ...result.checks.map(({ name, ok, detail }) =>
       `${ok ? paint("✓", "green") : paint("✗", "red")} ${name}  ${paint(detail, "dim")}`

@@ -1,13 +1,19 @@
+import type { NodeId } from "../core/base/ids.ts";
 import { Random } from "../core/base/random.ts";
 import { Node } from "../core/node/node.ts";
+import { partitionOf } from "../core/placement/key.ts";
 import { castStars, distances, starRecords } from "./cast.ts";
 import { misplacements, stateDifferences, unsettled } from "./checkers/convergence.ts";
 import { RAFT_CHECKS, RaftChecker } from "./checkers/raft.ts";
+import { staleProblems } from "./checkers/stale.ts";
 import { StateChecker } from "./checkers/state.ts";
 import { Cluster } from "./cluster.ts";
 import { type FaultEvent, FaultInjector } from "./faults.ts";
 import { WIRE_FRAMES } from "./formats.ts";
 import { History } from "./history.ts";
+import { Sightings } from "./sightings.ts";
+import { Sometimes, type SometimesName } from "./sometimes.ts";
+import { resolveScenario } from "./swarm.ts";
 import { MembershipKernel } from "./membership_kernel.ts";
 import type { NetworkCounters } from "./network.ts";
 import type { Tracer } from "./observer.ts";
@@ -27,6 +33,8 @@ export interface RunOptions {
   /** In place of the real node: broken ones, in tests. */
   readonly kernel?: KernelFactory;
   readonly tracer?: Tracer;
+  /** A run with more events has failed: it does not end. */
+  readonly eventsMax?: number;
 }
 
 export interface CheckResult {
@@ -63,6 +71,10 @@ export interface RunResult {
       readonly max: number;
     } | null;
   };
+  /** Events that watching clients were told. */
+  readonly eventsTold: number;
+  /** In which situations of the registry this run was; see sometimes.ts. */
+  readonly sometimes: readonly SometimesName[];
   readonly leadersElected: number;
   readonly timings: TimingsReport;
   readonly phases: readonly { readonly name: string; readonly from: number; readonly to: number }[];
@@ -70,6 +82,10 @@ export interface RunResult {
   readonly digestCheckpoints: readonly number[];
 }
 
+/** Beyond what a cut-off leader explains, a stale answer may be this much older than it says. */
+const STALE_SLACK_US = 1_000_000;
+/** Watchers that lack something are given this long after the last read. */
+const WATCH_US = 20_000_000;
 /** How often, in virtual time, a phase is asked whether it is over. */
 const LOOK_US = 100_000;
 const DETAIL_CHARACTERS_MAX = 600;
@@ -86,31 +102,36 @@ export class Run {
   readonly #raft: RaftChecker;
   readonly #states: StateChecker;
   readonly #timings: Timings;
+  readonly #sometimes = new Sometimes();
   readonly #phases: { name: string; from: number; to: number }[] = [];
   #lateness: string[] = [];
   #final: ReadonlyMap<string, { readonly index: number } | null> = new Map();
 
   constructor(options: RunOptions) {
     this.#options = options;
-    const scenario = this.#scenario = options.scenario;
+    const scenario = this.#scenario = resolveScenario(options.scenario, options.seed);
     this.history = new History({ clocksJump: scenario.faults.some((fault) => fault.do === "jump") });
     const random = Random.fromSeed(options.seed);
-    const roles = castStars(options.stars, scenario.sky.nodes);
+    const roles = castStars(options.stars, scenario.sky.nodes, scenario.sky.zones);
     this.world = new World({
       random: random.fork("world"),
       network: scenario.network,
       disk: scenario.disk,
       distance: distances(roles),
-      kernel: options.kernel ?? kernelOf(scenario),
+      kernel: kernelOf(scenario, options.kernel),
       frames: WIRE_FRAMES,
       fullCodec: options.fullCodec ?? false,
     });
-    this.world.tracer = options.tracer ?? null;
+    const sightings = new Sightings(this.#sometimes), { tracer } = options;
+    this.world.tracer = (machine, input, effects, now, sequence) => {
+      sightings.traced(input, effects);
+      tracer?.(machine, input, effects, now, sequence);
+    };
     const world = this.world;
     this.#raft = new RaftChecker((check, detail) => world.violate(check, detail));
     this.#states = new StateChecker((detail) => world.violate("equal state at equal index", detail));
     this.#timings = new Timings();
-    for (const observer of [this.#raft, this.#states, this.#timings]) world.observe(observer);
+    for (const observer of [this.#raft, this.#states, this.#timings, sightings]) world.observe(observer);
     this.cluster = new Cluster({
       world,
       roles,
@@ -125,17 +146,20 @@ export class Run {
       workload: scenario.workload,
       rows: starRecords(options.stars, scenario.sky.records),
       random: random.fork("workload"),
+      sometimes: this.#sometimes,
+      partitionOf: (key) => partitionOf(key, scenario.cluster.settings.partitions),
     });
     this.#injector = new FaultInjector({ world, cluster: this.cluster, random: random.fork("faults") });
   }
 
   run(): RunResult {
-    const { scenario } = this.#options, { world } = this;
+    const scenario = this.#scenario, { world } = this;
     this.#phase("settle", () => this.#settle());
     this.#phase("faults", () => {
       this.#workload.start();
       this.#injector.begin(scenario.faults, scenario.duration);
-      world.run(world.loop.now + scenario.duration);
+      const end = world.loop.now + scenario.duration;
+      this.#until(() => world.loop.now >= end, scenario.duration);
     });
     this.#phase("converge", () => this.#converge());
     if (scenario.cluster.kernel === "full") this.#phase("read", () => this.#readAll());
@@ -154,10 +178,15 @@ export class Run {
   #until(done: () => boolean, limit: number): boolean {
     const { world } = this, end = world.loop.now + limit;
     while (!done()) {
-      if (world.loop.now >= end) return false;
+      if (world.loop.now >= end || this.#endless) return false;
       world.run(Math.min(end, world.loop.now + LOOK_US));
     }
     return true;
+  }
+
+  /** More happens than a run of this scenario has time for. */
+  get #endless(): boolean {
+    return this.world.loop.events > (this.#options.eventsMax ?? Infinity);
   }
 
   #settle(): void {
@@ -203,12 +232,16 @@ export class Run {
     if (!this.#until(done, this.#scenario.converge)) {
       this.#lateness.push("the final reads were not all answered");
     }
+    // What was lost on the way to a watcher is told again a little later.
+    this.#until(() => this.#workload.watchProblems().length === 0, WATCH_US);
   }
 
   // ---- the result
 
   #result(): RunResult {
     const { world } = this, { loop } = world, machines = world.machines;
+    this.#sightWorld();
+    if (this.#endless) this.#lateness.push(`the run did not end within ${this.#options.eventsMax} events`);
     const checks = this.#scenario.checks.map((name) => this.#check(name));
     return {
       scenario: this.#scenario.name,
@@ -234,11 +267,45 @@ export class Run {
         refusals: [...this.#workload.refusals],
         latencyUs: percentiles(this.#workload.latenciesUs),
       },
+      eventsTold: this.#workload.eventsTold,
+      sometimes: this.#sometimes.fired,
       leadersElected: this.#raft.leadersElected,
       timings: this.#timings.report(),
       phases: this.#phases,
       digestCheckpoints: world.digest.checkpoints,
     };
+  }
+
+  /** How long a leader that is cut off may think that it leads, and a message be under way. */
+  get #staleSlackUs(): number {
+    return 2 * this.#scenario.cluster.settings.electionTimeoutUsMax + STALE_SLACK_US;
+  }
+
+  /** Situations that show in what was done to the network, and in its counters. */
+  #sightWorld(): void {
+    const sometimes = this.#sometimes,
+      { counters } = this.world.network,
+      { settings } = this.#scenario.cluster;
+    if (counters.corrupted > 0) sometimes.fire("frame corrupted and refused");
+    if (counters.duplicated > 0) sometimes.fire("frame duplicated");
+    for (const { kind, nodes } of this.#injector.history) {
+      if (kind === "jump") sometimes.fire("clock jumped");
+      if (nodes.length === 0) continue;
+      if (kind === "one-way") sometimes.fire("one-way cut");
+      if (kind === "partition" && this.#isWholeZone(nodes)) sometimes.fire("whole zone cut off");
+    }
+    const waited = this.history.operations.some(({ op, response }) =>
+      op.kind === "get" && op.read === "linearizable" && response?.kind === "value"
+    );
+    const shared = settings.replicas > 1 && (this.#scenario.cluster.start ?? this.#scenario.sky.nodes) > 1;
+    if (waited && shared && !settings.leaseReads) sometimes.fire("read waited for quorum");
+  }
+
+  #isWholeZone(nodes: readonly NodeId[]): boolean {
+    const machines = this.world.machines.filter(({ life }) => life > 0);
+    const zones = new Set(machines.filter(({ id }) => nodes.includes(id)).map(({ zone }) => zone));
+    return nodes.length < machines.length &&
+      machines.every(({ id, zone }) => !zones.has(zone) || nodes.includes(id));
   }
 
   #check(name: CheckName): CheckResult {
@@ -254,6 +321,16 @@ export class Run {
         const lost = this.history.lostWrites(this.#final);
         return result(name, [...found, ...lost], `${this.#final.size} keys read at the end`);
       }
+      case "stale reads are as old as they say": {
+        const { checked, problems } = staleProblems(this.history.operations, this.#staleSlackUs);
+        return result(name, [...found, ...problems], `${checked} stale reads`);
+      }
+      case "watches tell all in order":
+        return result(
+          name,
+          [...found, ...this.#workload.watchProblems()],
+          `${this.#workload.eventsTold} events told`,
+        );
       case "placement as the epoch says":
         return result(
           name,
@@ -289,10 +366,10 @@ function result(name: CheckName, problems: readonly string[], detail: string): C
   return { name, ok: false, detail: `${problems.length} found: ${short}` };
 }
 
-function kernelOf(scenario: Scenario): KernelFactory {
-  return scenario.cluster.kernel === "full"
-    ? (options) => new Node(options)
-    : (options) => new MembershipKernel(options);
+function kernelOf({ cluster }: Scenario, given: KernelFactory | undefined): KernelFactory {
+  if (cluster.kernel === "membership") return given ?? ((options) => new MembershipKernel(options));
+  const make = given ?? ((options) => new Node(options));
+  return (options) => make({ ...options, tuning: cluster.tuning });
 }
 
 function percentiles(values: readonly number[]): RunResult["clients"]["latencyUs"] {

@@ -1,6 +1,7 @@
 import { LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
-import { DEFAULT_SETTINGS, type Settings } from "../core/base/limits.ts";
+import { DEFAULT_SETTINGS, LIMITS, type Settings } from "../core/base/limits.ts";
+import { DEFAULT_TUNING, type Tuning, tuningOf } from "../core/base/tuning.ts";
 import { DEFAULT_DISK } from "./disk.ts";
 import { DEFAULT_NETWORK } from "./network.ts";
 import { formatDuration, formatRatio, parseDuration, parseRatio, type Ratio } from "./units.ts";
@@ -68,6 +69,8 @@ const skySchema = z.strictObject({
   catalogue: z.string().default("bright.csv"),
   /** Stars that are nodes: the brightest. Those that do not run from the start may join. */
   nodes: z.int().min(1).max(10_000),
+  /** Zones that the nodes are dealt to in turn; a star's constellation is its zone if left out. */
+  zones: z.int().min(1).optional(),
   /** Rows of the catalogue that are stored before the faults begin. */
   records: count.default(0),
 });
@@ -102,6 +105,17 @@ const settingsSchema = z.strictObject({
   leaseReads: s.leaseReads,
 }));
 
+const tuningSchema = z.partialRecord(z.enum(Object.keys(DEFAULT_TUNING) as (keyof Tuning)[]), z.int())
+  .transform((given, context): Tuning => {
+    try {
+      return tuningOf(given);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      context.addIssue({ code: "custom", message: error.message });
+      return z.NEVER;
+    }
+  });
+
 const clusterSchema = z.strictObject({
   /** full: the whole node. membership: SWIM alone. */
   kernel: z.enum(["full", "membership"]).default("full"),
@@ -110,6 +124,8 @@ const clusterSchema = z.strictObject({
   /** How many run from the start; all if left out. */
   start: z.int().min(1).optional(),
   settings: settingsSchema.prefault({}),
+  /** Limits that are each node's own affair, made small so that what they bound happens often. */
+  tuning: tuningSchema.prefault({}),
 });
 
 const networkSchema = z.strictObject({
@@ -166,15 +182,28 @@ const workloadSchema = z.strictObject({
     transact: count.default(5),
     ttl: count.default(0),
     history: count.default(0),
+    /** Gets that any replica may answer, saying how old the answer may be. */
+    stale: count.default(0),
+    /** Leases granted, kept alive and revoked, and keys put under them. */
+    lease: count.default(0),
   }).refine((p) => Object.values(p).reduce((a, b) => a + b, 0) <= 100, {
     message: "These shares add up to at most 100",
   })
     .prefault({}),
+  /** A client gives an operation up after this long. */
+  patience: duration.default(10_000_000),
   /** Records that the clients work on; fewer make more conflicts. */
   keys: z.int().min(1).default(200),
   /** This share of all operations goes to a tenth of the keys. */
   skew: ratio.default({ numerator: 1, denominator: 2 }),
   ttl: duration.default(5_000_000),
+  /** Clients that watch all keys. */
+  watchers: count.default(0),
+  /** Values are longer than their unique part by up to this many bytes. */
+  valueBytes: count.max(LIMITS.valueBytesMax / 2).default(0),
+  /** This share of all values is as long as largeBytes. */
+  large: ratio.default(none),
+  largeBytes: count.max(LIMITS.valueBytesMax).default(LIMITS.valueBytesMax),
 });
 
 const timing = {
@@ -252,6 +281,30 @@ const faultSchema = z.discriminatedUnion("do", [
 export type Fault = z.output<typeof faultSchema>;
 export type FaultKind = Fault["do"];
 
+/** What a swarm may draw: kinds of faults, and ways of using them. */
+export const SWARM_FAULTS = [
+  "crash",
+  "lose",
+  "restart",
+  "leave",
+  "drain",
+  "join",
+  "partition",
+  "cut-zone",
+  "one-way",
+  "loss",
+  "latency",
+  "slow",
+  "jump",
+  "drift",
+] as const;
+export type SwarmFault = typeof SWARM_FAULTS[number];
+
+/** Every seed draws its own network, load and faults; see swarm.ts. What is drawn takes the place of those sections. */
+const swarmSchema = z.strictObject({
+  faults: z.array(z.enum(SWARM_FAULTS)).default([...SWARM_FAULTS]),
+});
+
 /** Everything a run may be asked to check. */
 export const CHECK_NAMES = [
   "no node stops by itself",
@@ -264,6 +317,8 @@ export const CHECK_NAMES = [
   "equal state at equal index",
   "linearizability",
   "no acknowledged write lost",
+  "stale reads are as old as they say",
+  "watches tell all in order",
   "placement as the epoch says",
   "converged",
 ] as const;
@@ -288,6 +343,7 @@ const scenarioSchema = z.strictObject({
   clock: clockSchema.prefault({}),
   workload: workloadSchema.prefault({}),
   faults: z.array(faultSchema).default([]),
+  swarm: swarmSchema.optional(),
   checks: z.array(z.enum(CHECK_NAMES)).default([...CHECK_NAMES]),
 }).superRefine((scenario, context) => {
   if ((scenario.cluster.start ?? 1) > scenario.sky.nodes) {

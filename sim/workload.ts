@@ -1,11 +1,15 @@
 import { utf8Encode } from "../core/base/bytes.ts";
 import type { Random } from "../core/base/random.ts";
-import type { Op, RefusalReason } from "../core/wire/requests.ts";
+import type { PartitionId } from "../core/base/ids.ts";
+import type { Op, RefusalReason, Response } from "../core/wire/requests.ts";
 import type { StarRecord } from "./cast.ts";
+import { WatchChecker } from "./checkers/watch.ts";
 import { ClientDriver } from "./client_driver.ts";
 import type { Client } from "./clients.ts";
 import type { History, Recorded } from "./history.ts";
+import { happens } from "./network.ts";
 import type { Scenario } from "./scenario.ts";
+import type { Sometimes } from "./sometimes.ts";
 import type { World } from "./world.ts";
 
 export type WorkloadOptions = Scenario["workload"];
@@ -15,6 +19,19 @@ const KEYS_PER_TAG = 3;
 
 /** Every how many keys one is of a tag. */
 const TAGGED_SHARE = 4;
+
+/** Leases that the clients work on. */
+const LEASES = 6;
+/** A value this long counts as large. */
+const LARGE_BYTES = 64 * 1024;
+const WATCH_AGAIN_US = 100_000;
+
+/** A client that watches all keys, and what it is told. */
+interface Watcher {
+  readonly driver: ClientDriver;
+  readonly checker: WatchChecker;
+  lossesSeen: number;
+}
 
 /** What one client process does: an operation, a pause, the next. */
 class Worker implements Client {
@@ -51,10 +68,16 @@ export class Workload {
   readonly #keys: readonly string[];
   readonly #rows: readonly StarRecord[];
   readonly #random: Random;
+  readonly #sometimes: Sometimes;
+  readonly #partitionOf: (key: string) => PartitionId;
   readonly #workers: Worker[] = [];
+  readonly #watchers: Watcher[] = [];
   /** The value last seen of each key, by any client: what a compare-and-set expects. */
   readonly #seen = new Map<string, Uint8Array>();
   #values = 0;
+  /** Transactions whose condition held, and whose did not. */
+  #held = 0;
+  #notHeld = 0;
   #running = false;
   completed = 0;
   /** Operations that ended without an answer, by reason. */
@@ -68,12 +91,16 @@ export class Workload {
     readonly workload: WorkloadOptions;
     readonly rows: readonly StarRecord[];
     readonly random: Random;
+    readonly sometimes: Sometimes;
+    readonly partitionOf: (key: string) => PartitionId;
   }) {
     this.#world = options.world;
     this.#history = options.history;
     this.#options = options.workload;
     this.#rows = options.rows;
     this.#random = options.random;
+    this.#sometimes = options.sometimes;
+    this.#partitionOf = options.partitionOf;
     this.#keys = workKeys(options.workload.keys);
   }
 
@@ -109,6 +136,7 @@ export class Workload {
   /** Sets all clients to work until stop(). */
   start(): void {
     this.#running = true;
+    for (let i = 0; i < this.#options.watchers; i++) this.#startWatcher(i);
     for (let i = 0; i < this.#options.clients; i++) {
       const random = this.#random.fork(`client ${i}`);
       const driver = new ClientDriver(this.#world, random);
@@ -130,12 +158,55 @@ export class Workload {
     this.#running = false;
   }
 
+  // ---- watchers
+
+  /** A watcher goes on after the clients have stopped, until it has been told everything. */
+  #startWatcher(number: number): void {
+    const random = this.#random.fork(`watcher ${number}`);
+    const driver = new ClientDriver(this.#world, random);
+    const watcher: Watcher = { driver, checker: new WatchChecker(this.#partitionOf), lossesSeen: 0 };
+    this.#watchers.push(watcher);
+    const worker = new Worker(this.#world, driver, () => {
+      const from = watcher.checker.positions;
+      driver.watch({ kind: "watch", start: "", end: null, from }, (response, final) => {
+        this.#told(watcher, response);
+        // Refused for good, for example because no node answered in time: it begins anew where it was.
+        if (final) worker.pause(WATCH_AGAIN_US);
+      });
+    });
+    worker.pause(random.below(1000));
+  }
+
+  #told(watcher: Watcher, response: Response): void {
+    watcher.checker.told(response);
+    if (response.kind !== "events") return;
+    if (response.gap) this.#sometimes.fire("watch was told of a gap");
+    if (watcher.driver.losses > watcher.lossesSeen) this.#sometimes.fire("watch resumed after a reconnect");
+    watcher.lossesSeen = watcher.driver.losses;
+  }
+
+  /** Events that watchers were told. */
+  get eventsTold(): number {
+    return this.#watchers.reduce((sum, { checker }) => sum + checker.events, 0);
+  }
+
+  /** What watchers were told wrongly, or not at all. */
+  watchProblems(): readonly string[] {
+    return this.#watchers.flatMap(({ checker }, i) =>
+      checker.compare(this.#history.operations).map((problem) => `watcher ${i}: ${problem}`)
+    );
+  }
+
   /** Reads every key that was ever written to; `found` fills with what is there. */
   readAll(): {
     readonly found: ReadonlyMap<string, { readonly index: number } | null>;
     readonly done: () => boolean;
   } {
-    const keys = [...new Set([...this.#keys, ...this.#rows.map(({ key }) => key)])];
+    const keys = [...this.#keys, ...this.#rows.map(({ key }) => key), ...this.#history.keysWritten()];
+    return this.#readKeys([...new Set(keys)]);
+  }
+
+  #readKeys(keys: readonly string[]): ReturnType<Workload["readAll"]> {
     const found = new Map<string, { readonly index: number } | null>();
     let next = 0;
     for (let i = 0; i < Math.min(32, keys.length); i++) {
@@ -160,15 +231,32 @@ export class Workload {
     driver.submit(op, (response, now) => {
       this.#history.completed(recorded, response, now);
       if (response.kind === "refused") {
+        if (response.reason === "unsure") this.#sometimes.fire("client was left unsure");
         this.refusals.set(response.reason, 1 + (this.refusals.get(response.reason) ?? 0));
       } else {
         this.completed++;
         this.latenciesUs.push(now - recorded.invoke);
+        this.#sight(op, response);
         const found = response.kind === "value" ? response.found : null;
         if (found !== null && found.value !== null) this.#seen.set(found.key, found.value);
       }
+      if (driver.busy > 0) this.#sometimes.fire("client was told busy");
       then(recorded);
-    });
+    }, this.#running ? this.#options.patience : undefined);
+  }
+
+  #sight(op: Op, response: Response): void {
+    const sometimes = this.#sometimes;
+    if (response.kind === "value" && response.ageUs > 0) sometimes.fire("stale read served");
+    if (response.kind === "transacted") {
+      if (response.held) this.#held++;
+      else this.#notHeld++;
+      if (this.#held > 0 && this.#notHeld > 0) sometimes.fire("transaction took both branches");
+    }
+    if (response.kind !== "written") return;
+    if (op.kind === "keep-alive") sometimes.fire("lease kept alive");
+    if (op.kind === "revoke" && response.existed) sometimes.fire("lease revoked");
+    if (op.kind === "put" && op.value.length > LARGE_BYTES) sometimes.fire("large value stored");
   }
 
   #operation(client: number, random: Random): Op {
@@ -177,15 +265,17 @@ export class Workload {
     const among = (share: number) => (draw -= share) < 0;
     const key = this.#key(random);
     if (among(percent.get)) return { kind: "get", key, read: "linearizable" };
+    if (among(percent.stale)) return { kind: "get", key, read: "stale" };
+    if (among(percent.lease)) return this.#lease(client, random);
     if (among(percent.cas)) return this.#cas(client, key, random);
     if (among(percent.delete)) return { kind: "delete", key };
     if (among(percent.range)) return this.#range(key);
     if (among(percent.transact)) return this.#transact(client, random);
     if (among(percent.ttl)) {
-      return { kind: "put", key, value: this.#value(client), ttlMs: Math.ceil(this.#options.ttl / 1000) };
+      return { kind: "put", key, value: this.#value(client, random), ttlMs: this.#ttlMs };
     }
-    if (among(percent.history)) return { kind: "put", key, value: this.#value(client), history: 4 };
-    return { kind: "put", key, value: this.#value(client) };
+    if (among(percent.history)) return { kind: "put", key, value: this.#value(client, random), history: 4 };
+    return { kind: "put", key, value: this.#value(client, random) };
   }
 
   #cas(client: number, key: string, random: Random): Op {
@@ -193,7 +283,7 @@ export class Workload {
     const expect = seen === undefined || random.chance(1, 8)
       ? { kind: "absent" } as const
       : { kind: "value", value: seen } as const;
-    return { kind: "cas", key, expect, value: random.chance(1, 8) ? null : this.#value(client) };
+    return { kind: "cas", key, expect, value: random.chance(1, 8) ? null : this.#value(client, random) };
   }
 
   #range(key: string): Op {
@@ -217,11 +307,14 @@ export class Workload {
       kind: "transact",
       conditions: [{ key: first, expect: { kind: "present" } }],
       then: [
-        { kind: "put", key: first, value: this.#value(client) },
-        { kind: "put", key: second, value: this.#value(client) },
+        { kind: "put", key: first, value: this.#value(client, random) },
+        { kind: "put", key: second, value: this.#value(client, random) },
         { kind: "get", key: third },
       ],
-      otherwise: [{ kind: "put", key: first, value: this.#value(client) }, { kind: "delete", key: third }],
+      otherwise: [
+        { kind: "put", key: first, value: this.#value(client, random) },
+        { kind: "delete", key: third },
+      ],
     };
   }
 
@@ -231,9 +324,33 @@ export class Workload {
     return keys[random.below(hot ? Math.max(1, Math.ceil(keys.length / 10)) : keys.length)]!;
   }
 
-  /** A row of the catalogue, made unique. */
-  #value(client: number): Uint8Array {
-    return utf8Encode(`${this.#values++} by ${client}`);
+  get #ttlMs(): number {
+    return Math.ceil(this.#options.ttl / 1000);
+  }
+
+  /** Grants, refreshes or ends a lease, or writes or reads the key under it. */
+  #lease(client: number, random: Random): Op {
+    const number = random.below(LEASES), lease = `lease/{l${number}}`, key = `leased/{l${number}}`;
+    switch (random.below(6)) {
+      case 0:
+        return { kind: "grant", lease, ttlMs: this.#ttlMs };
+      case 1:
+        return { kind: "keep-alive", lease };
+      case 2:
+        // A key with a time of its own has a lease of its own name.
+        return { kind: "keep-alive", lease: this.#key(random) };
+      case 3:
+        return random.chance(1, 3) ? { kind: "revoke", lease } : { kind: "get", key, read: "linearizable" };
+      default:
+        return { kind: "put", key, value: this.#value(client, random), lease };
+    }
+  }
+
+  /** Unique, and as long as the options say. */
+  #value(client: number, random: Random): Uint8Array {
+    const { valueBytes, large, largeBytes } = this.#options, text = `${this.#values++} by ${client} `;
+    const length = happens(random, large) ? largeBytes : valueBytes === 0 ? 0 : random.below(valueBytes + 1);
+    return utf8Encode(text.padEnd(length, "."));
   }
 }
 

@@ -204,7 +204,8 @@ export class World implements EventHandler {
     machine.silent = silent;
     this.#halt(machine, "crashed");
     try {
-      machine.disk.crash();
+      const damage = machine.disk.crash();
+      for (const observer of this.#observers) observer.crashed?.(machine, damage, this.loop.now);
     } catch (error) {
       this.violate("recovery", `${machine.id}: ${messageOf(error)}`);
       machine.power = "broken";

@@ -9,6 +9,8 @@ export interface LoadedScenario {
   readonly stars: readonly Star[];
 }
 
+export const SCENARIO_HELP = "a scenario file; a bare name is looked for in fixtures/scenarios too";
+
 const SCENARIOS = fixture("scenarios/");
 const SKIES = fixture("sky/");
 

@@ -125,6 +125,38 @@ Deno.test("no acknowledged write lost catches a node that acknowledges and does 
   assert.ok(broken((options) => new Careless(options)).includes("no acknowledged write lost"));
 });
 
+Deno.test("stale reads are as old as they say catches a node that answers from long ago and says it is new", () => {
+  const old = new Map<string, Response>();
+  class Liar extends Forger {
+    answer({ request: { op } }: ClientRequest): Response | null {
+      if (op.kind !== "get" || op.read !== "stale") return null;
+      const known = old.get(op.key);
+      if (known === undefined) old.set(op.key, { kind: "value", found: null, ageUs: 0 });
+      return known ?? null;
+    }
+  }
+  const workload = { clients: 6, every: "60ms", keys: 5, percent: { get: 10, stale: 20, delete: 0 } };
+  const found = broken((options) => new Liar(options), { workload });
+  assert.deepEqual(found, ["stale reads are as old as they say"]);
+});
+
+Deno.test("watches tell all in order catches a node that swallows an event now and then", () => {
+  class Silent extends BrokenNode {
+    #told = 0;
+    override step(input: Input, now: Instant): Effects {
+      const effects = super.step(input, now);
+      for (let i = effects.replies.length - 1; i >= 0; i--) {
+        const { response } = effects.replies[i]!;
+        if (response.kind === "events" && ++this.#told % 10 === 0) effects.replies.splice(i, 1);
+      }
+      return effects;
+    }
+  }
+  const workload = { clients: 4, every: "60ms", keys: 20, watchers: 1 };
+  assert.deepEqual(broken((options) => new Silent(options), { workload }), ["watches tell all in order"]);
+  assert.deepEqual(broken((options) => new BrokenNode(options), { workload }), []);
+});
+
 Deno.test("equal state at equal index catches a replica that applies something else", () => {
   class Different extends BrokenNode {
     override replicas(): readonly InspectableSlot[] {

@@ -1,0 +1,125 @@
+/**
+ * Situations that a sweep must have been in at least once. A fault that is injected and a rule that is checked prove little
+ * where what lies between them never happens; each name here is a place in the code that someone feared. Names are fired by
+ * observers, clients and the faults themselves, never by the nodes.
+ */
+interface Situation {
+  /** What it means, in one line. */
+  readonly meaning: string;
+  /** A sweep of this many seeds of a swarm fails if it was never so; in a smaller one it is only told. */
+  readonly within: number;
+}
+
+const often = (meaning: string): Situation => ({ meaning, within: 200 });
+const rarely = (meaning: string): Situation => ({ meaning, within: 2000 });
+
+export const SOMETIMES = {
+  // Reconfiguration
+  "leader changed mid-reconfiguration": often("a leader was elected whose newest configuration was joint"),
+  "leader crashed mid-reconfiguration": often("a leader crashed while its newest configuration was joint"),
+  "joint configuration rolled back": rarely(
+    "a joint configuration was cut off a log before it was committed",
+  ),
+  "learner promoted": often("a replica that had been a learner became a voter"),
+  "leader left the configuration": rarely("a leader was not in the configuration that it had committed"),
+  // Snapshots and compaction
+  "log compacted": often("a log outgrew its limits and was cut down"),
+  "snapshot installed": often("a replica took over a snapshot's state"),
+  "snapshot of several chunks": often("a snapshot did not fit into one message"),
+  "snapshot begun anew": often(
+    "a leader began a snapshot again for a follower that had not installed the last",
+  ),
+  "crashed while a snapshot settled": rarely(
+    "a node crashed after installing a snapshot, before a checkpoint had made it durable",
+  ),
+  // Replicas and members
+  "hollow replica rebuilt": rarely("a replica that came back without a log got a snapshot"),
+  "replica dropped and reopened": often("a node was given back a partition that it had dropped"),
+  "member declared gone": often("a member was unreachable for longer than the grace period"),
+  "member declared gone rejoined": often("a member that had been declared gone became active again"),
+  "member drained": often("a member gave everything away and left"),
+  "member joined": often("a member came that had not founded the network"),
+  "system voter replaced": often("the system partition's voters changed"),
+  "system leader crashed": often("the leader of the system partition crashed"),
+  // Elections
+  "quiet partition woken": often("a partition that was quiet began to beat again"),
+  "pre-vote refused a candidate": often("a candidate lost a pre-vote, and so disturbed nobody"),
+  "vote lost": often("a candidate lost a real vote"),
+  "check-quorum made a leader step down": often("a leader that no quorum answered gave up"),
+  "higher term deposed a leader": often("a leader learned of a higher term and stepped down"),
+  "leadership transferred": often("the replica that leadership was handed to became leader"),
+  "uncommitted entries cut off": often("a follower's log was truncated in favour of a new leader's"),
+  "sole replica elected": often("a partition of one replica elected itself"),
+  // Disks and restarts
+  "torn tail cut": often("a crash tore a record, and recovery cut the journal there"),
+  "unsynced records survived": often("records that were not synced were found after a crash"),
+  "checkpoint interrupted by a crash": often(
+    "a node crashed between the beginning and the end of a checkpoint",
+  ),
+  "several checkpoints in one life": often("a node completed three checkpoints without a restart"),
+  "crashed again before it caught up": often("a node crashed within half a second of its start"),
+  // Clients
+  "exactly-once duplicate dropped": often("a retried write came through the log twice and was applied once"),
+  "retry answered from the session table": often("a leader answered a retry with the answer given before"),
+  "lease expired": often("a lease's time was over, and its keys went"),
+  "lease kept alive": often("a client kept a lease alive"),
+  "lease revoked": often("a client ended a lease before its time"),
+  "large value stored": rarely("a value near the limit was acknowledged"),
+  "read waited for quorum": often("a read without lease was answered by a partition of several replicas"),
+  "stale read served": often("a replica that does not lead answered a stale read"),
+  "proposal forwarded": often("a node passed a client's write on to the leader"),
+  "client was told busy": often("a leader refused a write because too many waited"),
+  "client was left unsure": often("a write ended without the client's knowing whether it had happened"),
+  "transaction took both branches": often(
+    "transactions were answered whose condition held, and whose did not",
+  ),
+  "watch resumed after a reconnect": often("a watch went on at another connection and told more events"),
+  "watch was told of a gap": often("a watcher was too far behind and was told that events are missing"),
+  // The world
+  "frame corrupted and refused": often("a frame was damaged on the way and not taken for a whole one"),
+  "frame duplicated": often("a frame arrived twice"),
+  "two nodes dead at once": often("two nodes were down at the same time"),
+  "all nodes dead at once": often("no node ran"),
+  "whole zone cut off": often("all nodes of a zone were cut off from all others"),
+  "one-way cut": often("a node was heard and did not hear, or the reverse"),
+  "clock jumped": often("a clock jumped"),
+} as const satisfies Record<string, Situation>;
+
+export type SometimesName = keyof typeof SOMETIMES;
+
+export const SOMETIMES_NAMES = Object.keys(SOMETIMES) as SometimesName[];
+
+/** What was so in one run. */
+export class Sometimes {
+  readonly #fired = new Set<SometimesName>();
+
+  fire(name: SometimesName): void {
+    this.#fired.add(name);
+  }
+  has(name: SometimesName): boolean {
+    return this.#fired.has(name);
+  }
+  /** In the order of the registry. */
+  get fired(): readonly SometimesName[] {
+    return SOMETIMES_NAMES.filter((name) => this.#fired.has(name));
+  }
+}
+
+/** How many runs were in each situation. */
+export function countFired(runs: Iterable<readonly SometimesName[]>): Map<SometimesName, number> {
+  const counts = new Map<SometimesName, number>(SOMETIMES_NAMES.map((name) => [name, 0]));
+  for (const fired of runs) for (const name of fired) counts.set(name, counts.get(name)! + 1);
+  return counts;
+}
+
+/** The situations that none of so many seeds was in: those that a sweep this long must have met, and the others. */
+export function neverFired(
+  counts: ReadonlyMap<SometimesName, number>,
+  seeds: number,
+): { readonly missing: readonly SometimesName[]; readonly tolerated: readonly SometimesName[] } {
+  const never = SOMETIMES_NAMES.filter((name) => (counts.get(name) ?? 0) === 0);
+  return {
+    missing: never.filter((name) => seeds >= SOMETIMES[name].within),
+    tolerated: never.filter((name) => seeds < SOMETIMES[name].within),
+  };
+}
