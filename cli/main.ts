@@ -45,14 +45,18 @@ const COMMANDS: readonly Entry[] = [
   {
     name: "drain",
     summary: "move everything off a node",
-    load: async () => (await network()).drainCommand(),
+    load: async () => (await departure()).drainCommand(),
   },
   {
     name: "remove",
     summary: "take a node out of the network",
-    load: async () => (await network()).removeCommand(),
+    load: async () => (await departure()).removeCommand(),
   },
 ];
+
+function departure() {
+  return import("./commands/departure.ts");
+}
 
 function network() {
   return import("./commands/network.ts");

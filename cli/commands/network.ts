@@ -5,6 +5,7 @@ import { assign } from "../../core/placement/assign.ts";
 import { plan } from "../../core/placement/plan.ts";
 import type { Member, SystemView } from "../../core/wire/messages.ts";
 import type { NodeStatus } from "../../core/wire/requests.ts";
+import { SPACE_LOW } from "../../core/node/status.ts";
 import { print, table, tell } from "../terminal.ts";
 import { type ConnectFlags, withClient, withConnection } from "./connection.ts";
 import { UsageError } from "./errors.ts";
@@ -24,16 +25,26 @@ export function statusCommand(): Command {
     );
 }
 
+/** What needs a word more. */
+const STATES: Partial<Record<NodeStatus["state"], string>> = {
+  draining: "draining: its data moves to others",
+  removed: "removed: it holds nothing and stays out (space-opera drain --cancel takes it back)",
+  outside: "outside: the network does not know it any more; start it anew, on an empty data directory",
+};
+
 function statusText(status: NodeStatus): string {
   const { node, network, view, epoch, state, replicas, counters } = status;
   const leads = replicas.filter(({ role }) => role === "leader").length;
   const lines = [
     `node      ${node}`,
     `network   ${network}`,
-    `state     ${state}`,
+    `state     ${STATES[state] ?? state}`,
     `layout    epoch ${epoch}, view ${view}`,
     `replicas  ${replicas.length}, of which it leads ${leads}`,
   ];
+  if (counters.some(([name]) => name === SPACE_LOW)) {
+    lines.push("disk      nearly full: it takes no writes but deletes, and leads what no other can");
+  }
   const behind = replicas.filter(({ role, leader }) => role === "candidate" || leader === null);
   if (behind.length > 0) lines.push(`no leader ${behind.map(({ partition }) => partition).join(", ")}`);
   return [...lines, "", ...counters.map(([name, value]) => `${name.padEnd(24)} ${value}`)].join("\n");
@@ -138,40 +149,4 @@ function plannedMember(text: string): Member {
     throw new UsageError(`A capacity is an integer, not "${capacity}" as in "${text}"`);
   }
   return { id: nodeId(id), address: "", zone, capacity: Number(capacity), state: "active", disk: "" };
-}
-
-/** `space-opera drain`: moves everything off a node, so that it can go. */
-export function drainCommand(): Command {
-  return withConnection(new Command("drain"))
-    .description("move everything off a node, and wait until it holds nothing")
-    .argument("<node>")
-    .option("--no-wait", "do not wait")
-    .addHelpText("after", "\nExample:\n  space-opera drain d3 && space-opera remove d3")
-    .action((id: string, flags: ConnectFlags & { wait: boolean }) =>
-      withClient(flags, async (client) => {
-        await client.setState(nodeId(id), "draining");
-        for (let left = Infinity; flags.wait && left > 0;) {
-          const held = (await client.status(nodeId(id))).replicas.length;
-          if (held !== left) tell(`Node "${id}" holds ${held} replicas`);
-          left = held;
-          if (left > 0) await new Promise((done) => setTimeout(done, 200));
-        }
-        print(flags.json ? JSON.stringify({ node: id, state: "draining" }) : `Node "${id}" is drained`);
-      })
-    );
-}
-
-/** `space-opera remove`: takes a node out of the network for good. */
-export function removeCommand(): Command {
-  return withConnection(new Command("remove"))
-    .description("take a node that is gone for good out of the network; its data is replicated elsewhere")
-    .argument("<node>")
-    .option("--force", "though it is alive")
-    .addHelpText("after", "\nExample:\n  space-opera remove d3")
-    .action((id: string, flags: ConnectFlags & { force?: boolean }) =>
-      withClient(flags, async (client) => {
-        await client.setState(nodeId(id), "gone", { force: flags.force === true });
-        print(flags.json ? JSON.stringify({ node: id, state: "gone" }) : `Node "${id}" is gone`);
-      })
-    );
 }

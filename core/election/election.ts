@@ -12,6 +12,8 @@
  * E5. A term has at most one leader. A second one is refused, whatever it says.
  * E6. With lease reads a node supports no election for electionTimeoutUsMin after it last heard its leader, whatever
  *     else it learns, and after a restart for as long, for it may have heard one just before.
+ * E7. Who seeks a leader asks for pre-votes in its present term, which nobody can win anything with, and counts none. A
+ *     leader that went quiet shows itself to whoever asks for its vote.
  */
 import {
   after,
@@ -67,6 +69,8 @@ export class Election {
   unrecorded = false;
   /** Set by the caller: a voter with a sound log, which may campaign. */
   electable = false;
+  /** Set by the caller: a member that may not campaign, for want of a state, and calls for a leader instead (E7). */
+  seeking = false;
 
   #quiet = false;
   /** The last sign of the leader, or the last time a quiet replica was told to look for one. */
@@ -108,7 +112,7 @@ export class Election {
 
   /** When wake() has something to do. */
   get deadline(): Instant {
-    if (!this.electable || this.#quiet || this.#role === "leader") return NEVER;
+    if ((!this.electable && !this.seeking) || this.#quiet || this.#role === "leader") return NEVER;
     const end = this.#timerFrom + this.#timeoutUs;
     return (end < this.#hasty ? end : this.#hasty) as Instant;
   }
@@ -120,9 +124,11 @@ export class Election {
     this.#restartTimer(now);
   }
 
-  /** Campaigns if the timer has run out. */
+  /** Campaigns, or calls for a leader, if the timer has run out. */
   wake(ballot: Ballot, now: Instant): void {
-    if (now >= this.deadline) this.campaign(ballot, now);
+    if (now < this.deadline) return;
+    if (this.electable) this.campaign(ballot, now);
+    else this.#call(ballot, now);
   }
 
   /** Asks for pre-votes; alone, wins at once. */
@@ -285,6 +291,16 @@ export class Election {
     this.#role = "candidate";
     this.#leader = null;
     this.#ask(ballot, now);
+  }
+
+  #call({ configuration, lastIndex, lastTerm }: Ballot, now: Instant): void {
+    const { partition, self, effects } = this.#options;
+    this.#restartTimer(now);
+    for (const node of membersOf(configuration)) {
+      if (node === self) continue;
+      const term = this.#term;
+      effects.send(node, { kind: "vote", partition, term, pre: true, transfer: false, lastIndex, lastTerm });
+    }
   }
 
   #ask({ configuration, lastIndex, lastTerm, mayVote }: Ballot, now: Instant): void {

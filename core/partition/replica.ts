@@ -466,7 +466,6 @@ export class Replica {
     this.#leadership.handTo(to, now);
   }
 
-  /** Called every heartbeat while `wantsBeats`. */
   beat(now: Instant): void {
     if (this.#leadership.beat(now)) return;
     this.#election.resign(now);
@@ -498,6 +497,7 @@ export class Replica {
     this.#configurationSeen = effective;
     const votes = isVoter(effective, this.#self) || isVoter(this.committedConfiguration, this.#self);
     this.#election.electable = votes && !this.hollow && !this.#stopping;
+    this.#election.seeking = this.#installation.missing && this.#initialised;
   }
 
   /** Takes notice of an office won or lost in the election. */

@@ -7,15 +7,22 @@ import { type Instant, NEVER, type NodeId, nodeId } from "../../../core/base/ids
 import { DEFAULT_SETTINGS, type Settings } from "../../../core/base/limits.ts";
 import { Random } from "../../../core/base/random.ts";
 import { genesisView } from "../../../core/node/genesis.ts";
+import { findMember } from "../../../core/system/system.ts";
 import { Node } from "../../../core/node/node.ts";
 import type { Origin } from "../../../core/node/options.ts";
-import type { Input, Note } from "../../../core/wire/kernel.ts";
+import { foldRecords } from "../../../core/wire/journal_state.ts";
+import type { Input, JournalRecord, Note } from "../../../core/wire/kernel.ts";
 import type { Member } from "../../../core/wire/messages.ts";
 import type { Op, Response, Session } from "../../../core/wire/requests.ts";
 import { MemoryTables } from "../../../sim/tables.ts";
 
 const LATENCY_US = 1_000;
 const SYNC_US = 200;
+
+interface Disk {
+  records: JournalRecord[];
+  readonly tables: MemoryTables;
+}
 
 interface Event {
   readonly at: number;
@@ -30,6 +37,8 @@ export class Network {
   readonly stopped = new Set<NodeId>();
   /** Pairs "from to" that hear nothing of each other. */
   readonly cut = new Set<string>();
+  /** What a crash leaves of each node: its journal, as of its last sync, and its tables. */
+  readonly disks = new Map<NodeId, Disk>();
   readonly #down = new Set<NodeId>();
   readonly #settings: Settings;
   readonly #events: Event[] = [];
@@ -44,16 +53,34 @@ export class Network {
 
   start(id: NodeId, origin: Origin): Node {
     const random = Random.fromSeed(7).fork(id);
-    const node = new Node({ id, address: `${id}:1`, origin, random, tables: new MemoryTables() });
+    const disk = origin.kind === "recovered" ? this.disk(id) : { records: [], tables: new MemoryTables() };
+    this.disks.set(id, disk);
+    const node = new Node({ id, address: `${id}:1`, origin, random, tables: disk.tables });
     this.nodes.set(id, node);
+    this.#durable.delete(id);
     this.#down.delete(id);
     this.step(id, { kind: "start" });
     return node;
   }
 
+  disk(name: string): Disk {
+    return this.disks.get(nodeId(name)) ?? assert.fail(`${name} has a disk`);
+  }
+
+  /** Starts a node again from what is on its disk. */
+  restart(name: string): Node {
+    this.kill(name);
+    return this.start(nodeId(name), { kind: "recovered", recovered: foldRecords(this.disk(name).records) });
+  }
+
+  loseTables(name: string): void {
+    const id = nodeId(name);
+    this.disks.set(id, { ...this.disk(name), tables: new MemoryTables() });
+  }
+
   /** Joins as a host does: by a request to a member, whose answer the new node starts from. */
-  join(name: string, through: string): Node {
-    const newcomer = member(name);
+  join(name: string, through: string, change: Partial<Member> = {}): Node {
+    const newcomer = { ...member(name), ...change };
     const joined = this.ask(through, { kind: "join", member: newcomer, network: null });
     assert.equal(joined.kind, "joined", JSON.stringify(joined));
     assert.ok(joined.kind === "joined");
@@ -69,6 +96,9 @@ export class Network {
     if (node === undefined || this.#down.has(id)) return;
     const effects = node.step(input, this.now as Instant);
     const { persistedUpTo: upTo, checkpoint } = effects;
+    const disk = this.disk(id);
+    disk.records.push(...effects.persist);
+    if (checkpoint !== null) disk.records = [...checkpoint.records];
     for (const note of effects.notes) this.notes.push({ node: id, note });
     for (const { id: request, response } of effects.replies) {
       this.replies.push({ node: id, id: request, response });
@@ -173,6 +203,31 @@ export class Network {
       if (node.replicas().some((s) => s.partition === partition && s.replica.isLeader)) return id;
     }
     return assert.fail(`Partition ${partition} is led`);
+  }
+
+  /** Nodes that are up. */
+  get running(): Node[] {
+    return [...this.nodes.values()].filter(({ id }) => !this.#down.has(id));
+  }
+
+  /** Every partition is led, and has the voters that the layout wants, all of them up. */
+  placed(): boolean {
+    const led = new Set<number>();
+    for (const node of this.running) {
+      for (const { partition, replica } of node.replicas()) {
+        if (!replica.isLeader) continue;
+        const { voters, outgoing, learners } = replica.configuration;
+        const wanted = node.view().assignment[partition]!;
+        if (outgoing.length > 0 || learners.length > 0 || voters.length !== wanted.length) return false;
+        if (!wanted.every((n) => voters.includes(n) && !this.#down.has(n))) return false;
+        led.add(partition);
+      }
+    }
+    return led.size === this.#settings.partitions + 1;
+  }
+
+  stateOf(name: string, at: string): string {
+    return findMember(this.node(at).view(), nodeId(name))?.state ?? "outside";
   }
 
   node(name: string): Node {
