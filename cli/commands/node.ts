@@ -1,9 +1,15 @@
+import type { Logger } from "@logtape/logtape";
 import { Command } from "commander";
 import { InvariantError } from "../../core/base/invariant.ts";
 import { LIMITS, type Settings } from "../../core/base/limits.ts";
+import { RECORD_BYTES_DEFAULT, RECORD_BYTES_MIN, Recorder } from "../host/recorder.ts";
 import { LOG_LEVELS, type LogLevel, startLogging } from "../host/log.ts";
 import { startNode } from "../host/start.ts";
+import { VERSION } from "../version.ts";
+import { UsageError } from "./errors.ts";
 import { addressesOption, addressOption, bytesOption, choiceOption, integerOption } from "./options.ts";
+
+const RECORDER_CLOSE_MS_MAX = 2000;
 
 interface NodeFlags {
   readonly data: string;
@@ -17,6 +23,8 @@ interface NodeFlags {
   readonly replicas?: number;
   readonly reserve?: number;
   readonly rebuild: boolean;
+  readonly record?: string;
+  readonly recordBytes?: number;
   readonly logLevel: LogLevel;
   readonly logJson?: boolean;
   readonly json?: boolean;
@@ -69,6 +77,15 @@ export function nodeCommand(): Command {
       "refuse to start on damaged files; without it they are set aside and peers send the data anew",
     )
     .option(
+      "--record <file>",
+      'write down everything it is told, for "sim replay": parts FILE.000001 and so on',
+    )
+    .option(
+      "--record-bytes <size>",
+      "what a recording may take: the oldest lives are dropped (default: 1 GiB)",
+      bytesOption("--record-bytes"),
+    )
+    .option(
       "--log-level <level>",
       LOG_LEVELS.join(", "),
       choiceOption("--log-level", LOG_LEVELS),
@@ -83,6 +100,7 @@ Examples:
   space-opera node
   space-opera node --data ./a --listen 127.0.0.1:7071
   space-opera node --data ./b --listen 127.0.0.1:7072 --join 127.0.0.1:7071
+  space-opera node --record flight
 
 Stop it with SIGTERM or Ctrl-C: it hands over what it leads first.
 What each message means and what to do about it: docs/troubleshooting.md`,
@@ -98,12 +116,14 @@ async function run(flags: NodeFlags): Promise<void> {
   };
   const { data, listen, advertise, join, id, zone, capacity, reserve, rebuild } = flags;
   const given = { advertise, join, id, zone, capacity, reserve };
+  const recorder = openRecorder(flags, log);
   const node = await startNode({
     data,
     listen,
     settings,
     rebuild,
     log,
+    ...(recorder === null ? {} : { recorder }),
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   });
   const stop = () => {
@@ -129,5 +149,24 @@ async function run(flags: NodeFlags): Promise<void> {
     // With the place in the code: it is for those who mend that.
     log.fatal("A rule of the core was found broken: {error}", { error });
     Deno.exitCode = 1;
+  } finally {
+    // A disk that answers no more does not keep the process.
+    await Promise.race([recorder?.close(), new Promise((done) => setTimeout(done, RECORDER_CLOSE_MS_MAX))]);
   }
+}
+
+function openRecorder({ record, recordBytes }: NodeFlags, log: Logger): Recorder | null {
+  if (record === undefined) {
+    if (recordBytes === undefined) return null;
+    throw new UsageError("Option --record-bytes goes with --record FILE");
+  }
+  if (recordBytes !== undefined && recordBytes < RECORD_BYTES_MIN) {
+    throw new UsageError(`Option --record-bytes takes 1MiB or more, not ${recordBytes} bytes`);
+  }
+  return Recorder.open({
+    file: record,
+    bytesMax: recordBytes ?? RECORD_BYTES_DEFAULT,
+    program: VERSION,
+    warn: (message) => log.warn(message),
+  });
 }

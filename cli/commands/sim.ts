@@ -9,6 +9,7 @@ import { Run, type RunOptions, type RunResult } from "../../sim/run.ts";
 import { drawSwarm, resolveScenario } from "../../sim/swarm.ts";
 import { UsageError } from "./errors.ts";
 import { integerOption } from "./options.ts";
+import { replayCommand } from "./replay.ts";
 import { loadScenario, SCENARIO_HELP } from "./sim_files.ts";
 import { note, print } from "./sim_output.ts";
 import { sweepCommand } from "./sim_sweep.ts";
@@ -46,7 +47,8 @@ export function simCommand(): Command {
       if (flags.printScenario === true) return await printScenario({ scenario, ...flags });
       await runSim({ scenario, ...flags });
     })
-    .addCommand(sweepCommand());
+    .addCommand(sweepCommand())
+    .addCommand(replayCommand());
 }
 
 const EXAMPLES = `

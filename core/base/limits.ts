@@ -53,6 +53,9 @@ export const LIMITS = {
   /** A new checkpoint is begun when the journal has grown by this much. */
   journalBytesPerCheckpoint: 32 * MiB,
 
+  /** One frame of a flight recording. Holds what all clients together may ask within one turn of a node. */
+  recordingFrameBytesMax: 64 * MiB,
+
   gossipBytesMax: 1200,
   gossipUpdatesMax: 32,
 

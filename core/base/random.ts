@@ -27,6 +27,17 @@ export class Random {
     return new Random(seed >>> 0, Math.floor(seed / 0x1_0000_0000), 0x9e3779b9);
   }
 
+  /** A stream that begins as one with these `seedWords` did. */
+  static fromSeedWords([a, b, c]: readonly [number, number, number]): Random {
+    return new Random(a, b, c);
+  }
+
+  /** Three numbers of 32 bits that tell this stream from others, whatever was drawn from it: for recording a run. */
+  get seedWords(): readonly [number, number, number] {
+    const [a, b, c] = this.#seed;
+    return [a >>> 0, b >>> 0, c >>> 0];
+  }
+
   /** An independent stream that depends on this stream's seed and the label, not on what was drawn so far. */
   fork(label: string): Random {
     const h = hashString32(label, 0x5eed);

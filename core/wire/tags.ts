@@ -3,7 +3,7 @@
  * given a second meaning. What is added takes the next free one; any change of an existing form raises WIRE_VERSION.
  */
 import type { EntryKind, Liveness, MemberState, MessageKind, WatchEvents } from "./messages.ts";
-import type { JournalRecord } from "./kernel.ts";
+import type { Input, JournalRecord } from "./kernel.ts";
 import type {
   Expectation,
   MemberStatus,
@@ -115,6 +115,45 @@ export const RECORD = {
   "view": 6,
   "peers": 7,
 } as const satisfies Record<JournalRecord["kind"], number>;
+
+/** Of recordings. */
+export const INPUT = {
+  "start": 1,
+  "wake": 2,
+  "messages": 3,
+  "persisted": 4,
+  "checkpointed": 5,
+  "requests": 6,
+  "client-gone": 7,
+  "space": 8,
+  "peer-lost": 9,
+  "stop": 10,
+} as const satisfies Record<Input["kind"], number>;
+
+/** Items of recordings, see recording_items.ts. */
+export const RECORDING = {
+  life: 1,
+  record: 2,
+  rows: 3,
+  begun: 4,
+  step: 5,
+  broke: 6,
+  state: 7,
+  end: 8,
+} as const;
+
+export const LIFE_ORIGIN: Names<"genesis" | "joined" | "recovered"> = names({
+  genesis: 0,
+  joined: 1,
+  recovered: 2,
+});
+
+export const LIFE_END: Names<"stopped" | "failed" | "full" | "overflow"> = names({
+  stopped: 0,
+  failed: 1,
+  full: 2,
+  overflow: 3,
+});
 
 export const LIVENESS: Names<Liveness> = names({ alive: 0, suspect: 1, dead: 2, left: 3 });
 

@@ -105,6 +105,7 @@ export class Life {
   async close({ failed }: { failed: boolean }): Promise<void> {
     if (this.#peersTimer !== null) clearTimeout(this.#peersTimer);
     this.#runner?.kill();
+    this.#options.start.recorder?.end(failed ? "failed" : "stopped");
     try {
       await this.#journal?.close();
     } finally {
@@ -216,17 +217,12 @@ export class Life {
   }
 
   #begin(origin: Origin, identity: NodeIdentity): void {
-    const { transport, space, address, start: { log }, failed, stopped } = this.#options;
+    const { transport, space, address, start: { log, recorder }, failed, stopped } = this.#options;
     const journal = this.#journal!, tables = this.#tables!;
     const view = origin.kind === "recovered" ? origin.recovered.view! : origin.view;
     const id = identity.node;
-    const node = this.#node = new Node({
-      id,
-      address,
-      origin,
-      random: Random.fromSeed(randomSeed()),
-      tables,
-    });
+    const options = { id, address, origin, random: Random.fromSeed(randomSeed()), tables };
+    const node = this.#node = recorder?.begin(options, view.network) ?? new Node(options);
     const runner: Runner = this.#runner = new Runner({
       journal,
       tables,
@@ -247,13 +243,14 @@ export class Life {
   }
 
   #completed(status: NodeStatus): NodeStatus {
-    const { transport, trouble, space } = this.#options;
+    const { transport, trouble, space, start: { recorder } } = this.#options;
     const counters = [
       ...status.counters,
       ["clients", transport.clients],
       ["free bytes", space.freeBytes],
       ["journal segment bytes", this.#journal!.segmentBytes],
       ["memory bytes", Deno.memoryUsage().rss],
+      ...(recorder?.counters() ?? []),
       ["slowest turn microseconds", Math.round(this.#runner!.takeSlowestTurn() * 1000)],
       ...[...transport.counters].sort(([a], [b]) => a < b ? -1 : 1),
     ] as const;

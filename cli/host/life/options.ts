@@ -1,5 +1,6 @@
 import type { Logger } from "@logtape/logtape";
 import type { Settings } from "../../../core/base/limits.ts";
+import type { Recorder } from "../recorder.ts";
 
 export interface StartOptions {
   readonly data: string;
@@ -19,5 +20,7 @@ export interface StartOptions {
   readonly reserve?: number;
   /** False: a node whose files are damaged is refused, where it would otherwise come back with what its peers have. */
   readonly rebuild?: boolean;
+  /** Writes down each life of the node. Whoever made it closes it. */
+  readonly recorder?: Recorder;
   readonly log: Logger;
 }
