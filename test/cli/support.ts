@@ -43,17 +43,27 @@ export async function withLab(use: (lab: Lab) => Promise<void>): Promise<void> {
   }
 }
 
+type Three = [NodeProcess, NodeProcess, NodeProcess];
+
 /** Three nodes that form one network, each holding all partitions and leading a third of them. */
-export async function startThree(lab: Lab): Promise<[NodeProcess, NodeProcess, NodeProcess]> {
-  const a = await lab.start({ id: "a" });
+export function startThree(lab: Lab): Promise<Three> {
+  return startThreeOn(lab, {});
+}
+
+/** The same, with some on data directories of their own. */
+export async function startThreeOn(lab: Lab, data: Readonly<Record<string, string>>): Promise<Three> {
+  const on = (id: string) => data[id] === undefined ? {} : { data: data[id] };
+  const a = await lab.start({ id: "a", ...on("a") });
   const [b, c] = await Promise.all([
-    lab.start({ id: "b", join: a.address }),
-    lab.start({ id: "c", join: a.address }),
+    lab.start({ id: "b", join: a.address, ...on("b") }),
+    lab.start({ id: "c", join: a.address, ...on("c") }),
   ]);
   const client = await lab.client(a);
   await untilSettled(client, { members: 3, msMax: UNTIL_MS_MAX });
   return [a, b, c];
 }
+
+export type { NodeStatus } from "../../core/wire/requests.ts";
 
 const UNTIL_MS_MAX = 15_000;
 

@@ -95,6 +95,7 @@ export class Lifecycle {
 
   /** @throws {Error} when the address cannot be listened on */
   async listen(): Promise<void> {
+    this.#space.begin();
     try {
       const listening = await this.#transport.listen(this.#options.listen);
       this.#address = this.#options.advertise ?? advertised(listening);

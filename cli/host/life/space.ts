@@ -27,7 +27,7 @@ export interface SpaceWatchOptions {
  */
 export class SpaceWatch {
   readonly #options: SpaceWatchOptions;
-  readonly #timer: ReturnType<typeof setInterval>;
+  #timer: ReturnType<typeof setInterval> | null = null;
   #low = false;
   #blind = false;
   #journalBytes = 0;
@@ -38,6 +38,9 @@ export class SpaceWatch {
 
   constructor(options: SpaceWatchOptions) {
     this.#options = options;
+  }
+
+  begin(): void {
     this.look();
     this.#timer = setInterval(() => this.look(), LOOK_MS);
   }
@@ -89,7 +92,7 @@ export class SpaceWatch {
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    if (this.#timer !== null) clearInterval(this.#timer);
   }
 
   #goBlind(why: string): void {

@@ -1,0 +1,169 @@
+/** A node in this process whose disk fails: what it says, what it does, and what is left afterwards. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { connect } from "../../../../cli/client/client.ts";
+import { RequestError } from "../../../../mod.ts";
+import { text, until } from "../../support.ts";
+import { FailingFiles, statusAt, systemError, withLives } from "./lives.ts";
+
+const FAULTS = [
+  {
+    what: "sync fails",
+    code: "EIO",
+    text: "Input/output error (os error 5)",
+    methods: ["syncDataSync", "syncData"],
+    kind: "disk",
+  },
+  {
+    what: "write fails",
+    code: "EIO",
+    text: "Input/output error (os error 5)",
+    methods: ["writeSync"],
+    kind: "disk",
+  },
+  {
+    what: "write finds no room",
+    code: "ENOSPC",
+    text: "No space left on device (os error 28)",
+    methods: ["writeSync"],
+    kind: "no-space",
+  },
+] as const;
+
+for (const { what, code, text: words, methods, kind } of FAULTS) {
+  Deno.test(`a node whose ${what} is down until that is over, and has all that it acknowledged`, () =>
+    withLives(async (lives) => {
+      const node = await lives.start("a");
+      const { address } = await node.ready;
+      const client = await lives.client(address);
+      for (let i = 0; i < 20; i++) await client.put(`k${i}`, String(i));
+      {
+        using failing = new FailingFiles(code, words, methods);
+        using other = await connect({ addresses: [address], timeoutMs: 1500 });
+        await assert.rejects(
+          other.put("lost", "?"),
+          (error) =>
+            error instanceof RequestError && (error.reason === "unsure" || error.reason === "timeout"),
+        );
+        const { state, trouble } = await statusAt(address);
+        assert.equal(state, "down");
+        assert.equal(trouble?.kind, kind);
+        assert.match(trouble?.what ?? "", new RegExp(`journal-\\d+\\.log.*${words.slice(0, 12)}`));
+        assert(Math.abs(Date.now() - (trouble?.sinceMs ?? 0)) < 10_000);
+        assert(failing.calls > 0);
+      }
+      await until("the node to be up again", async () => (await statusAt(address)).state === "active");
+      assert.equal((await statusAt(address)).trouble, null);
+      for (let i = 0; i < 20; i++) assert.equal(text((await client.get(`k${i}`))?.value), String(i));
+      await client.put("after", "1");
+      assert.equal(text((await client.get("after"))?.value), "1");
+    }));
+}
+
+Deno.test("a node whose files cannot be read as it starts is down, and starts when they can", () =>
+  withLives(async (lives) => {
+    const first = await lives.start("a");
+    const { address } = await first.ready;
+    await (await lives.client(address)).put("k", "v");
+    await first.stop();
+    const healthy = Deno.readFileSync;
+    Deno.readFileSync = () => {
+      throw systemError("EIO", "Input/output error (os error 5)");
+    };
+    try {
+      await lives.start("a", { listen: address });
+      await until("the node to say so", async () => (await statusAt(address)).trouble?.kind === "disk");
+    } finally {
+      Deno.readFileSync = healthy;
+    }
+    await until("the node to be up", async () => (await statusAt(address)).state === "active");
+    assert.equal(text((await (await lives.client(address)).get("k"))?.value), "v");
+  }));
+
+Deno.test("a node that is down ends at once when it is told to stop", () =>
+  withLives(async (lives) => {
+    const node = await lives.start("a");
+    const { address } = await node.ready;
+    using _ = new FailingFiles("EIO", "Input/output error (os error 5)", ["writeSync"]);
+    using other = await connect({ addresses: [address], timeoutMs: 500 });
+    await assert.rejects(other.put("k", "v"));
+    await until("the node to be down", async () => (await statusAt(address)).state === "down");
+    const began = performance.now();
+    await node.stop();
+    assert(performance.now() - began < 3000);
+  }));
+
+Deno.test("below its reserve a node takes no writes and says why; reads go on", () =>
+  withLives(async (lives) => {
+    const node = await lives.start("a");
+    const { address } = await node.ready;
+    await (await lives.client(address)).put("k", "v");
+    await node.stop();
+    const again = await lives.start("a", { listen: address, reserve: 2 ** 50 });
+    await again.ready;
+    const client = await lives.client(address);
+    assert.equal(text((await client.get("k"))?.value), "v");
+    await assert.rejects(
+      client.put("k", "w"),
+      (error) => error instanceof RequestError && error.reason === "no-space",
+    );
+    const { state, trouble } = await statusAt(address);
+    assert.equal(state, "active");
+    assert.equal(trouble?.kind, "low-space");
+    assert.match(trouble?.what ?? "", /the reserve is 1073741824 MiB/);
+  }));
+
+Deno.test("a damaged journal makes a node of a network a new one, which gets its data from the others", () =>
+  withLives(async (lives) => {
+    const a = await lives.start("a");
+    const seed = (await a.ready).address;
+    const b = await lives.start("b", { join: [seed], zone: "Ori", capacity: 70 });
+    const c = await lives.start("c", { join: [seed] });
+    const [atB, atC] = [(await b.ready).address, (await c.ready).address];
+    const client = await lives.client(seed, atC);
+    await until(
+      "three voters",
+      async () => (await client.layout()).view.assignment.every((r) => r.length === 3),
+    );
+    for (let i = 0; i < 50; i++) await client.put(`k${i}`, "x".repeat(200));
+    await until("node.json to know the peers", async () => {
+      const { peers } = JSON.parse(await Deno.readTextFile(join(lives.directory, "b", "node.json")));
+      return peers.length === 2;
+    });
+    await b.stop();
+    await spoil(newestJournal(join(lives.directory, "b")), 200);
+    const again = await lives.start("b", { listen: atB });
+    const ready = await again.ready;
+    assert.equal(ready.id, "b.2");
+    await until("the new node to hold its share, and the old one to be gone", async () => {
+      const { view } = await client.layout();
+      const [old, next] = ["b", "b.2"].map((id) => view.members.find((member) => member.id === id));
+      assert.equal(next?.zone, "Ori");
+      assert.equal(next?.capacity, 70);
+      assert.notEqual(next?.disk, old?.disk);
+      return old?.state === "gone" && view.assignment.every((r) => r.length === 3 && r.includes(next!.id));
+    });
+    const names = [...Deno.readDirSync(join(lives.directory, "b"))].map(({ name }) => name);
+    const aside = names.find((name) => name.startsWith("damaged-"))!;
+    const kept = [...Deno.readDirSync(join(lives.directory, "b", aside))].map(({ name }) => name).sort();
+    assert(kept.includes("tables.db") && kept.some((name) => /^journal-\d+\.log$/.test(name)), String(kept));
+    await until("the new node to have the data", async () => {
+      const { replicas } = await statusAt(atB);
+      return replicas.length === 3 &&
+        replicas.every(({ applied, commit }) => applied === commit && applied > 0);
+    });
+  }));
+
+function newestJournal(directory: string): string {
+  const names = [...Deno.readDirSync(directory)].map(({ name }) => name).filter((name) =>
+    name.startsWith("journal-")
+  );
+  return join(directory, names.sort().at(-1)!);
+}
+
+/** Changes one byte. */
+export async function spoil(path: string, at: number): Promise<void> {
+  const bytes = await Deno.readFile(path);
+  bytes[at]! ^= 0xff;
+  await Deno.writeFile(path, bytes);
+}
