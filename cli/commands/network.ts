@@ -5,7 +5,6 @@ import { assign } from "../../core/placement/assign.ts";
 import { plan } from "../../core/placement/plan.ts";
 import type { Member, SystemView } from "../../core/wire/messages.ts";
 import type { NodeStatus } from "../../core/wire/requests.ts";
-import { SPACE_LOW } from "../../core/node/status.ts";
 import { print, table, tell } from "../terminal.ts";
 import { type ConnectFlags, withClient, withConnection } from "./connection.ts";
 import { UsageError } from "./errors.ts";
@@ -28,22 +27,31 @@ export function statusCommand(): Command {
 /** What needs a word more. */
 const STATES: Partial<Record<NodeStatus["state"], string>> = {
   draining: "draining: its data moves to others",
+  down: "down: it takes part in nothing, and comes back by itself",
   removed: "removed: it holds nothing and stays out (space-opera drain --cancel takes it back)",
   outside: "outside: the network does not know it any more; start it anew, on an empty data directory",
 };
 
 function statusText(status: NodeStatus): string {
-  const { node, network, view, epoch, state, replicas, counters } = status;
+  const { node, network, view, epoch, state, replicas, counters, trouble } = status;
   const leads = replicas.filter(({ role }) => role === "leader").length;
   const lines = [
     `node      ${node}`,
     `network   ${network}`,
     `state     ${STATES[state] ?? state}`,
-    `layout    epoch ${epoch}, view ${view}`,
-    `replicas  ${replicas.length}, of which it leads ${leads}`,
   ];
-  if (counters.some(([name]) => name === SPACE_LOW)) {
-    lines.push("disk      nearly full: it takes no writes but deletes, and leads what no other can");
+  if (trouble !== null) {
+    lines.push(
+      `trouble   ${trouble.what}`,
+      `since     ${new Date(trouble.sinceMs).toISOString()}`,
+      `waits for ${trouble.waitsFor}`,
+    );
+  }
+  if (state !== "down") {
+    lines.push(
+      `layout    epoch ${epoch}, view ${view}`,
+      `replicas  ${replicas.length}, of which it leads ${leads}`,
+    );
   }
   const behind = replicas.filter(({ role, leader }) => role === "candidate" || leader === null);
   if (behind.length > 0) lines.push(`no leader ${behind.map(({ partition }) => partition).join(", ")}`);

@@ -300,7 +300,7 @@ export class Lifecycle {
     this.#lowSince = low ? Date.now() : null;
     const { log, data } = this.#options;
     const free = mebibytes(this.#space.freeBytes);
-    if (low) log.warn("Only {free} are free in {data}: takes no more writes", { free, data });
+    if (low) log.warn("Only {free} are free in {data}: takes no more writes but deletes", { free, data });
     else log.info("{free} are free in {data}: takes writes again", { free, data });
     if (this.#up) this.#life?.runner?.input({ kind: "space", low });
   }
@@ -313,7 +313,7 @@ export class Lifecycle {
       kind: "low-space",
       what: `Only ${mebibytes(freeBytes)} are free in "${this.#options.data}", and the reserve is ${
         mebibytes(reserveBytes)
-      }: it takes no writes`,
+      }: it takes no writes but deletes, and leads what no other can`,
       waitsFor: `${mebibytes(reserveBytes + reserveBytes / 4)} of free space`,
       sinceMs: this.#lowSince,
     };
