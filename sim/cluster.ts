@@ -1,4 +1,4 @@
-import type { NodeId } from "../core/base/ids.ts";
+import { type NodeId, nodeId } from "../core/base/ids.ts";
 import type { Settings } from "../core/base/limits.ts";
 import type { Random } from "../core/base/random.ts";
 import { genesisView } from "../core/node/genesis.ts";
@@ -34,6 +34,8 @@ export class Cluster implements Client {
   readonly #network: string;
   readonly #client: number;
   readonly #errands = new Map<number, Errand>();
+  /** How many machines have taken the place of the first of a name. */
+  readonly #generations = new Map<string, number>();
   #nextErrand = 0;
   #spare: Machine[] = [];
 
@@ -49,6 +51,7 @@ export class Cluster implements Client {
     this.#settings = options.settings;
     this.#random = options.random;
     this.#client = options.world.addClient(this);
+    this.world.onLost = (machine) => this.replace(machine);
     let network = "";
     for (let i = 0; i < 4; i++) network += this.#random.uint32().toString(16).padStart(8, "0");
     this.#network = network;
@@ -93,7 +96,32 @@ export class Cluster implements Client {
   /** Takes in the next spare node, if there is one: it asks a running node and starts with the answer. */
   join(): Machine | null {
     const machine = this.#spare.shift();
-    if (machine === undefined) return null;
+    if (machine !== undefined) this.#takeIn(machine);
+    return machine ?? null;
+  }
+
+  /**
+   * A machine that has lost its disk has forgotten what it promised, so it never comes back under its name. In its
+   * place stands a new one, with its address, zone and capacity, which joins like any other.
+   */
+  replace(lost: Machine): Machine {
+    const [first = lost.id] = lost.id.split(".");
+    const generation = (this.#generations.get(first) ?? 1) + 1;
+    this.#generations.set(first, generation);
+    const { zone, capacity, clock } = lost;
+    const machine = this.world.addMachine({
+      id: nodeId(`${first}.${generation}`),
+      zone,
+      capacity,
+      clockOffsetUs: Math.max(0, clock.read(this.world.loop.now) - this.world.loop.now),
+      clockDriftPpm: clock.driftPpm,
+      replaces: lost,
+    });
+    this.#takeIn(machine);
+    return machine;
+  }
+
+  #takeIn(machine: Machine): void {
     this.ask({ kind: "join", member: memberOf(machine, "joining"), network: this.#network }, (response) => {
       if (response.kind === "joined") this.world.start(machine, { kind: "joined", view: response.view });
       else {this.world.violate(
@@ -101,7 +129,6 @@ export class Cluster implements Client {
           `${machine.id} could not join: ${JSON.stringify(response)}`,
         );}
     });
-    return machine;
   }
 
   /** Has a node's data moved off; it stops when the network agrees that it is gone. */

@@ -2,8 +2,10 @@ import { hashString32 } from "../core/base/hash.ts";
 import { invariant } from "../core/base/invariant.ts";
 import type { NodeId } from "../core/base/ids.ts";
 import type { Random } from "../core/base/random.ts";
+import type { JournalRecovery } from "../core/wire/journal_recovery.ts";
 import type { Effects, Recovered } from "../core/wire/kernel.ts";
-import { type CrashDamage, JournalDisk } from "./journal_disk.ts";
+import type { Damage } from "./journal_bytes.ts";
+import { type CrashDamage, JournalDisk, type Readback, recordsSize, type Recover } from "./journal_disk.ts";
 import { MemoryTables, type TablesCheckpoint } from "./tables.ts";
 
 /** How a disk behaves. Times in microseconds. */
@@ -42,11 +44,27 @@ interface CheckpointUnderWay {
 const STEPS_PER_STATE = 64;
 const STATES_KEPT = 4;
 
+/** What a machine finds when it reads its disk after a stop. */
+export type DiskState =
+  | {
+    readonly kind: "whole";
+    /** What was lost of what was not synced. */
+    readonly damage: CrashDamage;
+    /** The tables could not be read and were set aside: they are empty now. */
+    readonly tablesLost: boolean;
+  }
+  /** The journal is damaged, or all is gone: what this node promised is forgotten. */
+  | { readonly kind: "lost"; readonly why: string }
+  | Extract<Readback, { kind: "wrong" }>;
+
 /**
  * One node's disk: a journal and tables, what is pending and what is durable.
  *
- * Invariant: after a crash the tables are as they were at the end of some step, no earlier than the last checkpoint
- * that recovery starts from and no later than what the journal kept.
+ * Invariants:
+ * 1. After a crash the tables are as they were at the end of some step, no earlier than the last checkpoint that
+ *    recovery starts from and no later than what the journal kept; or empty, where they were damaged.
+ * 2. A write that fails, for want of room or in a sync, is never reported durable. The process ends, and is started
+ *    again on what a crash would have left.
  */
 export class Disk {
   /** What Member.disk says: a machine keeps its disk, so its id names both. */
@@ -60,12 +78,18 @@ export class Disk {
   #states: TablesState[];
   #stepsToState = STEPS_PER_STATE;
   #recovered: Recovered | null = null;
+  #state: DiskState | null = null;
+  #tablesDamaged = false;
+  /** Bytes that the journal may still grow by; Infinity: nobody counts. The tables are not counted. */
+  #room = Infinity;
+  /** Each sync takes so much longer. */
+  extraSyncUs = 0;
 
-  constructor(node: NodeId, options: DiskOptions, random: Random) {
+  constructor(node: NodeId, options: DiskOptions, random: Random, recover?: Recover) {
     this.name = hashString32(node, 0).toString(16).padStart(16, "0");
     this.#options = options;
     this.#random = random;
-    this.#journal = new JournalDisk(node);
+    this.#journal = new JournalDisk(node, recover);
     this.#states = [{ number: 0, tables: this.tables.checkpoint() }];
   }
 
@@ -74,9 +98,22 @@ export class Disk {
     return this.#journal.numberAt(this.#journal.durable);
   }
 
+  /** Something is damaged, and nobody has found out. */
+  get damaged(): boolean {
+    return this.#tablesDamaged || this.#journal.damaged;
+  }
+  /** Bytes of room that are left; below zero: the last write did not fit. */
+  get room(): number {
+    return this.#room;
+  }
+  set room(bytes: number) {
+    this.#room = bytes;
+  }
+
   /** Takes over what a step wants kept. */
   write(effects: Effects): void {
     const { persist, persistedUpTo, checkpoint } = effects;
+    if (this.#room < Infinity) this.#room -= recordsSize(persist) + recordsSize(checkpoint?.records ?? []);
     const first = persistedUpTo - persist.length + 1;
     for (let i = 0; i < persist.length; i++) this.#journal.append(persist[i]!, first + i);
     if (checkpoint === null) return;
@@ -91,7 +128,7 @@ export class Disk {
   /** Begins a sync of all that is pending, if something is and none is under way: how long it takes, or -1. */
   beginSync(): number {
     return this.#journal.beginSync()
-      ? this.#random.between(this.#options.syncUsMin, this.#options.syncUsMax)
+      ? this.#random.between(this.#options.syncUsMin, this.#options.syncUsMax) + this.extraSyncUs
       : -1;
   }
 
@@ -117,7 +154,9 @@ export class Disk {
   takeCompleted(): number {
     const checkpoint = this.#checkpoint;
     if (checkpoint === null || checkpoint.mark === 0 || this.#journal.durable < checkpoint.mark) return -1;
+    const before = this.#room < Infinity ? this.#journal.size : 0;
     this.#journal.dropOlder();
+    if (this.#room < Infinity) this.#room += before - this.#journal.size;
     this.#states = this.#states.slice(this.#states.indexOf(checkpoint.state));
     this.#checkpoint = null;
     return checkpoint.number;
@@ -134,29 +173,48 @@ export class Disk {
     }
   }
 
+  /** Damages the journal where that must be found out. False where nothing can be damaged so yet. */
+  damageJournal(damage: Damage, random: Random): boolean {
+    return this.#journal.damage(damage, random);
+  }
+
+  /** A row of the tables can no longer be read. True: they always hold something. */
+  damageTables(): boolean {
+    return this.#tablesDamaged = true;
+  }
+
   /**
-   * The process dies without warning. Everything pending is kept, dropped or torn; the journal is then what its real
-   * recovery makes of the bytes. @throws {JournalError | InvariantError} when that cannot be
+   * The process dies without warning. Of what is pending each sector is kept or not; the journal is then what its real
+   * recovery makes of the bytes.
    */
-  crash(): CrashDamage {
+  crash(): DiskState {
     const journal = this.#journal, checkpoint = this.#checkpoint, durable = journal.durable;
     const numbers: number[] = [];
     for (let sequence = durable; sequence <= journal.last; sequence++) {
       numbers.push(journal.numberAt(sequence));
     }
-    const { damage, recovery } = journal.crash(this.#random);
-    const number = numbers[recovery.lastSequence - durable] ?? 0;
-    let states = this.#states.filter((state) => state.number <= number);
-    const marked = checkpoint !== null && checkpoint.mark > 0 && recovery.lastSequence >= checkpoint.mark;
-    if (marked) states = states.slice(states.indexOf(checkpoint.state));
-    this.#restart(recovery.recovered, this.#random.pick(states).tables);
-    return damage;
+    return this.#restart(journal.stop(this.#random), ({ lastSequence }) => {
+      const number = numbers[lastSequence - durable] ?? 0;
+      let states = this.#states.filter((state) => state.number <= number);
+      const marked = checkpoint !== null && checkpoint.mark > 0 && lastSequence >= checkpoint.mark;
+      if (marked) states = states.slice(states.indexOf(checkpoint.state));
+      return this.#random.pick(states).tables;
+    });
   }
 
   /** The process ended in good order: everything is durable. */
-  shutDown(): void {
-    const { recovery } = this.#journal.crash(null);
-    this.#restart(recovery.recovered, this.tables.checkpoint());
+  shutDown(): DiskState {
+    return this.#restart(this.#journal.stop(null), () => this.tables.checkpoint());
+  }
+
+  /** All that it held is gone. */
+  lose(): void {
+    this.#state = { kind: "lost", why: "the disk is gone" };
+  }
+
+  /** What the last stop left; null: the machine never stopped. */
+  get state(): DiskState | null {
+    return this.#state;
   }
 
   /** What the journal said when it was read last. */
@@ -165,11 +223,18 @@ export class Disk {
     return this.#recovered;
   }
 
-  #restart(recovered: Recovered, tables: TablesCheckpoint): void {
-    this.#recovered = recovered;
+  #restart(read: Readback, tablesAfter: (recovery: JournalRecovery) => TablesCheckpoint): DiskState {
+    if (read.kind !== "recovered") {
+      return this.#state = read.kind === "wrong" ? read : { kind: "lost", why: read.error.message };
+    }
+    const tablesLost = this.#tablesDamaged;
+    const tables = tablesLost ? new MemoryTables().checkpoint() : tablesAfter(read.recovery);
+    this.#tablesDamaged = false;
+    this.#recovered = read.recovery.recovered;
     this.tables = new MemoryTables(tables);
     this.#checkpoint = null;
     this.#states = [{ number: 0, tables }];
+    return this.#state = { kind: "whole", damage: read.damage, tablesLost };
   }
 
   #markCheckpoint(): void {

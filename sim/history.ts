@@ -85,7 +85,10 @@ export class History {
    * Acknowledged writes that the final values do not account for: each key's value must have been written at, or
    * after, the last acknowledged write of it, by the partition's own order.
    */
-  lostWrites(final: ReadonlyMap<string, { readonly index: number } | null>): string[] {
+  lostWrites(
+    final: ReadonlyMap<string, { readonly index: number } | null>,
+    { answeredOnly = false }: { readonly answeredOnly?: boolean } = {},
+  ): string[] {
     const last = new Map<string, { index: number; recorded: Recorded; deletes: boolean }>();
     const mayDelete = new Set<string>();
     for (const recorded of this.operations) {
@@ -106,8 +109,9 @@ export class History {
     const problems: string[] = [];
     for (const [key, { index, deletes }] of last) {
       const found = final.get(key);
-      if (found === undefined) problems.push(`${key} was not read at the end`);
-      else if (found === null && !deletes && !mayDelete.has(key)) {
+      if (found === undefined) {
+        if (!answeredOnly) problems.push(`${key} was not read at the end`);
+      } else if (found === null && !deletes && !mayDelete.has(key)) {
         problems.push(`${key} is gone; it was written at ${index}`);
       } else if (found !== null && (found.index < index || (found.index === index && deletes))) {
         problems.push(`${key} is of ${found.index}; it was last written at ${index}`);

@@ -26,6 +26,9 @@ export interface InspectableReplica {
   readonly appliedIndex: LogIndex;
   readonly lastIndex: LogIndex;
   readonly configuration: Configuration;
+  readonly configurationIndex: LogIndex;
+  readonly committedConfiguration: Configuration;
+  readonly committedConfigurationIndex: LogIndex;
 }
 
 /** The kernel as checkers may look at it; null where there is none or it shows nothing. */

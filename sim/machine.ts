@@ -1,12 +1,16 @@
 import type { NodeId } from "../core/base/ids.ts";
 import { invariant } from "../core/base/invariant.ts";
 import type { Random } from "../core/base/random.ts";
+import type { Origin } from "../core/node/options.ts";
 import type { Envelope, Kernel } from "../core/wire/kernel.ts";
 import type { Clock } from "./clock.ts";
 import type { Disk } from "./disk.ts";
 
-/** What a node is at a moment. `left`: it stopped in good order. `broken`: it stopped itself on a broken invariant. */
-export type Power = "off" | "running" | "crashed" | "left" | "broken";
+/**
+ * What a node is at a moment. `left`: it stopped in good order. `down`: its disk failed it, and it waits to start again.
+ * `lost`: its disk is lost, it never comes back. `broken`: it stopped itself on a broken invariant.
+ */
+export type Power = "off" | "running" | "crashed" | "left" | "down" | "lost" | "broken";
 
 /** Messages that wait for the journal. */
 interface Withheld {
@@ -18,6 +22,8 @@ interface Withheld {
 export class Machine {
   readonly index: number;
   readonly id: NodeId;
+  /** Where it stands, for distances: its index, or that of the machine it replaced. */
+  readonly place: number;
   readonly address: string;
   readonly zone: string;
   readonly capacity: number;
@@ -35,6 +41,15 @@ export class Machine {
   stopping = false;
   /** Never to be started again. */
   retired = false;
+  /** How it came to be, until its journal knows. */
+  origin: Origin | null = null;
+  /** The next sync fails; called when it has. */
+  syncFailure: (() => void) | null = null;
+  /** Below so much room on its disk the node is told that space is low; 0: it is not. */
+  reserve = 0;
+  spaceLow = false;
+  /** Its tables were lost, and were not seen whole again since. */
+  tablesLost = false;
   /** Counts starts, so that events of an earlier life are told apart. */
   life = 0;
   /** Each input takes this long while the machine is slow, one after the other. */
@@ -54,6 +69,7 @@ export class Machine {
   constructor(options: {
     readonly index: number;
     readonly id: NodeId;
+    readonly place?: number;
     readonly address: string;
     readonly zone: string;
     readonly capacity: number;
@@ -63,6 +79,7 @@ export class Machine {
   }) {
     this.index = options.index;
     this.id = options.id;
+    this.place = options.place ?? options.index;
     this.address = options.address;
     this.zone = options.zone;
     this.capacity = options.capacity;
@@ -92,6 +109,8 @@ export class Machine {
     this.power = power;
     this.kernel = null;
     this.stopping = false;
+    this.syncFailure = null;
+    this.spaceLow = false;
     this.withheld.length = 0;
     this.wakeDue = -1;
     this.wakeWaits = false;

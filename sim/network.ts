@@ -123,6 +123,19 @@ export class Network {
     return this.#sender(from, to).links[to * LINK + LATENCY]!;
   }
 
+  /** A machine came to stand at `index`: links that were laid out before learn how far it is. */
+  placed(index: number): void {
+    for (const [from, sender] of this.#senders.entries()) {
+      const at = index * LINK + LATENCY;
+      if (sender !== null && at < sender.links.length) sender.links[at] = this.#latencyBetween(from, index);
+    }
+  }
+
+  #latencyBetween(from: number, to: number): number {
+    const { latencyUs, perDegreeUs } = this.#options;
+    return latencyUs + Math.floor((this.#distance(from, to) * perDegreeUs) / 1_000_000);
+  }
+
   /** Whether the first has sent to the other since the last disconnect: the two hosts hold a connection. */
   connected(from: number, to: number): boolean {
     return (this.#senders[from]?.links[to * LINK + LAST] ?? 0) > 0;
@@ -182,8 +195,7 @@ export class Network {
     const links = new Float64Array(size * LINK);
     links.set(sender.links);
     for (let i = old; i < size; i++) {
-      links[i * LINK + LATENCY] = this.#options.latencyUs +
-        Math.floor((this.#distance(from, i) * this.#options.perDegreeUs) / 1_000_000);
+      links[i * LINK + LATENCY] = this.#latencyBetween(from, i);
     }
     sender.links = links;
   }

@@ -1,6 +1,7 @@
 import type { Origin } from "../core/node/options.ts";
 import type { Effects, Input } from "../core/wire/kernel.ts";
 import type { CrashDamage } from "./journal_disk.ts";
+import type { DiskState } from "./disk.ts";
 import type { Machine } from "./machine.ts";
 
 /** Watches a run from outside the nodes. It must change nothing. Times are virtual microseconds. */
@@ -11,6 +12,8 @@ export interface Observer {
   stepped?(machine: Machine, input: Input, effects: Effects, now: number): void;
   /** A machine lost its power or its process; what that did to its disk. "halted" was told before. */
   crashed?(machine: Machine, damage: CrashDamage, now: number): void;
+  /** What a machine that stopped will find on its disk when it starts again: all whole, tables lost, or everything. */
+  readBack?(machine: Machine, state: DiskState, now: number): void;
   /** A machine stopped, for whatever reason; its power says which. */
   halted?(machine: Machine, now: number): void;
 }

@@ -17,7 +17,7 @@ import { resolveScenario } from "./swarm.ts";
 import { MembershipKernel } from "./membership_kernel.ts";
 import type { NetworkCounters } from "./network.ts";
 import type { Tracer } from "./observer.ts";
-import type { CheckName, FaultKind, Scenario } from "./scenario.ts";
+import { type CheckName, checksOf, type FaultKind, type Scenario } from "./scenario.ts";
 import type { Star } from "./sky.ts";
 import { Timings, type TimingsReport } from "./timings.ts";
 import { formatDuration } from "./units.ts";
@@ -149,7 +149,9 @@ export class Run {
       sometimes: this.#sometimes,
       partitionOf: (key) => partitionOf(key, scenario.cluster.settings.partitions),
     });
-    this.#injector = new FaultInjector({ world, cluster: this.cluster, random: random.fork("faults") });
+    const { budget, cluster: { settings } } = scenario;
+    const { cluster } = this;
+    this.#injector = new FaultInjector({ world, cluster, settings, budget, random: random.fork("faults") });
   }
 
   run(): RunResult {
@@ -242,7 +244,7 @@ export class Run {
     const { world } = this, { loop } = world, machines = world.machines;
     this.#sightWorld();
     if (this.#endless) this.#lateness.push(`the run did not end within ${this.#options.eventsMax} events`);
-    const checks = this.#scenario.checks.map((name) => this.#check(name));
+    const checks = checksOf(this.#scenario).map((name) => this.#check(name));
     return {
       scenario: this.#scenario.name,
       seed: this.#options.seed,
@@ -318,7 +320,7 @@ export class Run {
         return result(name, [...found, ...problems], `${operations} operations on ${keys} keys`);
       }
       case "no acknowledged write lost": {
-        const lost = this.history.lostWrites(this.#final);
+        const lost = this.history.lostWrites(this.#final, { answeredOnly: this.#scenario.budget === "none" });
         return result(name, [...found, ...lost], `${this.#final.size} keys read at the end`);
       }
       case "stale reads are as old as they say": {

@@ -62,6 +62,10 @@ const ratio = z.union([z.string(), z.literal(0), z.literal(1)]).transform((text,
   return value;
 });
 
+function seconds(min: number, max: number): Span {
+  return { min: min * 1_000_000, max: max * 1_000_000 };
+}
+
 const count = z.int().min(0);
 const none: Ratio = { numerator: 0, denominator: 1 };
 
@@ -230,6 +234,14 @@ const lasting = {
   for: span.optional(),
 };
 
+/** Damage that nobody is told of. */
+const silent = {
+  /** So long after it the node crashes, and meets the damage when it starts again; if nothing stops it before. */
+  crash: span.default(seconds(0, 5)),
+  /** How long it is away then. */
+  for: span.default(seconds(1, 3)),
+};
+
 const faultSchema = z.discriminatedUnion("do", [
   z.strictObject({
     do: z.literal("crash"),
@@ -269,6 +281,30 @@ const faultSchema = z.discriminatedUnion("do", [
   z.strictObject({ do: z.literal("slow"), ...timing, ...target, ...lasting, by: duration }),
   z.strictObject({ do: z.literal("jump"), ...timing, ...target, by: span }),
   z.strictObject({ do: z.literal("drift"), ...timing, ...target, ...lasting, ppm: z.int() }),
+  z.strictObject({
+    do: z.literal("rot"),
+    ...timing,
+    ...target,
+    ...silent,
+    /** Of the journal, or of the tables that it can rebuild. */
+    of: z.enum(["journal", "tables"]).default("journal"),
+  }),
+  z.strictObject({ do: z.literal("misdirect"), ...timing, ...target, ...silent }),
+  z.strictObject({ do: z.literal("lost-write"), ...timing, ...target, ...silent }),
+  /** Everything on the disk is gone; another machine takes the place of this one. */
+  z.strictObject({ do: z.literal("lose-disk"), ...timing, ...target }),
+  z.strictObject({
+    do: z.literal("full"),
+    ...timing,
+    ...target,
+    ...lasting,
+    /** Up to so many bytes of room are left for the journal. */
+    room: z.int().min(1).default(65_536),
+  }),
+  /** Each sync takes so much longer. */
+  z.strictObject({ do: z.literal("slow-disk"), ...timing, ...target, ...lasting, by: duration }),
+  /** The next sync fails; the node is down for so long. */
+  z.strictObject({ do: z.literal("sync-fails"), ...timing, ...target, for: span.default(seconds(1, 3)) }),
 ]).superRefine((fault, context) => {
   const given = [fault.at, fault.every, fault.rate].filter((time) => time !== undefined);
   if (given.length !== 1) {
@@ -305,6 +341,13 @@ const swarmSchema = z.strictObject({
   faults: z.array(z.enum(SWARM_FAULTS)).default([...SWARM_FAULTS]),
 });
 
+/**
+ * What may be hurt for good: disks damaged or lost, nodes that never come back. quorum: never so much that a partition
+ * could not be repaired from what is left. none: anything, and then a run checks only that no answer is wrong; there
+ * may be none.
+ */
+export type BudgetMode = Scenario["budget"];
+
 /** Everything a run may be asked to check. */
 export const CHECK_NAMES = [
   "no node stops by itself",
@@ -323,6 +366,18 @@ export const CHECK_NAMES = [
   "converged",
 ] as const;
 export type CheckName = typeof CHECK_NAMES[number];
+
+/** What is checked only where enough is left for the network to become well again. */
+const LIVENESS: readonly CheckName[] = [
+  "watches tell all in order",
+  "placement as the epoch says",
+  "converged",
+];
+
+/** The checks that a run of the scenario makes. */
+export function checksOf({ checks, budget }: Scenario): readonly CheckName[] {
+  return budget === "none" ? checks.filter((name) => !LIVENESS.includes(name)) : checks;
+}
 
 const scenarioSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9-]+$/, {
@@ -344,6 +399,7 @@ const scenarioSchema = z.strictObject({
   workload: workloadSchema.prefault({}),
   faults: z.array(faultSchema).default([]),
   swarm: swarmSchema.optional(),
+  budget: z.enum(["quorum", "none"]).default("quorum"),
   checks: z.array(z.enum(CHECK_NAMES)).default([...CHECK_NAMES]),
 }).superRefine((scenario, context) => {
   if ((scenario.cluster.start ?? 1) > scenario.sky.nodes) {

@@ -2,19 +2,16 @@ import type { NodeId } from "../core/base/ids.ts";
 import { invariant, InvariantError } from "../core/base/invariant.ts";
 import type { Random } from "../core/base/random.ts";
 import type { NodeOptions, Origin } from "../core/node/options.ts";
-import type { Effects, Envelope, Input, Kernel, Reply } from "../core/wire/kernel.ts";
+import type { Effects, Envelope, Input, Kernel } from "../core/wire/kernel.ts";
 import type { Message } from "../core/wire/messages.ts";
-import {
-  type Client,
-  type ClientReply,
-  clientRequests,
-  Connections,
-  type IdentifiedRequest,
-} from "./clients.ts";
+import { ClientLines } from "./client_lines.ts";
+import type { Client, ClientReply, IdentifiedRequest } from "./clients.ts";
 import { Clock } from "./clock.ts";
 import { Digest } from "./digest.ts";
-import { Disk, type DiskOptions } from "./disk.ts";
+import { Disk, type DiskOptions, type DiskState } from "./disk.ts";
+import { EVENT, INPUT_CODE } from "./events.ts";
 import { type FrameFormat, Frames } from "./frames.ts";
+import type { Recover } from "./journal_disk.ts";
 import { type EventHandler, Loop } from "./loop.ts";
 import { Machine, type Power } from "./machine.ts";
 import { type Distance, happens, Network, type NetworkOptions } from "./network.ts";
@@ -32,6 +29,8 @@ export interface WorldOptions {
   readonly frames: FrameFormat | null;
   /** Every frame goes through the real codec, instead of the share the network options name. */
   readonly fullCodec: boolean;
+  /** In place of the journal's real recovery: broken ones, in tests. */
+  readonly recover?: Recover | undefined;
 }
 
 export interface MachineSpec {
@@ -40,46 +39,12 @@ export interface MachineSpec {
   readonly capacity: number;
   readonly clockOffsetUs: number;
   readonly clockDriftPpm: number;
+  /** Takes the place of this machine: its address, and as far from all others. */
+  readonly replaces?: Machine;
 }
-
-/** What the loop's events mean. `a` is a machine or client, `b` is given behind each. */
-const EVENT = {
-  /** A frame arrives; b: sender; payload: Input. */
-  deliver: 0,
-  /** An input that waited for a slow machine; b: life; payload: Input. */
-  resume: 1,
-  /** b: life. */
-  synced: 2,
-  tablesDurable: 3,
-  /** b: the peer whose connection broke. */
-  peerLost: 4,
-  /** b: connection; payload: requests, replies. */
-  request: 5,
-  reply: 6,
-  clientGone: 7,
-  clientWake: 8,
-  clientLost: 9,
-  /** payload: a function. For what happens rarely: faults and phases. */
-  action: 10,
-} as const;
 
 /** A peer that refuses connections is tried again after this long. */
 const RECONNECT_US = 1_000_000;
-/** A connection to a machine that answers nothing is given up after this long. */
-const CONNECT_TIMEOUT_US = 3_000_000;
-
-const INPUT_CODE: Readonly<Record<Input["kind"], number>> = {
-  start: 0,
-  wake: 1,
-  messages: 2,
-  persisted: 3,
-  checkpointed: 4,
-  requests: 5,
-  "client-gone": 6,
-  "peer-lost": 7,
-  stop: 8,
-  space: 9,
-};
 const WAKE: Input = { kind: "wake" };
 
 /**
@@ -97,6 +62,8 @@ export class World implements EventHandler {
   readonly digest = new Digest();
   readonly violations: Violation[] = [];
   tracer: Tracer | null = null;
+  /** Told of a machine that found its disk lost: it never starts again. */
+  onLost: ((machine: Machine) => void) | null = null;
   /** Steps of all kernels. */
   steps = 0;
   /** Messages handed to kernels, each counted; the network counts frames. */
@@ -105,8 +72,7 @@ export class World implements EventHandler {
   readonly #options: WorldOptions;
   readonly #indexes = new Map<NodeId, number>();
   readonly #observers: Observer[] = [];
-  readonly #clients: Client[] = [];
-  readonly #connections: Connections;
+  readonly #clients: ClientLines;
   readonly #codecRandom: Random;
   readonly #damageRandom: Random;
   /** By sender and receiver: not to be told before this time again that the peer refuses. */
@@ -115,10 +81,12 @@ export class World implements EventHandler {
 
   constructor(options: WorldOptions) {
     this.#options = options;
-    this.network = new Network(options.network, options.distance, options.random.fork("network"));
+    const distance: Distance = (from, to) => options.distance(this.#placeOf(from), this.#placeOf(to));
+    this.network = new Network(options.network, distance, options.random.fork("network"));
     this.#codecRandom = options.random.fork("codec");
     this.#damageRandom = options.random.fork("damage");
-    this.#connections = new Connections({
+    this.#clients = new ClientLines({
+      loop: this.loop,
       latencyUs: options.network.clientLatencyUs,
       jitterUs: options.network.jitterUs,
       random: options.random.fork("clients"),
@@ -152,16 +120,23 @@ export class World implements EventHandler {
     const machine = new Machine({
       index,
       id: spec.id,
-      address: `${spec.id}:7400`,
+      place: spec.replaces?.place ?? index,
+      address: spec.replaces?.address ?? `${spec.id}:7400`,
       zone: spec.zone,
       capacity: spec.capacity,
       clock: new Clock({ offsetUs: spec.clockOffsetUs, driftPpm: spec.clockDriftPpm }),
-      disk: new Disk(spec.id, this.#options.disk, random.fork("disk")),
+      disk: new Disk(spec.id, this.#options.disk, random.fork("disk"), this.#options.recover),
       random,
     });
     this.machines.push(machine);
     this.#indexes.set(spec.id, index);
+    if (spec.replaces !== undefined) this.network.placed(index);
     return machine;
+  }
+
+  /** Where a machine stands, for distances. Links are laid out for more machines than there are. */
+  #placeOf(index: number): number {
+    return this.machines[index]?.place ?? index;
   }
 
   /** The machine of a node, if it has one. */
@@ -177,6 +152,7 @@ export class World implements EventHandler {
     machine.power = "running";
     machine.silent = false;
     machine.busyUntil = 0;
+    if (origin.kind !== "recovered") machine.origin = origin;
     try {
       machine.kernel = this.#options.kernel({
         id: machine.id,
@@ -192,10 +168,15 @@ export class World implements EventHandler {
     this.#step(machine, { kind: "start" });
   }
 
-  /** Starts a machine again on what its disk kept. */
+  /** Starts a machine again on what its disk kept. One that finds its disk lost has forgotten what it promised. */
   restart(machine: Machine): void {
-    if (machine.life === 0 || machine.running || machine.retired || machine.power === "broken") return;
-    this.start(machine, { kind: "recovered", recovered: machine.disk.recovered() });
+    const { disk, power } = machine;
+    if (machine.life === 0 || machine.running || machine.retired || power === "broken") return;
+    if (disk.state?.kind === "lost") return this.#lost(machine);
+    const recovered = disk.recovered();
+    // Nothing at all was durable yet, so nothing was promised either.
+    const isEmpty = recovered.view === null && recovered.replicas.size === 0;
+    this.start(machine, isEmpty ? machine.origin! : { kind: "recovered", recovered });
   }
 
   /** The process dies. `silent`: peers notice only that it no longer answers. */
@@ -203,13 +184,35 @@ export class World implements EventHandler {
     if (!machine.running) return;
     machine.silent = silent;
     this.#halt(machine, "crashed");
-    try {
-      const damage = machine.disk.crash();
-      for (const observer of this.#observers) observer.crashed?.(machine, damage, this.loop.now);
-    } catch (error) {
-      this.violate("recovery", `${machine.id}: ${messageOf(error)}`);
-      machine.power = "broken";
-    }
+    this.#readBack(machine, machine.disk.crash());
+  }
+
+  /** The disk fails the process: nothing that is pending is acknowledged, until it starts again. */
+  down(machine: Machine): void {
+    if (!machine.running) return;
+    machine.silent = false;
+    this.#halt(machine, "down");
+    this.#readBack(machine, machine.disk.crash());
+  }
+
+  /** A disk is gone with all that it held. */
+  lose(machine: Machine): void {
+    machine.silent = false;
+    if (machine.running) this.#halt(machine, "lost");
+    machine.disk.lose();
+    this.#lost(machine);
+  }
+
+  /** The next sync that ends has failed; `then` is called when the machine is down for it. */
+  failSync(machine: Machine, then: () => void): void {
+    if (machine.running) machine.syncFailure = then;
+  }
+
+  /** Leaves so many bytes of room for the journal; below `reserve` the node is told. Infinity ends it. */
+  setRoom(machine: Machine, room: number, reserve: number): void {
+    machine.disk.room = room;
+    machine.reserve = reserve;
+    if (machine.running) this.#watchRoom(machine);
   }
 
   /** Asks a node to stop in good order. */
@@ -247,43 +250,24 @@ export class World implements EventHandler {
   // ---- clients
 
   addClient(client: Client): number {
-    this.#clients.push(client);
-    return this.#clients.length - 1;
+    return this.#clients.add(client);
   }
 
   wakeClient(client: number, at: number): void {
-    this.loop.at(Math.max(at, this.loop.now), EVENT.clientWake, client, 0, null);
+    this.#clients.wakeAt(client, at);
   }
 
   /** Connects a client with a node. The connection may be lost at once. */
   connect(client: number, machine: Machine): number {
-    const connection = this.#connections.open(client, machine.index, machine.life);
-    if (!machine.running) {
-      this.#connections.close(connection);
-      const later = machine.silent ? CONNECT_TIMEOUT_US : 2 * this.#options.network.clientLatencyUs;
-      this.loop.at(this.loop.now + later, EVENT.clientLost, client, connection, null);
-    }
-    return connection;
+    return this.#clients.connect(client, machine);
   }
 
   request(connection: number, requests: readonly IdentifiedRequest[]): void {
-    const entry = this.#connections.get(connection);
-    if (!entry?.open) return;
-    const at = this.#connections.up(connection, this.loop.now);
-    const input: Input = { kind: "requests", requests: clientRequests(connection, requests) };
-    this.loop.at(at, EVENT.request, entry.node, connection, input);
+    this.#clients.request(connection, requests);
   }
 
   disconnect(connection: number): void {
-    const entry = this.#connections.get(connection);
-    if (!entry || !this.#connections.close(connection)) return;
-    this.loop.at(
-      this.#connections.up(connection, this.loop.now),
-      EVENT.clientGone,
-      entry.node,
-      connection,
-      null,
-    );
+    this.#clients.disconnect(connection);
   }
 
   // ---- events
@@ -311,18 +295,18 @@ export class World implements EventHandler {
       case EVENT.request:
         return this.#requested(a, b, payload as Input);
       case EVENT.reply:
-        return this.#replied(a, b, payload as ClientReply[]);
+        return this.#clients.replied(a, b, payload as ClientReply[]);
       case EVENT.clientGone: {
         const machine = this.machines[a]!;
-        if (machine.running && this.#connections.get(b)!.life === machine.life) {
+        if (machine.running && this.#clients.reaches(b, machine)) {
           this.#input(machine, { kind: "client-gone", client: b });
         }
         return;
       }
       case EVENT.clientWake:
-        return this.#clients[a]!.wake(this.loop.now);
+        return this.#clients.wake(a);
       case EVENT.clientLost:
-        return this.#clients[a]!.lost(b, this.loop.now);
+        return this.#clients.lost(a, b);
       case EVENT.action:
         return (payload as () => void)();
     }
@@ -346,16 +330,10 @@ export class World implements EventHandler {
   }
 
   #requested(node: number, connection: number, input: Input): void {
-    const machine = this.machines[node]!, entry = this.#connections.get(connection)!;
-    if (machine.running && entry.life === machine.life) return this.#input(machine, input);
-    // A process that does not know the connection resets it.
-    if (machine.running && this.#connections.close(connection)) this.#loseConnection(connection);
-  }
-
-  #replied(client: number, connection: number, replies: readonly ClientReply[]): void {
-    if (this.#connections.get(connection)!.open) {
-      this.#clients[client]!.received(connection, replies, this.loop.now);
-    }
+    const machine = this.machines[node]!;
+    if (!machine.running) return;
+    if (this.#clients.reaches(connection, machine)) this.#input(machine, input);
+    else this.#clients.reset(connection); // A process that does not know the connection resets it.
   }
 
   /** A machine's alarm is its kernel's next wake. */
@@ -370,7 +348,11 @@ export class World implements EventHandler {
   #synced(index: number, life: number): void {
     const machine = this.machines[index]!;
     if (!machine.running || machine.life !== life) return;
-    const disk = machine.disk, before = disk.durableUpTo;
+    const disk = machine.disk, before = disk.durableUpTo, failed = machine.syncFailure;
+    if (failed !== null) {
+      this.down(machine);
+      return failed();
+    }
     disk.endSync();
     const upTo = disk.durableUpTo, checkpoint = disk.takeCompleted();
     this.#beginSync(machine);
@@ -415,12 +397,14 @@ export class World implements EventHandler {
     if (this.tracer !== null) this.tracer(machine, input, effects, now, this.loop.events);
     if (effects.persist.length > 0 || effects.notes.length > 0) this.#observed(machine, input, effects);
     if (effects.persist.length > 0 || effects.checkpoint !== null) this.#persist(machine, effects);
+    if (!machine.running) return;
     if (effects.sendNow.length > 0) this.#send(machine, effects.sendNow);
     if (effects.sendAfterPersist.length > 0) this.#sendAfterPersist(machine, effects);
-    if (effects.replies.length > 0) this.#reply(effects.replies);
+    if (effects.replies.length > 0) this.#clients.reply(effects.replies);
     if (effects.stopped) {
-      machine.disk.shutDown();
-      return this.#halt(machine, "left");
+      const state = machine.disk.shutDown();
+      this.#halt(machine, "left");
+      return this.#readBack(machine, state);
     }
     this.#armWake(machine);
   }
@@ -437,10 +421,21 @@ export class World implements EventHandler {
 
   #persist(machine: Machine, effects: Effects): void {
     machine.disk.write(effects);
+    if (machine.reserve > 0) this.#watchRoom(machine);
+    if (!machine.running) return;
     this.#beginSync(machine);
     if (effects.checkpoint === null) return;
     const at = this.loop.now + machine.disk.checkpointUs();
     this.loop.at(at, EVENT.tablesDurable, machine.index, machine.life, null);
+  }
+
+  /** A write that does not fit fails; before that the node hears that room is short. */
+  #watchRoom(machine: Machine): void {
+    const { room } = machine.disk, low = room < machine.reserve;
+    if (room < 0) return this.down(machine);
+    if (low === machine.spaceLow) return;
+    machine.spaceLow = low;
+    this.loop.at(this.loop.now, EVENT.resume, machine.index, machine.life, { kind: "space", low });
   }
 
   #beginSync(machine: Machine): void {
@@ -485,25 +480,6 @@ export class World implements EventHandler {
     if (network.duplicateAt >= 0) this.loop.at(network.duplicateAt, EVENT.deliver, to, from, input);
   }
 
-  #reply(replies: readonly Reply[]): void {
-    for (let i = 0; i < replies.length; i++) {
-      const connection = replies[i]!.client, entry = this.#connections.get(connection);
-      if (!entry?.open) continue;
-      const frame: ClientReply[] = [];
-      for (; i < replies.length && replies[i]!.client === connection; i++) {
-        frame.push({ id: replies[i]!.id, response: replies[i]!.response });
-      }
-      i--;
-      this.loop.at(
-        this.#connections.down(connection, this.loop.now),
-        EVENT.reply,
-        entry.client,
-        connection,
-        frame,
-      );
-    }
-  }
-
   /** Sets the machine's alarm for the time at which its own clock shows what the kernel asks for. */
   #armWake(machine: Machine): void {
     const due = machine.kernel!.nextWake();
@@ -518,6 +494,28 @@ export class World implements EventHandler {
   }
 
   // ---- ends
+
+  /** What a machine that stopped will find on its disk. */
+  #readBack(machine: Machine, state: DiskState): void {
+    if (state.kind === "wrong") {
+      this.violate(state.check, `${machine.id}: ${state.detail}`);
+      machine.power = "broken";
+      return;
+    }
+    if (state.kind === "whole" && state.tablesLost) machine.tablesLost = true;
+    for (const observer of this.#observers) {
+      observer.readBack?.(machine, state, this.loop.now);
+      if (state.kind === "whole" && machine.power !== "left") {
+        observer.crashed?.(machine, state.damage, this.loop.now);
+      }
+    }
+  }
+
+  #lost(machine: Machine): void {
+    machine.power = "lost";
+    machine.retired = true;
+    this.onLost?.(machine);
+  }
 
   #broke(machine: Machine, error: unknown): void {
     const what = error instanceof InvariantError ? "broke an invariant" : "threw";
@@ -541,10 +539,8 @@ export class World implements EventHandler {
         this.loop.at(at, EVENT.peerLost, peer.index, machine.index, null);
       }
     }
-    for (const connection of this.#connections.ofNode(machine.index)) {
-      // After power loss the client finds out by itself, from the silence.
-      if (!machine.silent && this.#connections.close(connection)) this.#loseConnection(connection);
-    }
+    // After power loss clients find out by themselves, from the silence.
+    if (!machine.silent) this.#clients.resetAll(machine);
   }
 
   /** A connection between two peers breaks, and both notice. */
@@ -554,11 +550,6 @@ export class World implements EventHandler {
     const at = this.loop.now + this.network.latency(from.index, to.index);
     this.loop.at(at, EVENT.peerLost, from.index, to.index, null);
     this.loop.at(at, EVENT.peerLost, to.index, from.index, null);
-  }
-
-  #loseConnection(connection: number): void {
-    const at = this.#connections.down(connection, this.loop.now);
-    this.loop.at(at, EVENT.clientLost, this.#connections.get(connection)!.client, connection, null);
   }
 }
 

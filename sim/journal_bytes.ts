@@ -1,0 +1,212 @@
+/**
+ * The bytes of a simulated journal: as they were meant, as a crash leaves them, and as damage leaves them. The format
+ * and its rules J1 to J7 are those of core/wire/journal.ts.
+ */
+import { hashString32 } from "../core/base/hash.ts";
+import type { NodeId } from "../core/base/ids.ts";
+import type { Random } from "../core/base/random.ts";
+import {
+  encodeMark,
+  encodeRecords,
+  encodeSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+} from "../core/wire/journal.ts";
+import type { JournalRecord } from "../core/wire/kernel.ts";
+
+/** A checkpoint's mark holds no record, only how many its head has. */
+export type Content =
+  | { readonly kind: "live"; readonly record: JournalRecord }
+  | { readonly kind: "head"; readonly record: JournalRecord }
+  | { readonly kind: "mark"; readonly headRecords: number };
+
+/** One record of a journal, not encoded yet. */
+export interface Item {
+  readonly content: Content;
+  /** The node's own count of persist records up to this one, in this life. */
+  readonly number: number;
+  /** The last sequence that was durable when this was written. */
+  readonly durableUpTo: number;
+}
+
+/** A segment as the node meant it. */
+export interface WrittenSegment {
+  readonly number: number;
+  readonly firstSequence: number;
+  readonly bytes: Uint8Array;
+  /** Where each record begins; one more for the end. */
+  readonly starts: readonly number[];
+}
+
+export interface SegmentPlace {
+  readonly node: NodeId;
+  readonly number: number;
+  readonly firstSequence: number;
+}
+
+export function segmentName(number: number): string {
+  return `segment ${number}`;
+}
+
+export function writeSegment(
+  { node, number, firstSequence }: SegmentPlace,
+  items: readonly Item[],
+): WrittenSegment {
+  const salt = hashString32(node, number);
+  const parts = [encodeSegmentHeader({ node, segment: number, firstSequence, salt })];
+  const starts = [SEGMENT_HEADER_BYTES];
+  for (const [i, item] of items.entries()) {
+    const bytes = encodeItem(item, firstSequence + i, salt);
+    parts.push(bytes);
+    starts.push(starts[i]! + bytes.length);
+  }
+  return { number, firstSequence, bytes: joined(parts), starts };
+}
+
+/** What blocks that an earlier segment gave back may hold: records much like these, under that segment's salt. */
+export function staleSegment(place: SegmentPlace, items: readonly Item[]): Uint8Array {
+  return writeSegment({ ...place, number: place.number + 1_000_000 }, items).bytes;
+}
+
+export interface CrashOptions {
+  /** Bytes from the start that are durable. */
+  readonly durable: number;
+  readonly random: Random;
+  /** What the blocks held before; null: zeros. */
+  readonly stale: Uint8Array | null;
+}
+
+/**
+ * A file after a crash. What was not synced lies in sectors, or in pages of several; each of them reached the disk or
+ * still holds what it held before, whatever became of those before it. The file is filled with zeros ahead of its end,
+ * or its length is old, at any byte after what is durable.
+ */
+export function crashedBytes(written: Uint8Array, { durable, random, stale }: CrashOptions): Uint8Array {
+  const block = random.chance(1, 2) ? 512 : 4096;
+  // Of four blocks, about: none as after power loss, all as after the end of the process alone.
+  const reached = random.below(5);
+  const end = random.chance(3, 4)
+    ? Math.ceil(written.length / block) * block + block * random.below(3)
+    : random.between(durable, written.length);
+  const bytes = new Uint8Array(end);
+  bytes.set(written.subarray(0, Math.min(durable, end)));
+  for (let from = durable; from < end;) {
+    const to = Math.min(end, (Math.floor(from / block) + 1) * block);
+    const source = random.below(4) < reached ? written : stale;
+    if (source !== null && from < source.length) {
+      bytes.set(source.subarray(from, Math.min(to, source.length)), from);
+    }
+    from = to;
+  }
+  return bytes;
+}
+
+/** A segment of which nothing is durable: its header alone, perhaps torn; null where the file does not exist. */
+export function crashedHeader(written: Uint8Array, random: Random): Uint8Array | null {
+  if (random.chance(1, 3)) return null;
+  const header = written.slice(0, random.below(SEGMENT_HEADER_BYTES + 1));
+  if (random.chance(1, 2)) header.fill(0);
+  return header;
+}
+
+/** Bytes that took the place of others that were durable. */
+export interface Scar {
+  readonly segment: number;
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Writes the scars of a segment over its bytes. */
+export function scarred(bytes: Uint8Array, segment: number, scars: readonly Scar[]): void {
+  for (const scar of scars) {
+    if (scar.segment === segment) bytes.set(scar.bytes, scar.at);
+  }
+}
+
+/** How a disk goes wrong without telling. */
+export type Damage =
+  /** Bits flip, or a sector is overwritten with something else. */
+  | "rot"
+  /** A write lands elsewhere: its own place keeps what was there, another is overwritten. */
+  | "misdirect"
+  /** A write that was reported durable never happened. */
+  | "lost-write";
+
+/** The part of a segment, from its start, that damage may strike. */
+export interface Target {
+  readonly segment: WrittenSegment;
+  /** Its bytes as they are on the disk now. */
+  readonly bytes: Uint8Array;
+  readonly end: number;
+}
+
+const SECTOR_BYTES = 512;
+
+/** What `damage` does to one of the targets. Every scar changes at least one byte of its target. */
+export function damaged(damage: Damage, targets: readonly Target[], random: Random): Scar[] {
+  const target = random.pick(targets);
+  switch (damage) {
+    case "rot":
+      return [random.chance(1, 2) ? flippedBits(target, random) : garbage(target, random)];
+    case "lost-write":
+      return unwritten(target, random);
+    case "misdirect": {
+      const scars = unwritten(target, random), victim = random.pick(targets);
+      const from = scars[0]?.at ?? 0, length = scars[0]?.bytes.length ?? SECTOR_BYTES;
+      const strayed = target.segment.bytes.slice(from, from + length);
+      return [...scars, ...overwritten(victim, sectorOf(random.below(victim.end)), strayed)];
+    }
+  }
+}
+
+function flippedBits({ segment, bytes, end }: Target, random: Random): Scar {
+  const at = random.below(end), length = Math.min(end - at, 1 + random.below(8));
+  const rotten = bytes.slice(at, at + length);
+  for (let i = 0; i < length; i++) {
+    if (i === 0 || random.chance(1, 2)) rotten[i] = rotten[i]! ^ (1 << random.below(8));
+  }
+  return { segment: segment.number, at, bytes: rotten };
+}
+
+function garbage(target: Target, random: Random): Scar {
+  const at = sectorOf(random.below(target.end));
+  const noise = new Uint8Array(SECTOR_BYTES);
+  if (random.chance(1, 2)) { for (let i = 0; i < noise.length; i++) noise[i] = random.below(256); }
+  return overwritten(target, at, noise)[0] ?? flippedBits(target, random);
+}
+
+/** The records that one write brought, as if it had not: zeros, as the file was filled with. */
+function unwritten(target: Target, random: Random): Scar[] {
+  const { starts } = target.segment;
+  const whole = starts.findLastIndex((start) => start <= target.end);
+  if (whole < 1) return [flippedBits(target, random)];
+  const first = random.below(whole), last = Math.min(whole, first + 1 + random.below(3));
+  return overwritten(target, starts[first]!, new Uint8Array(starts[last]! - starts[first]!));
+}
+
+/** At most one scar; none where these bytes are there already. */
+function overwritten({ segment, bytes, end }: Target, at: number, by: Uint8Array): Scar[] {
+  const length = Math.min(by.length, end - at), before = bytes.subarray(at, at + length);
+  if (length <= 0 || before.every((byte, i) => byte === by[i])) return [];
+  return [{ segment: segment.number, at, bytes: by.slice(0, length) }];
+}
+
+function sectorOf(at: number): number {
+  return Math.floor(at / SECTOR_BYTES) * SECTOR_BYTES;
+}
+
+function encodeItem({ content, durableUpTo }: Item, sequence: number, salt: number): Uint8Array {
+  const options = { firstSequence: sequence, durableUpTo, salt, head: content.kind === "head" };
+  return content.kind === "mark"
+    ? encodeMark(content.headRecords, options)
+    : encodeRecords([content.record], options);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
