@@ -52,6 +52,7 @@ export interface Faults {
   readonly retargetUs: number;
   readonly checkpointUs: number;
   readonly slowDisk: boolean;
+  readonly damageUs: number;
 }
 
 export const CALM: Faults = {
@@ -63,6 +64,7 @@ export const CALM: Faults = {
   retargetUs: 0,
   checkpointUs: 0,
   slowDisk: false,
+  damageUs: 0,
 };
 
 export interface ClusterOptions {
@@ -96,7 +98,7 @@ interface Disk {
   durable: number;
 }
 
-class Node {
+export class Node {
   readonly effects = new Effects();
   readonly disk: Disk = {
     head: [],
@@ -121,6 +123,8 @@ class Node {
   held: { readonly number: number; readonly to: NodeId; readonly message: Message }[] = [];
   beats = new Map<NodeId, Beat[]>();
   beatReplies = new Map<NodeId, BeatReply[]>();
+  /** It has lost its journal, and starts with nothing, under the old name or a new one. */
+  wiped = false;
   /** Who this node's membership does not see. */
   readonly unseen = new Set<NodeId>();
   constructor(readonly id: NodeId, readonly offset: number) {}
@@ -227,6 +231,7 @@ export class Cluster {
     node.wantsCheckpoint = false;
     node.effects.persistedUpTo = node.disk.written;
     const { disk } = node;
+    if (node.wiped) return;
     const recovered = first ? null : foldRecords([...disk.head, ...disk.live.map((l) => l.record)])
       .replicas.get(PARTITION) ?? null;
     const founding = first && this.founding.voters.includes(node.id);
@@ -301,6 +306,7 @@ export class Cluster {
     if (effects.persist.length > 0) {
       let number = effects.persistedUpTo - effects.persist.length;
       for (const record of effects.persist) disk.live.push({ number: ++number, record });
+      node.wiped = false;
       disk.written = effects.persistedUpTo;
       const took = this.faults.slowDisk ? this.random.between(100, 60_000) : this.random.between(100, 3000);
       node.syncedAt = Math.max(node.syncedAt, this.now + took);
@@ -425,8 +431,8 @@ export class Cluster {
   }
 
   #deliver(from: NodeId, to: NodeId, message: Message): void {
-    const node = this.node(to);
-    if (!node.up || this.#cut.has(from + to)) return;
+    const node: Node | undefined = this.node(to);
+    if (node === undefined || !node.up || this.#cut.has(from + to)) return;
     if (message.kind === "beat-replies") {
       this.step(node, (r, now) => message.replies.forEach((reply) => r.handleBeatReply(from, reply, now)));
       return;
