@@ -235,9 +235,12 @@ export class Client implements Disposable {
     return expected("layout", await this.#ask({ kind: "layout" }));
   }
 
-  /** "draining" moves a member's data elsewhere; "removed" takes it out, alive only with `force`. */
-  async setState(node: Member["id"], state: MemberState, { force = false } = {}): Promise<void> {
-    expected("done", await this.#ask({ kind: "set-state", node, state, force }));
+  /**
+   * "draining" moves a member's data elsewhere; "removed" takes it out, alive only with `force`. Returns the version of the
+   * network's view from which on it is so: a node that is asked at once may have an older one.
+   */
+  async setState(node: Member["id"], state: MemberState, { force = false } = {}): Promise<number> {
+    return expected("done", await this.#ask({ kind: "set-state", node, state, force })).version;
   }
 
   /** Ends all connections. What is under way is refused with "closing". */

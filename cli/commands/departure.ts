@@ -65,12 +65,13 @@ async function drain(
         `space-opera remove ${id}`,
     );
   }
+  let since = view.version;
   if (state !== "draining" && state !== "removed") {
     warnOfFewCopies(view, id);
-    await client.setState(id, "draining");
+    since = await client.setState(id, "draining");
   }
   if (!wait && state !== "removed") return "draining";
-  await untilUnneeded(client, id);
+  await untilUnneeded(client, id, since);
   return "drained";
 }
 
@@ -93,10 +94,14 @@ async function takeBack(client: Client, id: NodeId): Promise<"active" | "joining
   return next;
 }
 
-/** Waits until `id` has left, holds nothing, and no partition's leader counts on it any more. */
-async function untilUnneeded(client: Client, id: NodeId): Promise<void> {
-  for (let told = "";;) {
+/**
+ * Waits until `id` has left, holds nothing, and no partition's leader counts on it any more. Whoever answers may be behind:
+ * what is older than the view of version `since` says nothing.
+ */
+async function untilUnneeded(client: Client, id: NodeId, since: number): Promise<void> {
+  for (let told = "";; await new Promise((done) => setTimeout(done, LOOK_MS))) {
     const { view } = await client.layout();
+    if (view.version < since) continue;
     const state = stateOf(view, id);
     if (state !== null && state !== "draining" && !isFormer(state)) {
       throw new Error(`Node "${id}" is ${state}: the drain was cancelled by someone`);
@@ -112,7 +117,6 @@ async function untilUnneeded(client: Client, id: NodeId): Promise<void> {
     }
     if (line !== told) tell(line);
     told = line;
-    await new Promise((done) => setTimeout(done, LOOK_MS));
   }
 }
 
