@@ -84,6 +84,8 @@ export class Lifecycle {
       blind: (why) =>
         log.warn("Cannot tell how much space is left in {path}: {why}", { path: options.data, why }),
     });
+    // Only now: a disk that is full already says so through what is being made here.
+    this.#space.look();
     // Who does not wait for it hears of a failure by run().
     this.#ready.promise.catch(() => {});
   }

@@ -21,7 +21,7 @@ export interface SpaceWatchOptions {
 }
 
 /**
- * Watches how much space is left, once a second and sooner where much is written.
+ * Watches how much space is left, once a second and sooner where much is written. Its owner looks first.
  *
  * Low begins below the reserve and ends a quarter above it, so that a node at the border does not go back and forth.
  */
