@@ -37,6 +37,11 @@ export function header(scenario: Scenario, seed: number): string {
     `  time      ${formatDuration(scenario.duration)} of faults, then ${
       formatDuration(scenario.converge)
     } to be well`,
+    `  budget    ${
+      scenario.budget === "quorum"
+        ? "no quorum is hurt for good"
+        : "none: anything may be hurt for good, only wrong answers count"
+    }`,
     ...scenario.faults.map((fault, i) => `  ${i === 0 ? "faults   " : "         "} ${describeFault(fault)}`),
   ];
   return lines.join("\n");

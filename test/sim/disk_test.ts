@@ -136,3 +136,49 @@ Deno.test("Disk.shutDown() loses nothing", () => {
   assert.equal(node.disk.recovered().replicas.get(SYSTEM_PARTITION)?.term, 5);
   assert.equal(node.disk.tables.get(KEY)?.[0], 5);
 });
+
+Deno.test("Disk.damageTables() is met at the next stop: they come back empty, the journal whole", () => {
+  const node = new Counter(1);
+  for (let i = 0; i < 5; i++) node.step(false);
+  node.sync();
+  node.disk.damageTables();
+  assert.ok(node.disk.damaged);
+  const state = node.disk.crash();
+  assert.ok(state.kind === "whole" && state.tablesLost);
+  assert.equal(node.disk.recovered().replicas.get(SYSTEM_PARTITION)?.term, 5);
+  assert.equal(node.disk.tables.size, 0);
+  assert.ok(!node.disk.damaged);
+});
+
+Deno.test("Disk.damageJournal() is met at the next stop, in good order or not: the disk is lost", () => {
+  for (const inOrder of [true, false]) {
+    const node = new Counter(2);
+    for (let i = 0; i < 5; i++) {
+      node.step(false);
+      node.sync();
+    }
+    assert.ok(node.disk.damageJournal("rot", Random.fromSeed(1)));
+    const state = inOrder ? node.disk.shutDown() : node.disk.crash();
+    assert.ok(state.kind === "lost" && state.why.includes("is damaged at byte"), JSON.stringify(state));
+  }
+});
+
+Deno.test("Disk.room shrinks with the journal, and a checkpoint gives back what it drops", () => {
+  const node = new Counter(3);
+  node.disk.room = 1000;
+  for (let i = 0; i < 10; i++) node.step(false);
+  const before = node.disk.room;
+  assert.ok(before < 500 && before > 0, `${before}`);
+  node.step(true);
+  node.disk.endTables();
+  while (!node.sync());
+  assert.ok(node.disk.room > before + 300, `${node.disk.room} after ${before}`);
+});
+
+Deno.test("Disk.beginSync() takes longer on a slow disk", () => {
+  const node = new Counter(4);
+  node.step(false);
+  node.disk.extraSyncUs = 50_000;
+  const { syncUsMin, syncUsMax } = DEFAULT_DISK, us = node.disk.beginSync();
+  assert.ok(us >= 50_000 + syncUsMin && us <= 50_000 + syncUsMax);
+});

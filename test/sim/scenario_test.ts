@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { describeFault, parseScenario, ScenarioError } from "../../sim/scenario.ts";
+import { CHECK_NAMES, checksOf, describeFault, parseScenario, ScenarioError } from "../../sim/scenario.ts";
 import { formatDuration, formatRatio, parseDuration, parseRatio } from "../../sim/units.ts";
 
 const MINIMAL = "name: tiny\nduration: 1m30s\nsky:\n  nodes: 3\n";
@@ -35,6 +35,23 @@ Deno.test("parseScenario() wants to know when a fault strikes, once", () => {
   for (const fault of ["{ do: crash }", "{ do: crash, at: 1s, every: 2s }", "{ do: crash, every: 0 }"]) {
     assert.equal(problems(`${MINIMAL}faults:\n  - ${fault}\n`).length, 1, fault);
   }
+});
+
+Deno.test("parseScenario() names what is wrong with a fault of disks, with its line and column", () => {
+  const text =
+    `${MINIMAL}budget: some\nfaults:\n  - { do: rot, at: 1s, of: heart }\n  - { do: full, at: 1s, room: 0 }\n` +
+    `  - { do: slow-disk, at: 1s }\n  - { do: lose-disk, at: 1s, for: 2s }\n`;
+  const found = problems(text);
+  for (const place of ["5:9 ", "7:28 ", "8:31 ", "9:5 ", "10:"]) {
+    assert.ok(found.some((line) => line.startsWith(place)), `${place}: ${found.join("\n")}`);
+  }
+  assert.equal(found.length, 5);
+});
+
+Deno.test("checksOf() asks nobody to become well again who may have nothing left", () => {
+  const quorum = parseScenario(MINIMAL, "x.yaml"), none = parseScenario(`${MINIMAL}budget: none\n`, "x.yaml");
+  assert.deepEqual(checksOf(quorum), CHECK_NAMES);
+  assert.ok(checksOf(none).includes("linearizability") && !checksOf(none).includes("converged"));
 });
 
 Deno.test("parseScenario() tells where YAML itself is wrong", () => {
@@ -72,4 +89,12 @@ Deno.test("describeFault() says what, when and how long", () => {
     "x.yaml",
   );
   assert.equal(describeFault(faults[0]!), "crash, every 40s, for 5s..30s, silent 1/4");
+  const disks = parseScenario(
+    `${MINIMAL}faults:\n  - { do: rot, rate: 9s, of: tables }\n  - { do: full, at: 1s, for: 5s }\n`,
+    "x.yaml",
+  ).faults.map(describeFault);
+  assert.deepEqual(disks, [
+    "rot, rate 9s, crash 0..5s, for 1s..3s, of tables",
+    "full, at 1s, for 5s, room 65536",
+  ]);
 });

@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { type NodeId, nodeId } from "../../core/base/ids.ts";
 import { Random } from "../../core/base/random.ts";
 import type { Origin } from "../../core/node/options.ts";
+import { recoverJournal } from "../../core/wire/journal_recovery.ts";
 import type { Kernel } from "../../core/wire/kernel.ts";
 import { DEFAULT_DISK } from "../../sim/disk.ts";
+import type { Recover } from "../../sim/journal_disk.ts";
 import type { Machine } from "../../sim/machine.ts";
 import { DEFAULT_NETWORK, type NetworkOptions } from "../../sim/network.ts";
 import { type KernelFactory, World } from "../../sim/world.ts";
@@ -25,6 +27,7 @@ function toyWorld(options: {
   readonly fullCodec?: boolean;
   readonly drift?: number;
   readonly kernel?: KernelFactory;
+  readonly recover?: Recover;
 }): ToyWorld {
   const ids: NodeId[] = Array.from({ length: options.nodes }, (_, i) => nodeId(`n${i}`));
   const kernels: ToyKernel[] = [];
@@ -40,6 +43,7 @@ function toyWorld(options: {
     }),
     frames: TOY_FRAMES,
     fullCodec: options.fullCodec ?? false,
+    recover: options.recover,
   });
   const machines = ids.map((id) =>
     world.addMachine({ id, zone: "z", capacity: 1, clockOffsetUs: 0, clockDriftPpm: options.drift ?? 0 })
@@ -276,4 +280,69 @@ Deno.test("World reports a node that throws, and goes on without it", () => {
   assert.equal(machines[1]!.power, "broken");
   assert.match(world.violations[0]!.detail, /n1 threw: boom/);
   assert.ok(machines[0]!.running);
+});
+
+Deno.test("World.failSync(): what waited for the sync never leaves, and the node is down until it starts again", () => {
+  const { world, machines, kernels } = toyWorld({ nodes: 2 });
+  let told = 0;
+  world.run(SECOND);
+  const heard = () => kernels[1]!.inputs.filter(({ input }) => input.kind === "messages").length;
+  world.failSync(machines[0]!, () => told++);
+  // The next tick writes a record and a message that waits for it.
+  while (machines[0]!.running) world.run(world.loop.now + 1000);
+  const before = heard(), { term } = kernels[0]!;
+  assert.equal(machines[0]!.power, "down");
+  assert.equal(told, 1);
+  world.run(world.loop.now + SECOND);
+  assert.equal(heard(), before);
+  world.restart(machines[0]!);
+  assert.ok(kernels.at(-1)!.term <= term);
+  world.run(world.loop.now + SECOND);
+  assert.ok(heard() > before);
+});
+
+Deno.test("World.setRoom() tells the node that room is short, and takes it down when it writes more than there is", () => {
+  const { world, machines, kernels } = toyWorld({ nodes: 2 });
+  world.run(SECOND);
+  // Each tick writes one record of about 64 bytes.
+  world.setRoom(machines[0]!, 64 * 8, 64 * 4);
+  world.run(world.loop.now + 4 * SECOND);
+  const space = kernels[0]!.inputs.flatMap(({ input }) => input.kind === "space" ? [input.low] : []);
+  assert.deepEqual(space, [true]);
+  assert.equal(machines[0]!.power, "down");
+  world.restart(machines[0]!);
+  world.run(world.loop.now + SECOND);
+  assert.equal(machines[0]!.power, "down", "still full");
+  world.setRoom(machines[0]!, Infinity, 0);
+  world.restart(machines[0]!);
+  world.run(world.loop.now + SECOND);
+  assert.ok(machines[0]!.running);
+});
+
+Deno.test("World.restart() of a machine whose journal is damaged retires it, and says so", () => {
+  const { world, machines } = toyWorld({ nodes: 2 });
+  const lost: Machine[] = [];
+  world.onLost = (machine) => lost.push(machine);
+  world.run(SECOND);
+  assert.ok(machines[0]!.disk.damageJournal("rot", Random.fromSeed(1)));
+  world.crash(machines[0]!, false);
+  assert.deepEqual([lost.length, machines[0]!.power], [0, "crashed"]);
+  world.restart(machines[0]!);
+  assert.deepEqual([lost[0]?.id, machines[0]!.power, machines[0]!.retired], [machines[0]!.id, "lost", true]);
+  world.restart(machines[0]!);
+  assert.equal(lost.length, 1);
+  assert.deepEqual(world.violations, []);
+});
+
+Deno.test("World reports a recovery that takes a damaged journal for a whole one", () => {
+  const recover: Recover = (segments, node) => {
+    const bytes = segments[0]!.bytes.subarray(0, 128);
+    return recoverJournal([{ name: segments[0]!.name, bytes }], node);
+  };
+  const { world, machines } = toyWorld({ nodes: 2, recover });
+  world.run(SECOND);
+  assert.ok(machines[0]!.disk.damageJournal("lost-write", Random.fromSeed(1)));
+  for (const machine of machines) world.crash(machine, false);
+  assert.deepEqual(world.violations.map(({ check }) => check), ["damage is detected", "recovery"]);
+  assert.deepEqual(machines.map(({ power }) => power), ["broken", "broken"]);
 });
