@@ -10,6 +10,7 @@
  *     a crash leaves a life that cannot be replayed.
  * W4. Parts are for the owner alone (mode 600): they hold users' data as it is.
  */
+import type { NodeId } from "../../core/base/ids.ts";
 import type { Row, Tables, TablesSnapshot } from "../../core/base/ports.ts";
 import { lifeItems, RecordedNode, type Tape } from "../../core/node/recorded_node.ts";
 import type { NodeOptions } from "../../core/node/options.ts";
@@ -218,7 +219,7 @@ export class Recorder {
     const [salt] = crypto.getRandomValues(new Uint32Array(1)) as unknown as [number];
     const part = ++life.parts;
     const header = encodePartHeader({
-      node: life.node.id,
+      node: life.id,
       life: life.name,
       part,
       program: this.#options.program,
@@ -243,6 +244,7 @@ export class Recorder {
 /** The recording of one life. */
 class Life implements Tape {
   readonly name = crypto.getRandomValues(new Uint8Array(8)).toHex();
+  readonly id: NodeId;
   readonly node: RecordedNode;
   readonly #recorder: Recorder;
   #rows: RowsCopy | null;
@@ -258,6 +260,7 @@ class Life implements Tape {
 
   constructor(recorder: Recorder, node: NodeOptions, network: string) {
     this.#recorder = recorder;
+    this.id = node.id;
     this.#rows = new RowsCopy(node.tables);
     for (const item of lifeItems({ node, network, wallMs: Date.now(), now: now() })) {
       this.#bufferBytesMax += item.length;

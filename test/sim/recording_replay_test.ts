@@ -1,9 +1,11 @@
 /** Nodes of the simulator write recordings in the real format; the replay must come to the same, and notice when not. */
 import assert from "node:assert/strict";
+import { instant } from "../../core/base/ids.ts";
+import { InvariantError } from "../../core/base/invariant.ts";
 import { Random } from "../../core/base/random.ts";
 import { Node } from "../../core/node/node.ts";
 import type { NodeOptions } from "../../core/node/options.ts";
-import type { Effects, Input } from "../../core/wire/kernel.ts";
+import type { Input } from "../../core/wire/kernel.ts";
 import { decodeWith } from "../../core/wire/codec.ts";
 import { readItem, type RecordingItem } from "../../core/wire/recording.ts";
 import { LifeError, LifeReplay, type ReplayedState, type ReplayedStep } from "../../sim/recording_replay.ts";
@@ -203,29 +205,38 @@ function isRecovered(items: readonly Uint8Array[]): boolean {
 }
 
 Deno.test("RecordedNode writes down the step that broke a rule, and the replay breaks it again", () => {
-  const brokenAt = 500;
-  class Breaking extends Node {
-    #steps = 0;
-    override step(input: Input, now: Parameters<Node["step"]>[1]): Effects {
-      if (++this.#steps === brokenAt) throw new Error("The rule is broken");
-      return super.step(input, now);
-    }
-  }
-  const items: RecordingItem[] = [...longestItems];
-  const position = items.findIndex((_, i) => stepNumber(i) === brokenAt);
-  const step = items[position]!;
-  assert(step.kind === "step");
-  const { now, input } = step;
-  const cut = [
-    ...items.slice(0, position),
-    { kind: "broke", now, input, message: "The rule is broken" } as const,
-  ];
-  assert.equal(replayed(() => cut, (options) => new Breaking(options)).different, null);
-  const { different } = replayed(() => cut);
-  assert(different?.kind === "step" && different.number === brokenAt && different.replayed.kind === "done");
-  const threw = replayed(() => items, (options) => new Breaking(options)).different;
-  assert(threw?.kind === "step" && threw.number === brokenAt && threw.replayed.kind === "broke");
+  const { life, origin } = firstLife();
+  const options = {
+    id: life.node,
+    address: life.address,
+    origin,
+    random: Random.fromSeed(5),
+    tables: new MemoryTables(),
+  };
+  const recording = new MemoryRecording(options);
+  recording.node.step({ kind: "start" }, instant(1));
+  assert.throws(() => recording.node.step({ kind: "start" }, instant(2)), InvariantError);
+  const items = [...readItems(recording.bytes())], last = items.at(-1)!;
+  assert(last.kind === "broke" && last.now === 2 && /started once/.test(last.message));
+  assert.equal(replayed(() => items).different, null);
+  // A node that does not break is another one, and so is one that breaks on something else.
+  const instead = (item: RecordingItem) => replayed(() => [...items.slice(0, -1), item]).different;
+  const did = instead({ ...last, input: { kind: "wake" } });
+  assert(did?.kind === "step" && did.number === 2 && did.replayed.kind === "done");
+  const other = instead({ ...last, message: "Something else" });
+  assert(other?.kind === "step" && other.number === 2 && other.replayed.kind === "broke");
+  const went = instead({ kind: "step", now: last.now, input: last.input, fingerprint: 1, digest: 1 });
+  assert(went?.kind === "step" && went.number === 2 && went.replayed.kind === "broke");
 });
+
+/** The beginning of a founder of the run. */
+function firstLife() {
+  const found = recordings.map(({ items }) => decodeWith(items[0]!, readItem)).find((item) =>
+    item.kind === "life" && item.life.view !== null
+  );
+  assert(found?.kind === "life" && found.life.view !== null);
+  return { life: found.life, origin: { kind: "joined", view: found.life.view } as const };
+}
 
 Deno.test("LifeReplay has nothing to replay where the beginning is not whole, and refuses one that contradicts itself", () => {
   const begun = longestItems.findIndex(({ kind }) => kind === "begun");
