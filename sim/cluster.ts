@@ -3,7 +3,7 @@ import type { Settings } from "../core/base/limits.ts";
 import type { Random } from "../core/base/random.ts";
 import { genesisView } from "../core/node/genesis.ts";
 import { isFormer } from "../core/wire/members.ts";
-import type { Member, SystemView } from "../core/wire/messages.ts";
+import type { Member, MemberState, SystemView } from "../core/wire/messages.ts";
 import type { Op, Response } from "../core/wire/requests.ts";
 import type { Role } from "./cast.ts";
 import { liveNodes, newestView } from "./checkers/convergence.ts";
@@ -137,8 +137,18 @@ export class Cluster implements Client {
     machine.draining = machine.retired = true;
     this.ask(
       { kind: "set-state", node: machine.id, state: "draining", force: false },
-      () => this.#watchDrain(machine),
+      (response) => {
+        const state = this.#stateOf(machine);
+        const refused = response.kind === "refused" && state !== undefined && !isFormer(state);
+        // The last member of a network cannot go.
+        if (refused) machine.draining = machine.retired = false;
+        else this.#watchDrain(machine);
+      },
     );
+  }
+
+  #stateOf(machine: Machine): MemberState | undefined {
+    return this.view()?.members.find(({ id }) => id === machine.id)?.state;
   }
 
   /** The newest agreed view that a running node has. */
@@ -188,7 +198,7 @@ export class Cluster implements Client {
   }
 
   #watchDrain(machine: Machine): void {
-    const state = this.view()?.members.find(({ id }) => id === machine.id)?.state;
+    const state = this.#stateOf(machine);
     if (state !== undefined && isFormer(state)) return this.world.stop(machine);
     this.world.schedule(this.world.loop.now + DRAIN_LOOK_US, () => this.#watchDrain(machine));
   }

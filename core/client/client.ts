@@ -11,6 +11,8 @@
  *      or "unsure" (it may have been, or may yet be).
  *  W4  Sequences that a partition has to remember span at most LIMITS.sessionAnswersMax; later writes wait.
  *  W5  Until a layout is known, only layouts are asked for.
+ *  W6  A node that tells a watch nothing may have nothing to tell, or have lost its power, which no connection reports:
+ *      after a while it is asked anew, and another one if it does not answer that.
  */
 import { after, type Instant, NEVER, type NodeId, type PartitionId, SYSTEM_PARTITION } from "../base/ids.ts";
 import { DeadlineHeap, type Due } from "../base/deadline_heap.ts";
@@ -38,6 +40,8 @@ export interface ClientSettings {
   readonly reconnectUsMax: number;
   /** A layout older than this is asked for anew while there is something to do. */
   readonly layoutAgeUsMax: number;
+  /** A watch that has told nothing for this long is begun anew where it was: its node may be gone without a word. */
+  readonly watchSilenceUs: number;
 }
 
 export const DEFAULT_CLIENT_SETTINGS: ClientSettings = {
@@ -48,6 +52,7 @@ export const DEFAULT_CLIENT_SETTINGS: ClientSettings = {
   reconnectUsMin: 10_000,
   reconnectUsMax: 30_000,
   layoutAgeUsMax: 10_000_000,
+  watchSilenceUs: 10_000_000,
 };
 
 export interface ClientMachineOptions {
@@ -99,6 +104,8 @@ interface Pending extends Due, SessionWrite {
   /** An attempt may have been applied. */
   uncertain: boolean;
   readonly progress: WatchProgress | null;
+  /** A watch: the attempt under way was answered. */
+  heard: boolean;
 }
 
 /** The ticket of the machine's own question for the layout. */
@@ -196,6 +203,7 @@ export class ClientMachine {
   wake(now: Instant): void {
     for (let p = this.#due.first(); p !== undefined && p.deadline <= now; p = this.#due.first()) {
       if (now >= p.giveUpAt) this.#giveUp(p, now);
+      else if (p.heard && p.attempt !== 0) this.#renewWatch(p, now);
       else if (p.attempt !== 0) this.#attemptTimedOut(p, now);
       else this.#send(p, now);
     }
@@ -239,6 +247,7 @@ export class ClientMachine {
       failures: 0,
       uncertain: false,
       progress: op.kind === "watch" ? new WatchProgress(op) : null,
+      heard: false,
       sequence: 0,
       settled: false,
       deadline: giveUpAt,
@@ -277,9 +286,9 @@ export class ClientMachine {
     if (taken > 0) session.waiting.splice(0, taken);
   }
 
-  #send(p: Pending, now: Instant): void {
+  #send(p: Pending, now: Instant, node: NodeId | null = p.pinned ?? this.#target(p, now)): void {
     const id = this.#nextAttempt++;
-    const node = p.pinned ?? this.#target(p, now);
+    p.heard = false;
     p.attempt = id;
     p.askedNode = node;
     p.attempts.push(id);
@@ -371,6 +380,7 @@ export class ClientMachine {
     if (p.askedNode !== null) this.#routes.avoid(p.askedNode, now);
     p.failedNode = p.askedNode;
     p.uncertain = true;
+    if (p.class === "watch") this.#tellUnwatch(p);
     this.#retry(p, now, 0);
     if (p !== this.#layoutAsked) this.#askLayout(now);
   }
@@ -466,9 +476,23 @@ export class ClientMachine {
     p.failures = 0;
     // Established, it goes on until it is ended.
     p.giveUpAt = NEVER;
-    this.#due.move(p, NEVER);
+    p.heard = true;
+    this.#schedule(p, after(now, this.#settings.watchSilenceUs));
     const news = p.progress.take(response);
     if (news !== null) this.#completions.push({ ticket: p.ticket, response: news, final: false });
+  }
+
+  /** W6. */
+  #renewWatch(p: Pending, now: Instant): void {
+    this.#tellUnwatch(p);
+    this.#dropAttempts(p);
+    this.#send(p, now, p.askedNode);
+  }
+
+  #tellUnwatch(watch: Pending): void {
+    if (watch.attempt === 0) return;
+    const op: Op = { kind: "unwatch", watch: watch.attempt };
+    this.#outgoing.push({ node: watch.askedNode, id: this.#nextAttempt++, request: { op } });
   }
 
   #dropAttempts(p: Pending): void {
@@ -488,10 +512,7 @@ export class ClientMachine {
       });
       return;
     }
-    if (watch.attempt !== 0) {
-      const op: Op = { kind: "unwatch", watch: watch.attempt };
-      this.#outgoing.push({ node: watch.askedNode, id: this.#nextAttempt++, request: { op } });
-    }
+    this.#tellUnwatch(watch);
     this.#remove(watch);
     this.#completions.push({ ticket: p.ticket, response: { kind: "done", version: 0 }, final: true });
   }

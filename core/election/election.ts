@@ -75,7 +75,6 @@ export class Election {
   #quiet = false;
   /** The last sign of the leader, or the last time a quiet replica was told to look for one. */
   #sign = 0 as Instant;
-  #contact = 0 as Instant;
   #doubted = false;
   #timerFrom = 0 as Instant;
   #timeoutUs = 0;
@@ -102,10 +101,6 @@ export class Election {
   get leader(): NodeId | null {
     return this.#leader;
   }
-  /** When the leader was last heard; at the leader itself meaningless. */
-  get lastContact(): Instant {
-    return this.#contact;
-  }
   get quiet(): boolean {
     return this.#quiet;
   }
@@ -120,7 +115,6 @@ export class Election {
   start(now: Instant): void {
     const { settings, restarted } = this.#options;
     if (restarted && settings.leaseReads) this.#closedUntil = after(now, settings.electionTimeoutUsMin);
-    this.#contact = now;
     this.#restartTimer(now);
   }
 
@@ -202,7 +196,6 @@ export class Election {
     this.#doubted = false;
     this.#hasty = NEVER;
     this.#sign = now;
-    this.#contact = now;
     this.#timerFrom = now;
     return "heard";
   }

@@ -111,6 +111,7 @@ export class Node implements Kernel {
       replicas: () => this.#replicas,
       view: viewNow,
       leader: (partition) => this.#router.leaderFor(partition),
+      passOver: (partition, node) => this.#router.passOver(partition, node),
     });
   }
 

@@ -186,11 +186,7 @@ export class Router {
 
   #readHere(slot: Slot, op: ReadOp, now: Instant): Response {
     invariant(slot.catalog !== null, "Reads go to data partitions");
-    const ageUs = op.read === "linearizable"
-      ? 0
-      : slot.replica.isLeader
-      ? 0
-      : Math.max(0, now - slot.replica.lastContact);
+    const ageUs = op.read === "linearizable" ? 0 : slot.replica.ageUs(now);
     return slot.catalog.read(op, ageUs);
   }
 
@@ -301,6 +297,13 @@ export class Router {
     const slot = this.#options.replicas().get(partition);
     if (slot !== undefined) return slot.replica.leader;
     return this.#hints[partition] ?? this.#options.view().assignment[partition]?.[0] ?? null;
+  }
+
+  /** `node`, which leaderFor() named, does not lead: the next replica in the layout's order is believed to, until it is known. */
+  passOver(partition: PartitionId, node: NodeId): void {
+    if (this.leaderFor(partition) !== node) return;
+    const replicas = this.#options.view().assignment[partition] ?? [];
+    this.#hints[partition] = replicas[(replicas.indexOf(node) + 1) % Math.max(1, replicas.length)] ?? null;
   }
 
   /** leaderFor() of every partition, for clients that want to ask leaders directly. Index: partition. */

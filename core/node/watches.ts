@@ -7,6 +7,8 @@
  * W2. A gateway renews every subscription at intervals, from the last index it knows; the source answers with what
  *     was missed. A source that is not asked for long drops the subscription.
  * W3. What the source no longer remembers is told as a gap, never skipped silently.
+ * W4. A source that says it does not lead, or says nothing, is passed over: what the gateway believed of the leader may
+ *     be old, and where it holds no replica itself nothing else would correct it.
  */
 import {
   after as later,
@@ -35,6 +37,8 @@ interface Subscription {
   upTo: LogIndex | null;
   source: NodeId | null;
   askAt: Instant;
+  /** The source was asked and has not answered yet. */
+  waiting: boolean;
 }
 interface Watch {
   readonly number: number;
@@ -63,6 +67,8 @@ export interface WatchesOptions {
   readonly replicas: () => Replicas;
   readonly view: () => SystemView;
   readonly leader: (partition: PartitionId) => NodeId | null;
+  /** `node` turned out not to lead the partition: leader() should try another. */
+  readonly passOver: (partition: PartitionId, node: NodeId) => void;
 }
 
 export class Watches {
@@ -90,6 +96,7 @@ export class Watches {
       upTo: from.get(partition) ?? null,
       source: null,
       askAt: now,
+      waiting: false,
     }));
     this.#watches.set(this.#next, { number: this.#next, client, id, op, subscriptions, announced: false });
     this.#next++;
@@ -126,7 +133,7 @@ export class Watches {
 
   peerDown(peer: NodeId, now: Instant): void {
     for (const watch of this.#watches.values()) {
-      for (const s of watch.subscriptions) if (s.source === peer) this.#retry(s, now);
+      for (const s of watch.subscriptions) if (s.source === peer) this.#passOver(s, peer, now);
     }
   }
 
@@ -136,6 +143,7 @@ export class Watches {
     for (const watch of this.#watches.values()) {
       for (const s of watch.subscriptions) {
         if (s.askAt <= now) {
+          if (s.waiting && s.source !== null) this.#options.passOver(s.partition, s.source); // W4
           s.source = this.#options.leader(s.partition);
           s.askAt = later(now, s.source === null ? RETRY_US : RENEW_US);
           if (s.source !== null) this.#start(watch, s, s.source, now);
@@ -147,6 +155,7 @@ export class Watches {
 
   #start(watch: Watch, s: Subscription, source: NodeId, now: Instant): void {
     const { start, end } = watch.op;
+    s.waiting = true;
     this.#tell(source, {
       kind: "watch-start",
       id: watch.number,
@@ -157,7 +166,13 @@ export class Watches {
     }, now);
   }
 
+  #passOver(s: Subscription, source: NodeId, now: Instant): void {
+    this.#options.passOver(s.partition, source);
+    this.#retry(s, now);
+  }
+
   #retry(s: Subscription, now: Instant): void {
+    s.waiting = false;
     s.source = null;
     s.askAt = later(now, RETRY_US);
     if (s.askAt < this.#askAt) this.#askAt = s.askAt;
@@ -170,7 +185,8 @@ export class Watches {
       return this.#tell(from, { kind: "watch-stop", id: message.id, partition: message.partition }, null);
     }
     if (s.source !== from) return;
-    if (message.status === "moved") return this.#retry(s, now);
+    s.waiting = false;
+    if (message.status === "moved") return this.#passOver(s, from, now); // W4
     const gap = message.status === "compacted";
     if (!gap && s.upTo !== null && message.after > s.upTo) return this.#retry(s, now); // W1
     const known = s.upTo;

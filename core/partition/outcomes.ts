@@ -3,6 +3,7 @@
  * answered once, whatever becomes of the leader.
  */
 import type { LogIndex, NodeId, PartitionId } from "../base/ids.ts";
+import type { Tuning } from "../base/tuning.ts";
 import type { Reads } from "../replication/reads.ts";
 import type { Response } from "../wire/requests.ts";
 import type { ReplicaHost } from "./contracts.ts";
@@ -18,8 +19,7 @@ export interface OutcomesOptions {
   readonly self: NodeId;
   readonly host: ReplicaHost;
   readonly reads: Reads;
-  /** Proposals that may wait. */
-  readonly pendingMax: number;
+  readonly tuning: Tuning;
 }
 
 export class Outcomes {
@@ -30,7 +30,7 @@ export class Outcomes {
 
   constructor(options: OutcomesOptions) {
     this.#options = options;
-    this.#proposals = new Proposals(options.pendingMax);
+    this.#proposals = new Proposals(options.tuning.proposalsPendingMax);
   }
 
   get idle(): boolean {
@@ -42,7 +42,7 @@ export class Outcomes {
 
   /** True where one more proposal may come in; else it is answered "busy". */
   admit(token: number): boolean {
-    if (!this.#proposals.full && this.#held.length < this.#options.pendingMax) return true;
+    if (!this.#proposals.full && this.#held.length < this.#options.tuning.proposalsPendingMax) return true;
     const { host, partition } = this.#options;
     const waiting = this.#proposals.count + this.#held.length;
     const message = `Partition ${partition} has ${waiting} writes waiting: try again shortly`;

@@ -40,6 +40,7 @@ import type {
 import type { ReplicaStatus } from "../wire/requests.ts";
 import type { ReplicaHost, ReplicaMessage, StateMachine } from "./contracts.ts";
 import { describeReplica } from "./describe.ts";
+import { Freshness } from "./freshness.ts";
 import { History } from "./history.ts";
 import { Installation } from "./installation.ts";
 import { Leadership } from "./leadership.ts";
@@ -86,6 +87,7 @@ export class Replica {
   #configurationSeen: Configuration | null = null;
   #configurationNoted: LogIndex;
   #quietNoted = false;
+  readonly #freshness = new Freshness();
   readonly #history: History;
 
   constructor(options: ReplicaOptions) {
@@ -120,13 +122,7 @@ export class Replica {
       leading,
       steering,
     });
-    this.#outcomes = new Outcomes({
-      partition,
-      self,
-      host,
-      reads: leading.reads,
-      pendingMax: tuning.proposalsPendingMax,
-    });
+    this.#outcomes = new Outcomes({ partition, self, host, reads: leading.reads, tuning });
     this.#installation = new Installation({
       partition,
       self,
@@ -164,9 +160,10 @@ export class Replica {
   get leader(): NodeId | null {
     return this.#election.leader;
   }
-  /** When this replica last heard its leader: a stale read is at most so old. */
-  get lastContact(): Instant {
-    return this.#election.lastContact;
+  /** How old what is applied here may be, as far as this replica can know. NEVER: it does not know at all. */
+  ageUs(now: Instant): number {
+    if (this.isLeader && this.#leading.established) return 0;
+    return this.#freshness.ageUs(this.appliedIndex, now);
   }
   /** The configuration in force: the newest in the log. */
   get configuration(): Configuration {
@@ -340,6 +337,7 @@ export class Replica {
     const hearing = this.#hear(from, "append", message.term, now);
     if (hearing === "stale") return this.#refuseAppend(from, message);
     if (hearing === "usurper" || this.#installation.settling) return;
+    this.#freshness.heard(message.commit, this.appliedIndex, now);
     if (this.#installation.missing) return this.#following.askForSnapshot(from, this.term);
     const outcome = this.#following.accept(from, message);
     if (outcome === "accepted" || outcome === "mismatch") return;

@@ -285,7 +285,7 @@ Deno.test("ClientMachine resumes a watch at another node from what it was told",
   });
   script.answer(first, told(6, [5, 6]));
   assert.deepEqual(script.done(), { ticket, response: told(6, [5, 6]), final: false });
-  script.pass(10_000_000);
+  script.pass(9_000_000);
   script.machine.connectionLost(first.node!, script.now);
   script.pass(100_000);
   const again = script.one();
@@ -301,6 +301,24 @@ Deno.test("ClientMachine resumes a watch at another node from what it was told",
   assert.deepEqual(script.one().request.op, { kind: "unwatch", watch: again.id });
   assert.equal(script.done().ticket, end);
   assert.equal(script.machine.pending, 0);
+});
+
+Deno.test("W6: a watch whose node lost its power was silent for ever (swarm, seed 26)", () => {
+  const script = new Script();
+  script.submit({ kind: "watch", start: "a", end: null, from: [] }, 1_000_000);
+  const p1 = 1 as PartitionId, first = script.one();
+  script.answer(first, { kind: "watching", from: [[p1, 4 as LogIndex]] });
+  script.done();
+  script.pass(10_000_000);
+  const asked = script.sent();
+  const unwatch = asked.find(({ request }) => request.op.kind === "unwatch");
+  const anew = asked.find(({ request }) => request.op.kind === "watch");
+  assert.deepEqual(unwatch?.request.op, { kind: "unwatch", watch: first.id });
+  assert.deepEqual(anew?.request.op, { kind: "watch", start: "a", end: null, from: [[1, 4]] });
+  assert.equal(anew?.node, first.node);
+  script.pass(1_000_000);
+  const elsewhere = script.sent().find(({ request }) => request.op.kind === "watch");
+  assert.notEqual(elsewhere?.node, first.node);
 });
 
 Deno.test("ClientMachine gives final refusals on as they are", () => {
