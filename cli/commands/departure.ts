@@ -79,8 +79,8 @@ function warnOfFewCopies({ members, settings }: SystemView, id: NodeId): void {
   const left = members.filter((m) => m.state === "active" && m.id !== id).length;
   if (left === 0 || left >= settings.replicas) return;
   tell(
-    `Without "${id}" the network has ${left} active members: there will be ${left} copies of each record, not ` +
-      `${settings.replicas}`,
+    `Without "${id}" the network has ${left} active members: each record will have ${left} of its ` +
+      `${settings.replicas} copies`,
   );
 }
 
