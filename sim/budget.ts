@@ -4,9 +4,9 @@
  *
  * B1. Of every configuration in force, and of both halves of a joint one, a majority of voters has undamaged copies.
  *     That is enough: what was committed lies with a majority, so with one of the undamaged, and these can elect it.
- * B2. While somebody carries damage without knowing it, no more machines are hurt at once than the smallest group bears:
- *     a damaged node that still runs may be voted into any partition before its damage is met.
- * B3. As many machines stay whole as a partition has replicas, so that each can get all of its own again.
+ * B2. While somebody carries damage without knowing it, no more machines are hurt at once than the smallest group bears
+ *     that may be formed of those who take part: a damaged node that still runs may be voted into any partition before
+ *     its damage is met. So nobody is drained meanwhile where that would make groups too small.
  */
 import type { LogIndex, NodeId, PartitionId } from "../core/base/ids.ts";
 import type { Settings } from "../core/base/limits.ts";
@@ -34,26 +34,47 @@ export interface Standing {
   readonly held: readonly Held[];
 }
 
-/** Whether `victim` may be hurt for good now (B1 to B3). `latent`: nobody will know of it yet. */
+type Sizes = Pick<Settings, "replicas" | "systemReplicas">;
+
+/** Whether `victim` may be hurt for good now. `latent`: nobody will know of it yet. */
 export function affordable(
   victim: NodeId,
   latent: boolean,
   machines: readonly Standing[],
-  settings: Pick<Settings, "replicas" | "systemReplicas">,
+  sizes: Sizes,
 ): boolean {
-  const hurt = new Set(machines.filter(({ health }) => health !== "whole").map(({ id }) => id)).add(victim);
+  const after = machines.map((machine): Standing =>
+    machine.id === victim ? { ...machine, health: latent ? "latent" : "lost", active: latent } : machine
+  );
+  const hurt = new Set(after.filter(({ health }) => health !== "whole").map(({ id }) => id));
+  // What the victim's own log says may still be in force.
   const inForce = configurationsInForce(machines);
   for (const { voters, outgoing } of inForce) {
     if (!keepsMajority(voters, hurt) || !keepsMajority(outgoing, hurt)) return false; // B1
   }
-  const whole = machines.filter(({ id, active }) => active && !hurt.has(id));
-  if (whole.length < settings.replicas) return false; // B3
-  if (!latent && machines.every(({ health }) => health !== "latent")) return true;
+  return bearsLatent(after, inForce, sizes);
+}
+
+/** Whether `leaver` may be drained now. */
+export function drainable(leaver: NodeId, machines: readonly Standing[], sizes: Sizes): boolean {
+  const after = machines.map((machine) => machine.id === leaver ? { ...machine, active: false } : machine);
+  return bearsLatent(after, configurationsInForce(machines), sizes);
+}
+
+/** B2. The lost count as long as a configuration names them: it may change around one of them. */
+function bearsLatent(
+  machines: readonly Standing[],
+  inForce: readonly Configuration[],
+  sizes: Sizes,
+): boolean {
+  if (machines.every(({ health }) => health !== "latent")) return true;
   const named = new Set(inForce.flatMap(({ voters, outgoing }) => [...voters, ...outgoing]));
   const counted = machines.filter(({ id, health }) =>
-    id === victim || health === "latent" || (health === "lost" && named.has(id))
+    health === "latent" || (health === "lost" && named.has(id))
   );
-  return counted.length <= (Math.min(settings.replicas, settings.systemReplicas) - 1) >> 1; // B2
+  const taking = machines.filter(({ active }) => active).length;
+  const smallest = Math.min(sizes.replicas, sizes.systemReplicas, taking);
+  return 2 * counted.length < smallest;
 }
 
 /** Of each partition the configurations that no newer committed one has put out of force. The lost have no say. */

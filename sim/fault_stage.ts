@@ -1,7 +1,7 @@
 import type { NodeId } from "../core/base/ids.ts";
 import type { Random } from "../core/base/random.ts";
 import type { Settings } from "../core/base/limits.ts";
-import { affordable, standingOf } from "./budget.ts";
+import { affordable, drainable, standingOf } from "./budget.ts";
 import { type Cluster, leaders, names } from "./cluster.ts";
 import type { Machine } from "./machine.ts";
 import type { BudgetMode, Fault, FaultKind, Span } from "./scenario.ts";
@@ -108,6 +108,12 @@ export class FaultStage {
       }
     }
     return struck;
+  }
+
+  /** Whether a node may give its data away and go. */
+  mayDrain(machine: Machine): boolean {
+    return this.#budget === "none" ||
+      drainable(machine.id, this.cluster.machines.map(standingOf), this.#settings);
   }
 
   note(kind: FaultKind, machines: readonly Machine[]): void {

@@ -90,8 +90,12 @@ export class NodeFaults {
   }
 
   #drain(fault: FaultOf<"drain">, random: Random): void {
-    const machines = this.#stage.targets(fault, random);
-    for (const machine of machines) this.#stage.cluster.drain(machine);
+    const machines: Machine[] = [];
+    for (const machine of this.#stage.targets(fault, random)) {
+      if (!this.#stage.mayDrain(machine)) continue;
+      this.#stage.cluster.drain(machine);
+      machines.push(machine);
+    }
     this.#stage.note("drain", machines);
   }
 
