@@ -118,7 +118,7 @@ function ownCommand(args: readonly string[]): Deno.Command {
 }
 
 /** What a node needs and no more. */
-const NODE_PERMISSIONS = [
+export const NODE_PERMISSIONS = [
   "--allow-net",
   "--allow-read",
   "--allow-write",

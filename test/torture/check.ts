@@ -109,7 +109,7 @@ class Reading {
         `Process ${line.process} invokes at ${line.time} ns before its last operation ended`,
       );
     }
-    this.open.set(line.process, this.history.invoked(line.process, opOf(line), line.time));
+    this.open.set(line.process, this.history.invoked(line.process, opOf(line), microseconds(line.time)));
   }
 
   ended(process: number, time: number, respond: (op: Op) => Response): void {
@@ -118,7 +118,7 @@ class Reading {
       throw new HistoryError(`Process ${process} ends an operation at ${time} ns that it has not invoked`);
     }
     this.open.delete(process);
-    this.history.completed(recorded, respond(recorded.op), time);
+    this.history.completed(recorded, respond(recorded.op), microseconds(time));
     this.#last = recorded;
   }
 
@@ -179,6 +179,11 @@ class Reading {
       this.final.map(({ key, version }) => [key, version === null ? null : { index: version[1] }]),
     );
   }
+}
+
+/** What sim/history counts in; nothing of the order is lost. */
+function microseconds(nanoseconds: number): number {
+  return nanoseconds / 1000;
 }
 
 function lowerBound(keys: readonly string[], least: string): number {

@@ -114,8 +114,17 @@ export async function wrongLogLines(log: string): Promise<string[]> {
   return text.split("\n").filter((line) => WRONG.test(line));
 }
 
-const WRONG =
-  /A rule of the core was found broken|InvariantError|TypeError|RangeError|ReferenceError|[Uu]ncaught|panicked/;
+const WRONG = new RegExp([
+  "A rule of the core was found broken",
+  "InvariantError",
+  "TypeError",
+  "RangeError",
+  "ReferenceError",
+  "Cannot read properties of",
+  "[Uu]ncaught",
+  "panicked",
+  "The recording of this life ends",
+].join("|"));
 
 function delay(ms: number): Promise<void> {
   return new Promise((done) => setTimeout(done, ms));

@@ -15,6 +15,7 @@ interface Flags {
   readonly faults: readonly FaultKind[];
   readonly history?: string;
   readonly partitions: number;
+  readonly record?: boolean;
   readonly keep?: boolean;
   readonly quiet?: boolean;
 }
@@ -29,6 +30,7 @@ function program(): Command {
     .option("--faults <kinds>", `of ${FAULT_KINDS.join(",")}`, faultKinds, FAULT_KINDS)
     .option("--history <file>", "where the history goes (default: beside the nodes' data)")
     .option("--partitions <n>", "of the network: a power of two", integer(1, 1024), 16)
+    .option("--record", "nodes record what they are told; each recording is replayed afterwards")
     .option("--keep", "keep data, logs and history though all is well")
     .option("--quiet", "print the summary only")
     .addHelpText("after", "\nExample:\n  deno task torture --minutes 1 --nodes 3 --faults kill,stop,cut")
@@ -48,6 +50,7 @@ async function run(flags: Flags): Promise<void> {
     faults,
     partitions,
     history: flags.history ?? null,
+    record: flags.record === true,
     keep: flags.keep === true,
     tell: (line) => flags.quiet === true ? undefined : console.error(line),
   });
@@ -65,7 +68,7 @@ async function run(flags: Flags): Promise<void> {
   console.log(`Check the history again: deno task torture check ${result.history}`);
   console.log(
     `The same plan again: deno task torture --seed ${seed} --minutes ${flags.minutes} --nodes ${nodes} ` +
-      `--clients ${clients} --partitions ${partitions}${only}`,
+      `--clients ${clients} --partitions ${partitions}${flags.record ? " --record" : ""}${only}`,
   );
   Deno.exitCode = 1;
 }

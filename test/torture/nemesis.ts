@@ -1,6 +1,7 @@
 /** Carries out the plan of a run on its processes, disks and wires, and undoes each fault. */
 import { join } from "node:path";
 import { unreachable } from "../../core/base/invariant.ts";
+import { connect } from "../../cli/client/client.ts";
 import { flipJournalByte, Injection, type SmallDisk } from "./disks.ts";
 import type { HistoryWriter } from "./history_file.ts";
 import { describeFault, type Fault, type FaultBody, type FaultKind, partsHeld } from "./plan.ts";
@@ -15,20 +16,22 @@ export interface NemesisOptions {
   readonly history: HistoryWriter;
   /** Nanoseconds of the run. */
   readonly now: () => number;
-  /** Waits until the network is whole; false where it is not in time. */
-  readonly whole: () => Promise<boolean>;
+  /** Waits until the network is whole: null, or what is missing for too long. */
+  readonly whole: () => Promise<string | null>;
   readonly tell: (line: string) => void;
   /** Something happened that must not. */
   readonly problem: (what: string) => void;
 }
 
 const PAUSE_BETWEEN_LIVES_MS = 50;
+const STATUS_MS_MAX = 3000;
+/** By then a node has looked at how much space is left. */
+const TROUBLE_KNOWN_MS = 2500;
 
 export class Nemesis {
   readonly #options: NemesisOptions;
   /** By node: the fault that has it in its hands. */
   readonly #hitBy = new Map<number, FaultKind>();
-  #stopped = false;
   readonly done = new Map<FaultKind, number>();
 
   constructor(options: NemesisOptions) {
@@ -40,29 +43,31 @@ export class Nemesis {
     return this.#hitBy.get(node) ?? null;
   }
 
-  /** Runs the plan from now on; resolves when every fault that began is undone. */
-  async run(plan: readonly Fault[]): Promise<void> {
+  /**
+   * Runs the plan from now on, for `spanMs` at most: what would begin later, held up by what took long, is left out.
+   * Resolves when every fault that began is undone.
+   */
+  async run(plan: readonly Fault[], spanMs: number): Promise<void> {
     const began = performance.now();
-    const { nodes, problem } = this.#options;
+    const { nodes, problem, tell } = this.#options;
     // What takes longer than planned holds up what would meet it, so that P1 to P3 stay true.
     const turns = new Map<number, Promise<void>>();
     const all: Promise<void>[] = [];
+    let late = 0;
     for (const fault of plan) {
       await delay(began + fault.at - performance.now());
-      if (this.#stopped) break;
       const held = partsHeld(fault, nodes.length);
       const turn = Promise.all(held.map((part) => turns.get(part)))
-        .then(() => this.#stopped ? undefined : this.#suffer(fault))
+        .then(() => {
+          if (performance.now() < began + spanMs) return this.#suffer(fault);
+          late++;
+        })
         .catch((error) => problem(`The fault "${fault.kind}" could not be carried out: ${messageOf(error)}`));
       for (const part of held) turns.set(part, turn);
       all.push(turn);
     }
     await Promise.all(all);
-  }
-
-  /** Begins no further fault. */
-  stop(): void {
-    this.#stopped = true;
+    if (late > 0) tell(`${late} faults of the plan were left out: what came before took too long`);
   }
 
   async #suffer(fault: Fault): Promise<void> {
@@ -151,6 +156,13 @@ export class Nemesis {
     return ready;
   }
 
+  /** What was started under a fault gets ready when that is over. */
+  async #back(node: NodeProcess, starting: Promise<boolean>): Promise<void> {
+    if (!await starting) {
+      this.#options.problem(`Node "${node.name}" did not get ready; its log is ${node.log}`);
+    }
+  }
+
   async #crashLoop(node: NodeProcess, lives: readonly number[]): Promise<string> {
     for (const life of lives) {
       await node.kill();
@@ -170,27 +182,33 @@ export class Nemesis {
     { forMs, crash }: { readonly forMs: number; readonly crash: boolean },
   ): Promise<string> {
     await disk.fill();
+    let starting: Promise<boolean> = Promise.resolve(true);
     if (crash) {
       await delay(forMs / 2);
       await node.kill();
-      await node.start();
+      starting = node.start();
       await delay(forMs / 2);
     } else await delay(forMs);
-    const ran = node.running;
+    const trouble = await troubleOf(node);
+    if (trouble === null && forMs > TROUBLE_KNOWN_MS) {
+      this.#options.problem(`Node "${node.name}" says of no trouble though its disk is full`);
+    }
     await disk.free();
-    await this.#start(node);
-    return ran ? "" : "the node had ended";
+    await this.#back(node, starting);
+    return trouble ?? "it noticed nothing";
   }
 
   async #readOnly(node: NodeProcess, disk: SmallDisk, forMs: number): Promise<string> {
     await node.kill();
     await disk.setReadOnly(true);
-    const ready = await node.start();
+    const starting = node.start();
     await delay(forMs);
+    const trouble = node.running ? await troubleOf(node) ?? "it runs all the same" : "it refused to start";
     await node.kill();
+    await starting;
     await disk.setReadOnly(false);
     await this.#start(node);
-    return ready ? "it started all the same" : "it did not start";
+    return trouble;
   }
 
   async #inject(
@@ -201,10 +219,9 @@ export class Nemesis {
     if (node.pid === null) return "the node does not run";
     const injection = await attach(node.pid);
     await delay(forMs);
+    const trouble = await troubleOf(node);
     await injection.detach();
-    const ran = node.running;
-    await this.#start(node);
-    return ran ? "" : "the node had ended";
+    return trouble ?? "";
   }
 
   async #disturb(
@@ -244,15 +261,28 @@ export class Nemesis {
     forMs: number,
   ): Promise<string> {
     const { whole, problem } = this.#options;
-    if (!await whole()) return "left out: the network was not whole before";
+    const before = await whole();
+    if (before !== null) return `left out: the network was not whole before: ${before}`;
     await node.kill();
     const what = fault.kind === "flip"
       ? await flipJournalByte(node.data, fault.place)
       : await loseTables(node.data);
     await delay(forMs);
     await this.#start(node);
-    if (!await whole()) problem(`The network was not whole again after "${fault.kind}" at "${node.name}"`);
+    const after = await whole();
+    if (after !== null) problem(`Not whole again after "${fault.kind}" at "${node.name}": ${after}`);
     return what ?? "there was nothing to damage";
+  }
+}
+
+/** What a node says keeps it from its work, at its own address; null: nothing. */
+async function troubleOf(node: NodeProcess): Promise<string | null> {
+  try {
+    using client = await connect({ addresses: [node.address], timeoutMs: STATUS_MS_MAX });
+    const { state, trouble } = await client.status(client.home);
+    return trouble === null ? null : `${state}, ${trouble.kind}: ${trouble.what}`;
+  } catch (error) {
+    return `no answer: ${messageOf(error)}`;
   }
 }
 

@@ -162,11 +162,15 @@ function drawFault(kind: FaultKind, { nodes, small }: PlanOptions, random: Rando
   }
 }
 
+const ABOUT_AN_ELECTION: readonly FaultKind[] = ["stop", "cut", "one-way"];
+const OUTLASTING_GRACE: readonly FaultKind[] = ["kill", "stop", "cut"];
+
 function drawSpan(kind: FaultKind, { graceMs, spanMs }: PlanOptions, random: Random): number {
   if (kind === "restart" || kind === "crash-loop") return random.between(100, 500);
   if (kind === "flip" || kind === "lose-tables") return random.between(200, 1000);
-  const long = (kind === "kill" || kind === "stop" || kind === "cut") && spanMs > 8 * graceMs &&
-    random.chance(1, 6);
+  // About as long as an election: who comes back then may not have heard that others went on without it.
+  if (ABOUT_AN_ELECTION.includes(kind) && random.chance(1, 2)) return random.between(300, 1300);
+  const long = OUTLASTING_GRACE.includes(kind) && spanMs > 8 * graceMs && random.chance(1, 6);
   return long ? random.between(graceMs, 2 * graceMs) : random.between(300, Math.min(6000, spanMs / 4));
 }
 

@@ -1,5 +1,6 @@
 /** The real processes of a run: each may be killed, frozen and started again, on its own data directory. */
 import { join } from "node:path";
+import { NODE_PERMISSIONS } from "../../cli/processes.ts";
 import type { Wires } from "./wires.ts";
 
 export interface ProcessOptions {
@@ -18,7 +19,6 @@ export interface ProcessOptions {
 const READY_MS_MAX = 20_000;
 const STOP_MS_MAX = 15_000;
 const MAIN = new URL("../../cli/main.ts", import.meta.url).href;
-const PERMISSIONS = ["--allow-net", "--allow-read", "--allow-write", "--allow-sys=networkInterfaces"];
 
 export class NodeProcess {
   readonly number: number;
@@ -59,7 +59,7 @@ export class NodeProcess {
     const [command, ...args] = [
       ...wires.through(number),
       Deno.execPath(),
-      ...["run", "--quiet", "--no-prompt", ...PERMISSIONS, MAIN, ...node],
+      ...["run", "--quiet", "--no-prompt", ...NODE_PERMISSIONS, MAIN, ...node],
       ...peers().flatMap((address) => ["--join", address]),
     ] as [string, ...string[]];
     const child = new Deno.Command(command, { args, stdin: "null", stdout: "piped", stderr: "piped" })

@@ -10,7 +10,7 @@ import { checkHistory, type CheckResult } from "./check.ts";
 import { SmallDisk } from "./disks.ts";
 import { readReplicas, untilWhole, wrongLogLines } from "./final_state.ts";
 import { HISTORY_FORMAT, HISTORY_VERSION, HistoryWriter } from "./history_file.ts";
-import { type Abilities, probeAbilities, whyNot } from "./machine.ts";
+import { type Abilities, probeAbilities, run, whyNot } from "./machine.ts";
 import { Nemesis } from "./nemesis.ts";
 import { describeFault, type Fault, type FaultKind, planFaults } from "./plan.ts";
 import { NodeProcess } from "./processes.ts";
@@ -27,6 +27,8 @@ export interface TortureOptions {
   /** Where the history goes; default: beside the nodes' data. */
   readonly history: string | null;
   readonly partitions: number;
+  /** Nodes record all they are told, and afterwards each recording is replayed. */
+  readonly record: boolean;
   /** Keep data, logs and history though all is well. */
   readonly keep: boolean;
   /** One line for a person, as things happen. */
@@ -59,23 +61,23 @@ const PROGRESS_MS = 10_000;
 /** @throws {Error} when the network cannot even be started */
 export async function torture(options: TortureOptions): Promise<TortureResult> {
   const directory = await Deno.makeTempDir({ prefix: "space-opera-torture-" });
-  const run = new Run(options, directory);
+  const running = new Run(options, directory);
   let failed = true;
   const interrupted = () => {
-    void run.close(false).then(() => Deno.remove(directory, { recursive: true })).finally(() =>
+    void running.close(false).then(() => Deno.remove(directory, { recursive: true })).finally(() =>
       Deno.exit(130)
     );
   };
   Deno.addSignalListener("SIGINT", interrupted);
   Deno.addSignalListener("SIGTERM", interrupted);
   try {
-    const result = await run.run();
+    const result = await running.run();
     failed = result.check.problems.length > 0;
     return { ...result, kept: failed || options.keep ? directory : null };
   } finally {
     Deno.removeSignalListener("SIGINT", interrupted);
     Deno.removeSignalListener("SIGTERM", interrupted);
-    await run.close(failed || options.keep);
+    await running.close(failed || options.keep);
     if (failed) options.tell(`Data, logs and history of the run are kept in ${directory}`);
     else if (!options.keep) await Deno.remove(directory, { recursive: true });
   }
@@ -115,7 +117,7 @@ class Run {
     workload.start();
     const over = performance.now() + seconds * 1000;
     const progress = setInterval(() => this.#tell(`${workload.answered} operations answered`), PROGRESS_MS);
-    await nemesis.run(plan);
+    await nemesis.run(plan, seconds * 1000);
     await until(over);
     clearInterval(progress);
     const healedAfterMs = await this.#conclude(workload);
@@ -175,7 +177,11 @@ class Run {
         home: join(this.#directory, NAMES[number]!),
         wires,
         join: () => this.#peersOf(node),
-        flags: ["--log-level", "info", ...(number === 0 ? ["--partitions", String(partitions)] : [])],
+        flags: [
+          ...["--log-level", "info"],
+          ...(number === 0 ? ["--partitions", String(partitions)] : []),
+          ...(this.#options.record ? ["--record", this.#recording(NAMES[number]!)] : []),
+        ],
         ended: (node, code) => this.#ended(node, code),
       });
       this.#nodes.push(node);
@@ -233,7 +239,7 @@ class Run {
       disks: this.#disks,
       history: this.#history!,
       now: () => workload.now(),
-      whole: async () => await untilWhole(this.#nodes, WHOLE_MS_MAX) === null,
+      whole: () => untilWhole(this.#nodes, WHOLE_MS_MAX),
       tell: (line) => this.#tell(line),
       problem: (what) => this.#problem(what),
     });
@@ -270,7 +276,22 @@ class Run {
         this.#problem(`The log of "${node.name}" has ${wrong.length} wrong lines: ${wrong[0]}`);
       }
     }
+    if (this.#options.record) await this.#replayAll();
     return missing === null ? healed : null;
+  }
+
+  #recording(name: string): string {
+    return join(this.#directory, `${name}.flight`);
+  }
+
+  /** Steps the same core through what each node was told: it must do and end as the node did. */
+  async #replayAll(): Promise<void> {
+    for (const { name } of this.#nodes) {
+      const { ok, stdout, stderr } = await run(...REPLAY, this.#recording(name));
+      const last = (ok ? stdout : stderr).trim().split("\n").at(-1) ?? "";
+      if (ok) this.#tell(`Replayed ${name}: ${last}`);
+      else this.#problem(`The recording of "${name}" does not replay: ${last}`);
+    }
   }
 
   #ended(node: NodeProcess, code: number): void {
@@ -302,9 +323,18 @@ class Run {
   }
 }
 
+const REPLAY = [
+  ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "--allow-read"],
+  ...[
+    "--ignore-env=LOG_TOKENS,LOG_STREAM",
+    new URL("../../cli/main.ts", import.meta.url).href,
+    "sim",
+    "replay",
+  ],
+];
 const NETWORK_KINDS: readonly FaultKind[] = ["cut", "one-way", "loss", "slow-link"];
-/** Under these a node may end with an error: it says why, and is started again. */
-const MAY_END: readonly FaultKind[] = ["full", "read-only", "io-error"];
+/** A node that cannot even lock its directory refuses to start. Other trouble with its disk does not end it. */
+const MAY_END: readonly FaultKind[] = ["read-only"];
 
 function until(at: number): Promise<void> {
   return new Promise((done) => setTimeout(done, Math.max(0, at - performance.now())));
