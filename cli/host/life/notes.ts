@@ -11,6 +11,19 @@ export function logNote(log: Logger, note: Note): void {
       return log.debug("No longer leads partition {partition}: {why}", { ...note });
     case "view":
       return log.info("Network view {version}, epoch {epoch}", { ...note });
+    case "standing":
+      if (note.state === "removed") {
+        return log.warn(
+          "This node was removed from the network: it holds nothing, and stays out. `space-opera drain --cancel` with " +
+            "its name takes it back; stop it if that is not wanted",
+        );
+      }
+      if (note.state === "outside") {
+        return log.warn(
+          "The network does not know this node any more. Start it as a new one: with another --id, on an empty --data",
+        );
+      }
+      return log.info("This node is {state}", { ...note });
     case "refused":
       return log.warn("Refused a {message} message from {from}: {why}", { ...note });
     case "snapshot-sent":
