@@ -10,6 +10,15 @@ export interface StormReport {
   readonly reads: number;
   readonly tally: ReadonlyMap<string, number>;
   readonly lines: readonly string[];
+  readonly virtualUs: number;
+}
+
+/** What a storm brought to light, and when in its time. */
+export class StormError extends Error {
+  override readonly name = "StormError";
+  constructor(message: string, readonly virtualUs: number, cause: unknown) {
+    super(message, { cause });
+  }
 }
 
 export interface StormOptions {
@@ -42,10 +51,10 @@ export function storm(
     converge(cluster);
   } catch (error) {
     if (trace) console.log(cluster.lines.slice(-200000).join("\n"));
-    throw new Error(`Seed ${seed}: ${(error as Error).message}`, { cause: error });
+    throw new StormError(`Seed ${seed}: ${(error as Error).message}`, cluster.now, error);
   }
-  const { digest, acknowledged, reads, tally, lines } = cluster;
-  return { digest, acknowledged: acknowledged.size, reads, tally, lines };
+  const { digest, acknowledged, reads, tally, lines, now: virtualUs } = cluster;
+  return { digest, acknowledged: acknowledged.size, reads, tally, lines, virtualUs };
 }
 
 /** Where a lie shows: slow disks, and crashes of many at once. */

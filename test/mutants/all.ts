@@ -1,0 +1,7 @@
+import { CONSENSUS } from "./consensus.ts";
+import type { Mutant } from "./mutant.ts";
+import { NETWORK } from "./network.ts";
+import { STATE } from "./state.ts";
+import { STORAGE } from "./storage.ts";
+
+export const MUTANTS: readonly Mutant[] = [...CONSENSUS, ...STORAGE, ...STATE, ...NETWORK];

@@ -1,0 +1,229 @@
+/**
+ * The hunts that mutants are set loose in: cheap runs, each from one seed, that a healthy tree passes.
+ *
+ * Every hunt says which limits it runs under. They are lowered so that compaction, checkpoints and snapshots happen
+ * within seconds instead of after hours.
+ */
+import { invariant } from "../../core/base/invariant.ts";
+import { LIMITS } from "../../core/base/limits.ts";
+import { tuningOf } from "../../core/base/tuning.ts";
+import { Node } from "../../core/node/node.ts";
+import { Run } from "../../sim/run.ts";
+import { type Scenario, type ScenarioInput, scenarioOf } from "../../sim/scenario.ts";
+import { storm, StormError } from "../core/partition/storm.ts";
+import { STARS } from "../sim/scenarios.ts";
+
+type Limits = { -readonly [K in keyof typeof LIMITS]: number };
+
+/** What a hunt brought to light: which check, and what it said. */
+export interface Catch {
+  readonly check: string;
+  readonly detail: string;
+}
+
+export interface Outcome {
+  readonly caught: Catch | null;
+  /** Until it was caught, or of the whole run. */
+  readonly virtualUs: number;
+}
+
+export interface Hunt {
+  readonly name: string;
+  /** Seeds from 1 to this are tried. */
+  readonly seeds: number;
+  readonly limits: Partial<Limits>;
+  readonly run: (seed: number) => Outcome;
+}
+
+const ORIGINAL: Limits = { ...LIMITS };
+
+/** Runs one seed of a hunt under its limits. */
+export function hunt({ limits, run }: Hunt, seed: number): Outcome {
+  Object.assign(LIMITS as Limits, ORIGINAL, limits);
+  return run(seed);
+}
+
+const STORM_US = 5_000_000;
+
+const stormHunt: Hunt = {
+  name: "storm",
+  seeds: 400,
+  limits: { appendsInFlightMax: 4, snapshotChunksInFlightMax: 2 },
+  run(seed) {
+    try {
+      return { caught: null, virtualUs: storm({ seed, stormUs: STORM_US }).virtualUs };
+    } catch (error) {
+      if (!(error instanceof StormError)) throw error;
+      return {
+        caught: { check: "watchers of the storm", detail: error.message },
+        virtualUs: error.virtualUs,
+      };
+    }
+  },
+};
+
+const NARROW: Partial<Limits> = { snapshotChunksInFlightMax: 2 };
+
+/** A few entries make a compaction, a few kilobytes a checkpoint, a few rows a chunk. */
+const TUNING = tuningOf({
+  appendEntriesMax: 16,
+  logEntriesMax: 64,
+  logEntriesKept: 8,
+  checkpointEntriesKept: 4,
+  snapshotChunkBytesMax: 512,
+  journalBytesPerCheckpoint: 24 * 1024,
+});
+
+function scenarioHunt(seeds: number, input: Omit<ScenarioInput, "sky">, nodes: number): Hunt {
+  const scenario = scenarioOf({ sky: { nodes, records: 24 }, ...input });
+  return { name: scenario.name, seeds, limits: NARROW, run: (seed) => simulate(scenario, seed) };
+}
+
+function simulate(scenario: Scenario, seed: number): Outcome {
+  const run: Run = new Run({
+    scenario,
+    stars: STARS,
+    seed,
+    // The first violation ends the run: what follows from it would only be waited for.
+    tracer: () => {
+      if (run.world.violations.length > 0) throw new Caught();
+    },
+    kernel: (options) => new Node({ ...options, tuning: TUNING }),
+  });
+  const caught = (check: string, detail: string, virtualUs = run.world.loop.now) => ({
+    caught: { check, detail },
+    virtualUs,
+  });
+  try {
+    const broken = run.run().checks.find(({ ok, detail }) => !ok && !isUndecided(detail));
+    if (broken !== undefined) return caught(broken.name, broken.detail);
+    return { caught: null, virtualUs: run.world.loop.now };
+  } catch (error) {
+    const first = run.world.violations[0];
+    if (error instanceof Caught && first !== undefined) return caught(first.check, first.detail, first.time);
+    // What the simulator itself does not believe, such as a disk that recovers what was never written.
+    if (!(error instanceof Error)) throw error;
+    return caught("the simulator stops", error.message);
+  }
+}
+
+class Caught extends Error {}
+
+/** A search for a linearization that was given up shows nothing. */
+function isUndecided(detail: string): boolean {
+  return detail.includes("no answer after") && !detail.includes("no order explains");
+}
+
+const CROWD: ScenarioInput["workload"] = {
+  clients: 8,
+  every: "30ms",
+  keys: 12,
+  skew: "1/2",
+  ttl: "300ms",
+  percent: { get: 38, cas: 12, delete: 6, range: 2, transact: 6, ttl: 4, history: 3 },
+};
+
+const crashes = scenarioHunt(150, {
+  name: "crashes",
+  duration: "12s",
+  settle: "10s",
+  converge: "20s",
+  cluster: {
+    settings: { partitions: 2, systemReplicas: 3, quietAfter: "100ms", grace: "60s" },
+  },
+  network: {
+    latency: "500us",
+    jitter: "500us",
+    loss: "1/300",
+    duplicate: "1/100",
+    reorder: "1/100",
+    corrupt: 0,
+  },
+  disk: { sync: "500us..8ms", checkpoint: "5ms..300ms" },
+  workload: CROWD,
+  faults: [
+    { do: "crash", rate: "700ms", for: "20ms..1500ms" },
+    { do: "crash", rate: "2s", count: 3, for: "20ms..1s" },
+    { do: "crash", rate: "3s", leaders: true, silent: 1, for: "500ms..2s" },
+    { do: "partition", rate: "1500ms", count: 1, for: "300ms..2s" },
+    { do: "partition", rate: "3s", leaders: true, count: 1, for: "500ms..2s" },
+    { do: "one-way", rate: "3s", count: 1, for: "300ms..1s" },
+  ],
+}, 4);
+
+/** Who is lost is declared gone within seconds. */
+const QUICK_MEMBERSHIP = {
+  quietAfter: "100ms",
+  grace: "1500ms",
+  probeInterval: "200ms",
+  probeTimeout: "80ms",
+  pushPull: "5s",
+} as const;
+
+const moves = scenarioHunt(80, {
+  name: "moves",
+  duration: "20s",
+  settle: "15s",
+  converge: "30s",
+  cluster: {
+    start: 4,
+    settings: {
+      ...QUICK_MEMBERSHIP,
+      partitions: 2,
+      systemReplicas: 3,
+    },
+  },
+  network: { latency: "500us", jitter: "500us", loss: "1/300", duplicate: "1/100", reorder: "1/100" },
+  workload: CROWD,
+  faults: [
+    { do: "join", every: "3s" },
+    { do: "drain", at: "7s" },
+    { do: "leave", rate: "5s", for: "1s..6s" },
+    { do: "crash", rate: "1500ms", for: "100ms..5s" },
+    { do: "partition", rate: "3s", count: 1, for: "500ms..5s" },
+    { do: "one-way", rate: "5s", count: 1, for: "500ms..2s" },
+    { do: "jump", rate: "6s", by: "10ms..500ms" },
+  ],
+}, 10);
+
+/** One node of five never comes back; nothing else is out for as long as the grace period. */
+const losses = scenarioHunt(30, {
+  name: "losses",
+  duration: "8s",
+  settle: "15s",
+  converge: "20s",
+  cluster: { start: 5, settings: { ...QUICK_MEMBERSHIP, partitions: 4, systemReplicas: 3 } },
+  network: { latency: "500us", jitter: "500us", loss: "1/300", duplicate: "1/100", reorder: "1/100" },
+  workload: { ...CROWD, clients: 3 },
+  faults: [
+    { do: "crash", at: "2s", silent: "1/2", forever: true },
+    { do: "crash", rate: "2s", for: "50ms..400ms" },
+    { do: "join", at: "5s" },
+  ],
+}, 6);
+
+const leases = scenarioHunt(80, {
+  name: "leases",
+  duration: "12s",
+  settle: "10s",
+  converge: "20s",
+  cluster: {
+    settings: { partitions: 2, systemReplicas: 3, leaseReads: true, quietAfter: "1s", grace: "60s" },
+  },
+  clock: { offset: "3s", driftPpm: 40_000 },
+  network: { latency: "300us", jitter: "200us" },
+  workload: { clients: 12, every: "12ms", keys: 12, percent: { get: 55, cas: 5, delete: 5, transact: 0 } },
+  faults: [
+    { do: "partition", rate: "1s", leaders: true, count: 1, for: "500ms..1200ms" },
+    { do: "crash", rate: "2s", for: "20ms..600ms" },
+    { do: "one-way", rate: "2s", leaders: true, count: 1, for: "500ms..1s" },
+  ],
+}, 4);
+
+export const HUNTS: readonly Hunt[] = [stormHunt, crashes, moves, losses, leases];
+
+export function huntNamed(name: string): Hunt {
+  const found = HUNTS.find((h) => h.name === name);
+  invariant(found !== undefined, () => `There is a hunt called ${name}`);
+  return found;
+}
