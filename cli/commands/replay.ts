@@ -108,6 +108,9 @@ export function runReplay(files: readonly string[], flags: ReplayFlags): void {
     const summary = new LifeRun(lives[number - 1]!, number, flags).run();
     if (summary !== null) summaries.push(summary);
   }
+  if (summaries.length === 0) {
+    throw new Error("Nothing could be replayed: let the node run longer before it is killed");
+  }
   const steps = summaries.reduce((sum, life) => sum + life.steps, 0);
   const elapsedUs = summaries.reduce((sum, life) => sum + life.elapsedUs, 0);
   if (flags.json === true) print(JSON.stringify({ equal: true, lives: summaries, steps, elapsedUs }));
@@ -173,7 +176,9 @@ class LifeRun {
   run(): LifeSummary | null {
     const replay = LifeReplay.open(() => this.#files.items());
     if (replay === null) {
-      tell(`Life ${this.#number} was cut off before its beginning was written: nothing to replay`);
+      tell(
+        `Life ${this.#number} ended, or its recording did, before its beginning was written: nothing to replay`,
+      );
       return null;
     }
     if (this.#isTalking) print(this.#title(replay));
@@ -266,7 +271,7 @@ class LifeRun {
       case "full":
         return `${done}; the recording had no more space (--record-bytes), the node went on`;
       default:
-        return `${done}; the disk was slower than the node, which went on`;
+        return `${done}; it could not be written as fast as the node ran, which went on`;
     }
   }
 
@@ -275,8 +280,9 @@ class LifeRun {
     const { partition, json, quiet } = this.#flags;
     const input = inputLines(step.input);
     const effects = step.effects === null ? [] : describeEffects(step.effects);
-    if (partition !== undefined && ![...input, ...effects].some((line) => concerns(line, partition))) return;
-    const kept = partition === undefined ? effects : effects.filter((line) => concerns(line, partition));
+    const isWanted = (line: string) => partition === undefined || concerns(line, partition);
+    if (![...input, ...effects].some(isWanted)) return;
+    const kept = effects.filter(isWanted);
     if (json === true) {
       const { number, now, replayed } = step;
       const us = now - replay.life.startedAt;
@@ -285,7 +291,7 @@ class LifeRun {
     } else if (quiet !== true) {
       print([
         `${stamp(step.number, step.now - replay.life.startedAt)}  ${input[0]}`,
-        ...input.slice(1).map((line) => `        ${line}`),
+        ...input.slice(1).filter(isWanted).map((line) => `        ${line}`),
         ...kept.map((line) => `    → ${line}`),
         ...(step.replayed.kind === "broke" ? [`    ✗ ${step.replayed.message}`] : []),
       ].join("\n"));

@@ -28,10 +28,12 @@ const PART_BYTES = 64 * MiB;
 /** What a running life leaves free for its last words. */
 const END_BYTES = 64 * KiB;
 /** Recorded and not yet written, at most. */
-const BUFFER_BYTES_MAX = 16 * MiB;
+const BUFFER_BYTES_MAX = 32 * MiB;
 /** A frame is written when it has this much, or this long after its first item. */
 const FRAME_BYTES = 256 * KiB;
 const FRAME_MS = 20;
+/** It goes on growing to this much while another is written: a busy node leaves the loop few turns, so each counts. */
+const FRAME_BYTES_MAX = 4 * MiB;
 /** Rows are copied in items of this size: so much before the node's first step, then one each time. */
 const ROWS_BYTES = 128 * KiB;
 const ROWS_BYTES_AT_ONCE = 4 * MiB;
@@ -152,7 +154,7 @@ export class Recorder {
 
   push(life: Life, item: Uint8Array): void {
     let batch = this.#batches.at(-1);
-    if (batch === undefined || batch.life !== life || batch.bytes >= FRAME_BYTES) {
+    if (batch === undefined || batch.life !== life || batch.bytes >= FRAME_BYTES_MAX) {
       batch = { life, items: [], bytes: 0 };
       this.#batches.push(batch);
     }
@@ -299,7 +301,7 @@ class Life implements Tape {
     this.#recorder.push(this, encodeItem({ kind: "end", reason, steps: this.node?.recordedSteps ?? 0 }));
     if (reason === "overflow") {
       this.#recorder.warn(
-        "The recording of this life ends: the disk is slower than the node. The node goes on",
+        "The recording of this life ends: it could not be written as fast as the node runs. The node goes on",
       );
     }
     if (reason === "full") {

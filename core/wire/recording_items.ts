@@ -40,7 +40,8 @@ export interface PartitionState {
 
 /**
  * Why no more of a life was recorded. stopped: the node stopped as it was asked to. failed: the node could not go on.
- * full: the recording had all the space it may take. overflow: the disk was slower than the node for too long.
+ * full: the recording had all the space it may take. overflow: it could not be written as
+ * fast as the node ran.
  */
 export type LifeEnd = "stopped" | "failed" | "full" | "overflow";
 
