@@ -1,4 +1,5 @@
 import { crc32 } from "../core/base/hash.ts";
+import { unreachable } from "../core/base/invariant.ts";
 import type { Op, Response, TransactItem, TransactOp } from "../core/wire/requests.ts";
 import { linearizable, type Verdict } from "./checkers/linearizability.ts";
 import {
@@ -319,13 +320,30 @@ function settleUnknown(
   }
   return operations.map((operation) => {
     if (operation.complete !== Infinity) return { operation, useful: true };
-    const { action } = operation;
-    if (action.kind !== "write" && action.kind !== "cas") return { operation, useful: true };
-    if (action.value === ABSENT) return { operation, useful: true };
-    const complete = seen.get(action.value);
-    if (complete === undefined || complete === Infinity) return { operation, useful: false };
+    const values = valuesWritten(operation.action);
+    if (values.length === 0) return { operation, useful: true };
+    const complete = Math.min(...values.map((value) => seen.get(value) ?? Infinity));
+    if (complete === Infinity) return { operation, useful: false };
     return { operation: { ...operation, complete: Math.max(complete, operation.invoke) }, useful: true };
   });
+}
+
+/** What an action may leave behind that tells it from all others. */
+function valuesWritten(action: Action): number[] {
+  switch (action.kind) {
+    case "write":
+    case "cas":
+      return action.value === ABSENT ? [] : [action.value];
+    case "transact":
+      return [...action.then, ...action.otherwise].flatMap((item) =>
+        item.kind === "write" && item.value !== ABSENT ? [item.value] : []
+      );
+    case "read":
+    case "expire":
+      return [];
+    default:
+      return unreachable(action);
+  }
 }
 
 /** Every refusal but "unsure" says that nothing was changed. */

@@ -333,6 +333,13 @@ export const SWARM_FAULTS = [
   "slow",
   "jump",
   "drift",
+  "rot",
+  "misdirect",
+  "lost-write",
+  "lose-disk",
+  "full",
+  "slow-disk",
+  "sync-fails",
 ] as const;
 export type SwarmFault = typeof SWARM_FAULTS[number];
 

@@ -3,6 +3,7 @@ import type { Origin } from "../core/node/options.ts";
 import { decodeConfiguration, isJoint, isVoter } from "../core/wire/configuration.ts";
 import type { Effects, Input, JournalRecord, Note } from "../core/wire/kernel.ts";
 import type { Configuration, MemberState } from "../core/wire/messages.ts";
+import type { DiskState } from "./disk.ts";
 import { inspect } from "./inspect.ts";
 import type { CrashDamage } from "./journal_disk.ts";
 import type { Machine } from "./machine.ts";
@@ -86,12 +87,18 @@ export class Sightings implements Observer {
     if (this.#checkpoints[machine.index]!.underWay) this.#sometimes.fire("checkpoint interrupted by a crash");
   }
 
+  readBack(_machine: Machine, state: DiskState): void {
+    if (state.kind === "lost") this.#sometimes.fire("journal damage detected");
+    if (state.kind === "whole" && state.tablesLost) this.#sometimes.fire("tables found damaged");
+  }
+
   halted(machine: Machine, now: number): void {
+    if (machine.power === "down") this.#sometimes.fire("node down with disk trouble");
     this.#down.add(machine.id);
     this.#running.delete(machine.id);
     if (this.#down.size >= 2) this.#sometimes.fire("two nodes dead at once");
     if (this.#running.size === 0) this.#sometimes.fire("all nodes dead at once");
-    if (machine.power !== "crashed") return;
+    if (machine.power === "left") return;
     if (now - this.#startedAt[machine.index]! < YOUNG_US) {
       this.#sometimes.fire("crashed again before it caught up");
     }
@@ -105,6 +112,9 @@ export class Sightings implements Observer {
 
   /** For the world's tracer: what shows in messages and answers alone. */
   traced(input: Input, effects: Effects): void {
+    if (input.kind === "space") {
+      this.#sometimes.fire(input.low ? "disk nearly full" : "disk nearly full and back");
+    }
     if (input.kind !== "messages") return;
     const { messages } = input;
     for (let i = 0; i < messages.length; i++) {

@@ -16,7 +16,7 @@ const rarely = (meaning: string): Situation => ({ meaning, within: 2000 });
 export const SOMETIMES = {
   // Reconfiguration
   "leader changed mid-reconfiguration": often("a leader was elected whose newest configuration was joint"),
-  "leader crashed mid-reconfiguration": often("a leader crashed while its newest configuration was joint"),
+  "leader crashed mid-reconfiguration": rarely("a leader crashed while its newest configuration was joint"),
   "joint configuration rolled back": rarely(
     "a joint configuration was cut off a log before it was committed",
   ),
@@ -57,6 +57,11 @@ export const SOMETIMES = {
     "a node crashed between the beginning and the end of a checkpoint",
   ),
   "several checkpoints in one life": often("a node completed three checkpoints without a restart"),
+  "journal damage detected": often("a node found its journal damaged, or gone, and had to be replaced"),
+  "tables found damaged": often("a node found its tables damaged, or gone, and its journal whole"),
+  "disk nearly full": often("a node was told that its disk is about to be full"),
+  "disk nearly full and back": often("a node was told that its disk has room again"),
+  "node down with disk trouble": often("a node halted because its disk failed or was full"),
   "crashed again before it caught up": often("a node crashed within half a second of its start"),
   // Clients
   "exactly-once duplicate dropped": often("a retried write came through the log twice and was applied once"),

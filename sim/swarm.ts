@@ -6,8 +6,8 @@
  * Invariants
  *  W1  What is drawn is a function of the scenario and the seed alone, and is a scenario as a file may hold it: it can be
  *      printed, cut down by hand and run again to the same digest.
- *  W2  What is drawn leaves the network able to become well after the faults: at most one node is lost for good, only
- *      where its data has copies, and clocks never jump where reads rely on leases.
+ *  W2  What is drawn leaves the network able to become well after the faults: the budget sees to it that a quorum of every
+ *      partition is left, but for a few seeds without one; and clocks never jump where reads rely on leases.
  */
 import { Random } from "../core/base/random.ts";
 import { LIMITS } from "../core/base/limits.ts";
@@ -27,8 +27,6 @@ interface Shape {
   readonly start: number;
   readonly spare: number;
   readonly leaseReads: boolean;
-  /** One node may go for good. */
-  readonly mayLose: boolean;
   readonly zones: readonly string[];
 }
 
@@ -55,8 +53,6 @@ export function drawSwarm(swarm: Scenario, seed: number): ScenarioInput {
     start,
     spare,
     leaseReads: settings.input.leaseReads === true,
-    mayLose: start >= 4 && settings.replicas >= 3 && settings.systemReplicas >= 3 &&
-      settings.graceMs < 10_000,
     zones: Array.from({ length: zones }, (_, i) => zoneName(i)),
   };
   const tuning = drawTuning(random.fork("tuning"));
@@ -83,6 +79,7 @@ export function drawSwarm(swarm: Scenario, seed: number): ScenarioInput {
       : { offset: ms(random.below(5_000)), driftPpm: random.pick([0, 50, 500, 20_000]) },
     workload: drawWorkload(random.fork("workload")),
     faults,
+    budget: random.chance(1, 20) ? "none" : swarm.budget,
     checks: swarm.checks,
   };
 }
@@ -92,21 +89,15 @@ function drawNodes(random: Random): number {
   return random.between(3, 9);
 }
 
-function drawSettings(random: Random): {
-  readonly input: SettingsInput;
-  readonly replicas: number;
-  readonly systemReplicas: number;
-  readonly graceMs: number;
-} {
+function drawSettings(random: Random): { readonly input: SettingsInput; readonly graceMs: number } {
   const heartbeat = random.pick([20, 50, 50, 100]);
   const electionMin = heartbeat * random.between(4, 8), probeTimeout = random.pick([60, 100, 200]);
   const probeInterval = probeTimeout * random.between(2, 4);
-  const replicas = random.pick([1, 3, 3, 3, 5]), systemReplicas = random.pick([1, 3, 3, 5]);
   const graceMs = random.chance(1, 6) ? 30_000 : probeInterval * 2 + random.between(500, 4_000);
   const input: SettingsInput = {
     partitions: random.pick([1, 2, 4, 4, 8, 8, 16]),
-    replicas,
-    systemReplicas,
+    replicas: random.pick([1, 3, 3, 3, 5]),
+    systemReplicas: random.pick([1, 3, 3, 5]),
     heartbeat: ms(heartbeat),
     electionTimeoutMin: ms(electionMin),
     electionTimeoutMax: ms(electionMin + heartbeat * random.between(2, 8)),
@@ -118,7 +109,7 @@ function drawSettings(random: Random): {
     quietAfter: ms(Math.max(heartbeat, random.pick([0, 100, 500, 3_000]))),
     leaseReads: random.chance(1, 3),
   };
-  return { input, replicas, systemReplicas, graceMs };
+  return { input, graceMs };
 }
 
 /** Each limit is its default or, by a coin, so small that what it bounds happens all the time. */
@@ -180,7 +171,7 @@ function drawWorkload(random: Random): NonNullable<ScenarioInput["workload"]> {
       lease: share(8),
       history: share(4),
     },
-    keys: random.pick([1, 5, 20, 100]),
+    keys: random.pick([3, 12, 40, 100]),
     skew: random.pick([0, "1/2", "9/10"]),
     ttl: ms(random.pick([500, 2_000, 5_000])),
     watchers: random.pick([0, 0, 1, 2]),
@@ -207,11 +198,12 @@ function drawFaults(kind: SwarmFault, shape: Shape): FaultInput[] {
       : { count: random.between(1, 2) };
   };
   const noticed = random.pick(["0", "1/2", "1"]);
+  const away = { crash: "0s..3s", for: "100ms..3s" };
   switch (kind) {
     case "crash":
       return [{ do: "crash", ...when(), ...who(), ...lasting(), silent: random.pick(["0", "1/4", "1"]) }];
     case "lose":
-      return shape.mayLose ? [{ do: random.pick(["crash", "leave"]), ...once(), forever: true }] : [];
+      return [{ do: random.pick(["crash", "leave"]), ...once(), forever: true }];
     case "restart":
       return [{ do: "restart", ...once(), share: random.pick(["1/2", "1"]), for: "100ms..1s" }];
     case "leave":
@@ -240,6 +232,19 @@ function drawFaults(kind: SwarmFault, shape: Shape): FaultInput[] {
         : [{ do: "jump", ...when(), by: random.pick(["10ms..500ms", "100ms..5s"]) }];
     case "drift":
       return [{ do: "drift", ...when(), ...lasting(), ppm: random.pick([-40_000, 5_000, 40_000]) }];
+    case "rot":
+      return [{ do: "rot", ...when(), ...away, of: random.pick(["journal", "tables"]) }];
+    case "misdirect":
+    case "lost-write":
+      return [{ do: kind, ...when(), ...away }];
+    case "lose-disk":
+      return [{ do: "lose-disk", ...once() }];
+    case "full":
+      return [{ do: "full", ...when(), ...lasting(), room: random.pick([500, 4_096, 65_536]) }];
+    case "slow-disk":
+      return [{ do: "slow-disk", ...when(), ...who(), ...lasting(), by: ms(random.pick([5, 30, 200])) }];
+    case "sync-fails":
+      return [{ do: "sync-fails", ...when(), ...who(), for: "100ms..3s" }];
   }
 }
 

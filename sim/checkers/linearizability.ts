@@ -77,7 +77,9 @@ class Search<O extends Interval, S extends string | number> {
     while (this.#returnsLeft > 0) {
       if (mark!.isCall) {
         const next = this.#model.step(state, this.#operations[mark!.operation]!);
-        if (next !== undefined && this.#place(mark!, next)) {
+        // What need not have happened and would change nothing is left out: that says the same with fewer orders.
+        const isIdle = next === state && mark!.match === null;
+        if (next !== undefined && !isIdle && this.#place(mark!, next)) {
           if (this.#seen.size > this.#configurationsMax) {
             return { kind: "undecided", configurations: this.#seen.size };
           }
