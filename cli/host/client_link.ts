@@ -8,12 +8,14 @@ import {
   WireError,
 } from "../../core/wire/codec.ts";
 import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
-import type { Response } from "../../core/wire/requests.ts";
+import type { Expectation, Op, Response } from "../../core/wire/requests.ts";
 import type { FrameSocket } from "./socket.ts";
 
 const FRAME_BYTES_WANTED = 1024 * 1024;
 /** Requests handed over before it is known how large this client's answers are: any of them may be of 1 MiB. */
 const FIRST_REQUESTS = 32;
+/** Requests with more than this are also counted by their bytes. */
+const LARGE_BYTES = 4096;
 
 /**
  * One client's connection.
@@ -21,7 +23,9 @@ const FIRST_REQUESTS = 32;
  * C1. What a client's answers take is bounded: no more of its requests are handed over than have room for answers as
  *     large as its largest of late. It is not read from while any wait to be handed over, or while it does not take
  *     its answers.
- * C2. A client that lets watch events pile up past twice the bound is cut off: nobody can hold those back.
+ * C2. So is what its requests take that the node has and has not answered: one that is too large for what is left of the
+ *     bound waits, unless it is alone.
+ * C3. A client that lets watch events pile up past twice the bound is cut off: nobody can hold those back.
  */
 export class ClientLink {
   /** The host's number of it. */
@@ -31,6 +35,9 @@ export class ClientLink {
   /** Read and not handed over: what is left of one read. */
   #backlog: ClientRequestFrame[] = [];
   #underWay = 0;
+  /** Bytes of large requests under way, by the client's id of them, and of all together. */
+  readonly #large = new Map<number, number>();
+  #largeBytes = 0;
   /** Bytes of the largest answer, fading. */
   #largest = LIMITS.clientQueueBytesMax / FIRST_REQUESTS;
   #paused = false;
@@ -58,7 +65,7 @@ export class ClientLink {
 
   /** The requests that may be handed to the node now. */
   take(): readonly ClientRequestFrame[] {
-    const free = Math.max(0, this.#window() - this.#underWay);
+    const free = this.#fitting(Math.max(0, this.#window() - this.#underWay));
     let taken = this.#backlog;
     if (taken.length <= free) this.#backlog = [];
     else taken = taken.splice(0, free);
@@ -70,7 +77,11 @@ export class ClientLink {
 
   /** True where nothing waited for flush() yet. */
   reply(id: number, response: Response): boolean {
-    if (response.kind !== "events") this.#underWay--;
+    if (response.kind !== "events") {
+      this.#underWay--;
+      this.#largeBytes -= this.#large.get(id) ?? 0;
+      this.#large.delete(id);
+    }
     return this.#outbox.push({ id, response }) === 1;
   }
 
@@ -111,6 +122,20 @@ export class ClientLink {
     return Math.min(LIMITS.requestsPerClientMax, Math.max(0, Math.ceil(room / this.#largest)));
   }
 
+  /** How many of the next `free` requests may be under way by their bytes too (C2). Counts these as under way. */
+  #fitting(free: number): number {
+    for (let i = 0; i < free && i < this.#backlog.length; i++) {
+      const { id, request } = this.#backlog[i]!;
+      const bytes = sizeOfOp(request.op);
+      if (bytes <= LARGE_BYTES || this.#large.has(id)) continue;
+      const alone = this.#underWay === 0 && i === 0;
+      if (this.#largeBytes + bytes > LIMITS.clientQueueBytesMax && !alone) return i;
+      this.#large.set(id, bytes);
+      this.#largeBytes += bytes;
+    }
+    return free;
+  }
+
   #pause(): void {
     if (this.#paused) return;
     this.#paused = true;
@@ -122,6 +147,29 @@ export class ClientLink {
     this.#paused = false;
     this.#socket.resume();
   }
+}
+
+/** About how many bytes `op` takes, where that may be many. */
+function sizeOfOp(op: Op): number {
+  switch (op.kind) {
+    case "put":
+      return op.value.length;
+    case "cas":
+      return (op.value?.length ?? 0) + sizeOfExpectation(op.expect);
+    case "transact": {
+      let bytes = 0;
+      for (const { expect } of op.conditions) bytes += sizeOfExpectation(expect);
+      for (const item of op.then) if (item.kind === "put") bytes += item.value.length;
+      for (const item of op.otherwise) if (item.kind === "put") bytes += item.value.length;
+      return bytes;
+    }
+    default:
+      return 0;
+  }
+}
+
+function sizeOfExpectation(expect: Expectation): number {
+  return expect.kind === "value" ? expect.value.length : 0;
 }
 
 /** About how many bytes `response` takes. */

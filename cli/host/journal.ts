@@ -292,7 +292,7 @@ export class JournalFiles {
     const path = join(this.#directory, segmentName(this.#segment.number));
     const why = error instanceof Error ? error.message : String(error);
     this.#events.failed(
-      `Cannot write the journal "${path}": ${why}. Check the disk, then start the node again`,
+      `Cannot write the journal "${path}": ${why}`,
     );
     for (const { done } of this.#waiting.splice(0)) done();
   }

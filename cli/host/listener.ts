@@ -20,8 +20,10 @@ export class Listener {
   #port = 0;
   #heardAt = 0;
   #timer: ReturnType<typeof setInterval> | null = null;
+  #opening = false;
   /** To itself, under way. To #accept it is one that goes again without a word. */
   #call: net.Socket | null = null;
+  #callTimer: ReturnType<typeof setTimeout> | null = null;
 
   constructor(accept: (socket: net.Socket) => void, deaf: (address: string) => void) {
     this.#accept = accept;
@@ -49,6 +51,7 @@ export class Listener {
   /** Resolves when its last connection is closed. */
   close(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer);
+    if (this.#callTimer !== null) clearTimeout(this.#callTimer);
     this.#call?.destroy();
     const server = this.#server;
     return server === null ? Promise.resolve() : new Promise((done) => server.close(() => done()));
@@ -57,7 +60,7 @@ export class Listener {
   #open(port: number): Promise<number> {
     return new Promise((resolve, reject) => {
       const server = net.createServer({ noDelay: true }, (socket) => this.#took(socket));
-      server.once("error", reject);
+      server.on("error", reject);
       server.listen(port, this.#host, () => {
         this.#server = server;
         const bound = server.address();
@@ -82,14 +85,17 @@ export class Listener {
     call.on("connect", () => connected = true);
     // As long as no connection can be made at all, listening anew would not help.
     call.on("error", () => {});
-    setTimeout(() => {
+    this.#callTimer = setTimeout(() => {
       call.destroy();
       this.#call = null;
-      if (connected && this.#heardAt < began && this.#timer !== null) void this.#listenAnew();
+      if (connected && this.#heardAt < began) void this.#listenAnew();
     }, HEARD_MS_MAX);
   }
 
   async #listenAnew(): Promise<void> {
+    if (this.#opening) return;
+    this.#opening = true;
+    this.#heardAt = performance.now();
     if (this.#server !== null) this.#deaf(formatAddress(this.#host, this.#port));
     this.#server?.close();
     this.#server = null;
@@ -97,6 +103,8 @@ export class Listener {
       await this.#open(this.#port);
     } catch {
       // The next check tries again.
+    } finally {
+      this.#opening = false;
     }
   }
 }

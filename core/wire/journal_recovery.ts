@@ -31,8 +31,7 @@ export class JournalCorruptError extends JournalError {
     super(
       file,
       offset,
-      `Journal file "${file}" is damaged at byte ${offset}: ${what}. Restore the data directory from a copy, or ` +
-        `remove it and let the node join again under a new id`,
+      `Journal file "${file}" is damaged at byte ${offset}: ${what}`,
     );
   }
 }

@@ -135,7 +135,14 @@ export class RawConnection {
 /** Runs the program to its end. */
 export async function program(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const main = new URL("../../cli/main.ts", import.meta.url).href;
-  const permissions = ["--allow-net", "--allow-read", "--allow-write", "--allow-run", "--allow-env"];
+  const permissions = [
+    "--allow-net",
+    "--allow-read",
+    "--allow-write",
+    "--allow-run",
+    "--allow-env",
+    "--allow-sys",
+  ];
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-prompt", ...permissions, main, ...args],
     env: { NO_COLOR: "1" },

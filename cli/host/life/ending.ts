@@ -48,7 +48,10 @@ export function endingOf(error: Error, { lived }: { lived: boolean }): Ending {
     return { kind: "journal-damaged", error };
   }
   if (error instanceof JournalError) return { kind: "refused", error };
-  if (error instanceof TablesLostError || error.name === "TablesCorruptError") {
+  if (
+    error instanceof TablesLostError || error.name === "TablesCorruptError" ||
+    NO_TABLES_TEXT.test(error.message)
+  ) {
     return { kind: "tables-damaged", error };
   }
   if (error instanceof RejoinError) return { kind: error.reason, error };
@@ -65,6 +68,7 @@ export function endingOf(error: Error, { lived }: { lived: boolean }): Ending {
 const FAILING: ReadonlySet<string> = new Set(["EIO", "EMFILE", "ENFILE", "ENOMEM", "ESTALE", "ENXIO"]);
 /** SQLite and messages of other threads come without a code. */
 const FAILING_TEXT = /disk I\/O error|unable to open database file|os error (5|23|24)\b/i;
+const NO_TABLES_TEXT = /file is not a database|database disk image is malformed/i;
 const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
 const FULL_TEXT = /no space left on device|disk quota exceeded|database or disk is full/i;
 

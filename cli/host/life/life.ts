@@ -129,7 +129,7 @@ export class Life {
     const { directory } = this.#options;
     if (identity === null || !identity.started || directory.hasJournal) return;
     throw new JournalLostError(
-      `Cannot use the data directory "${directory.path}": its journal is missing. Restore it`,
+      `Cannot use the data directory "${directory.path}": its journal is missing`,
     );
   }
 

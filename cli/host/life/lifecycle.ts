@@ -84,8 +84,6 @@ export class Lifecycle {
       blind: (why) =>
         log.warn("Cannot tell how much space is left in {path}: {why}", { path: options.data, why }),
     });
-    // Only now: a disk that is full already says so through what is being made here.
-    this.#space.look();
     // Who does not wait for it hears of a failure by run().
     this.#ready.promise.catch(() => {});
   }
@@ -265,7 +263,12 @@ export class Lifecycle {
   #becomeNew(damage: Error): void {
     const { rebuild = true, join = [], log } = this.#options;
     const identity = this.#directory.identity();
-    if (!rebuild || identity === null) throw damage;
+    if (!rebuild || identity === null) {
+      throw new Error(
+        `${damage.message}. Restore "${this.#directory.path}" from a copy, or start without --no-rebuild: the node ` +
+          `then comes back as a new one and gets its data from the others`,
+      );
+    }
     const next = rebuilt(this.#directory, identity, { damage, join });
     this.#directory.writeIdentity(next);
     log.error(

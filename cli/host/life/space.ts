@@ -21,7 +21,7 @@ export interface SpaceWatchOptions {
 }
 
 /**
- * Watches how much space is left, once a second and sooner where much is written. Its owner looks first.
+ * Watches how much space is left, once a second and sooner where much is written.
  *
  * Low begins below the reserve and ends a quarter above it, so that a node at the border does not go back and forth.
  */
@@ -40,6 +40,7 @@ export class SpaceWatch {
     this.#options = options;
   }
 
+  /** Looks for the first time. What it tells then may ask this watch already, so its maker must have it. */
   begin(): void {
     this.look();
     this.#timer = setInterval(() => this.look(), LOOK_MS);

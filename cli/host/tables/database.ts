@@ -44,10 +44,7 @@ function tryReading(path: string, read: () => void): void {
     read();
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new Error(
-      `Cannot read "${path}": ${why}. Restore the data directory from a copy, or remove it and let the node join ` +
-        `again under a new id`,
-    );
+    throw new Error(`Cannot read "${path}": ${why}`, { cause: error });
   }
 }
 

@@ -44,6 +44,9 @@ export class SqliteTables implements Tables {
   #mark = 0;
   #checkpoint: { readonly mark: number; readonly done: () => void } | null = null;
   #closed: (() => void) | null = null;
+  #abandoned = false;
+  /** Its thread ended by itself. */
+  #writerDead = false;
 
   /** Opens the database at `path`, making it where missing. `failed` is told once when it cannot be written any more. */
   constructor(path: string, failed: (message: string) => void) {
@@ -55,7 +58,9 @@ export class SqliteTables implements Tables {
     this.#writer.onmessage = (event: MessageEvent<FromWriter>) => this.#heard(event.data);
     this.#writer.onerror = (event) => {
       event.preventDefault();
+      this.#writerDead = true;
       this.#fail(event.message);
+      this.#closed?.();
     };
     this.#tell({ kind: "open", path });
   }
@@ -141,8 +146,18 @@ export class SqliteTables implements Tables {
     this.#base.close();
   }
 
-  /** Ends at once, as a crash would: nothing more is committed. */
-  abandon(): void {
+  /**
+   * Ends as a crash would: nothing more is committed than the batch that the writer is at. Resolves when it is done with
+   * that, however long a bad disk takes: a commit must not come to the files under whoever opens them next.
+   */
+  async abandon(): Promise<void> {
+    this.#abandoned = true;
+    if (!this.#writerDead) {
+      await new Promise<void>((closed) => {
+        this.#closed = closed;
+        this.#tell({ kind: "close" });
+      });
+    }
     this.#writer.terminate();
     for (const reader of this.#spare) reader.close();
     this.#base.close();
@@ -160,7 +175,7 @@ export class SqliteTables implements Tables {
   }
 
   #flush(): void {
-    if (this.#flushing > 0 || this.#flushingCheckpoint) return;
+    if (this.#flushing > 0 || this.#flushingCheckpoint || this.#abandoned) return;
     let ready = 0;
     while (ready < this.#frozen.length) {
       const mark = this.#frozen[ready]!.mark;
@@ -202,8 +217,8 @@ export class SqliteTables implements Tables {
   }
 
   #fail(message: string): void {
-    this.#failed(`Cannot write "${this.#path}": ${message}. Check the disk, then start the node again`);
-    this.#closed?.();
+    this.#failed(`Cannot write "${this.#path}": ${message}`);
+    if (!this.#abandoned) this.#closed?.();
   }
 
   #tell(message: ToWriter, transfer: Transferable[] = []): void {

@@ -73,7 +73,11 @@ function answer(message: ToWriter): FromWriter | null {
       writer!.flush(message.packed, message.durable);
       return { kind: "flushed" };
     case "close":
-      writer!.close();
+      try {
+        writer?.close();
+      } catch {
+        // Whoever closes it has been told of what failed before.
+      }
       return { kind: "closed" };
   }
 }

@@ -143,7 +143,7 @@ Deno.test("JournalFiles never tries a failed sync again and reports nothing dura
     assert.equal(syncs, 1);
     assert.deepEqual(durable, []);
     assert.equal(failures.length, 1);
-    assert.match(failures[0]!, /journal-00000001\.log": Input\/output error\. Check the disk/);
+    assert.match(failures[0]!, /journal-00000001\.log": Input\/output error$/);
   }));
 
 Deno.test("JournalFiles refuses the journal of another node", () =>

@@ -99,7 +99,7 @@ Deno.test("SqliteTables reads the same wherever its writes have got to, and afte
       await tables.close();
       tables = new SqliteTables(path, unexpected);
       assert.deepEqual(all(tables), expected());
-      tables.abandon();
+      await tables.abandon();
     }),
     { numRuns: 25, endOnFailure: true },
   );
@@ -121,7 +121,7 @@ Deno.test("SqliteTables pages long ranges in both directions across layers and t
     [...tables.range({ start: null, end: null, reverse })].map(([k]) => k[0]! * 256 + k[1]!);
   assert.deepEqual(seen(false), wanted);
   assert.deepEqual(seen(true), wanted.toReversed());
-  tables.abandon();
+  await tables.abandon();
 });
 
 Deno.test("SqliteTables commits no step before its journal records are durable", async () => {
@@ -137,10 +137,10 @@ Deno.test("SqliteTables commits no step before its journal records are durable",
   void tables.checkpoint(2);
   // Record 2 never becomes durable: nothing of its step may be found after the crash.
   await new Promise((done) => setTimeout(done, 30));
-  tables.abandon();
+  await tables.abandon();
   tables = new SqliteTables(path, unexpected);
   assert.deepEqual(all(tables), ["1=1"]);
-  tables.abandon();
+  await tables.abandon();
 });
 
 Deno.test("SqliteTables closes without steps whose journal records are not durable", async () => {
@@ -157,7 +157,7 @@ Deno.test("SqliteTables closes without steps whose journal records are not durab
   await tables.close();
   tables = new SqliteTables(path, unexpected);
   assert.deepEqual(all(tables), ["1=1"]);
-  tables.abandon();
+  await tables.abandon();
 });
 
 Deno.test("SqliteTables commits a step whole though a snapshot was taken in its middle", async () => {
@@ -170,15 +170,15 @@ Deno.test("SqliteTables commits a step whole though a snapshot was taken in its 
   await new Promise((done) => setTimeout(done, 30));
   assert.deepEqual(all(snapshot), ["1=1"]);
   snapshot.close();
-  tables.abandon();
+  await tables.abandon();
   tables = new SqliteTables(path, unexpected);
   assert.deepEqual(all(tables), [], "half a step was committed");
-  tables.abandon();
+  await tables.abandon();
 });
 
-Deno.test("SqliteTables refuses a database of another format", () => {
+Deno.test("SqliteTables refuses a database of another format", async () => {
   const path = freshPath();
-  new SqliteTables(path, unexpected).abandon();
+  await new SqliteTables(path, unexpected).abandon();
   const file = Deno.openSync(path, { read: true, write: true });
   // user_version is at offset 60 of the database header.
   file.seekSync(60, Deno.SeekMode.Start);

@@ -154,6 +154,37 @@ Deno.test("a damaged journal makes a node of a network a new one, which gets its
     });
   }));
 
+Deno.test("a node whose tables are damaged or lost keeps its name, and gets the data from the others", () =>
+  withLives(async (lives) => {
+    const a = await lives.start("a");
+    const seed = (await a.ready).address;
+    let b = await lives.start("b", { join: [seed] });
+    const atB = (await b.ready).address;
+    await (await lives.start("c", { join: [seed] })).ready;
+    const client = await lives.client(seed);
+    const settled = async () => {
+      const { replicas } = await statusAt(atB);
+      return replicas.length === 3 && replicas.every((r) => r.voters.length === 3 && r.applied === r.commit);
+    };
+    await until("three voters", settled);
+    for (let i = 0; i < 50; i++) await client.put(`k${i}`, "x".repeat(200));
+    const data = join(lives.directory, "b");
+    const spoils = [
+      () => Deno.writeFile(join(data, "tables.db"), new Uint8Array(65536).fill(7)),
+      () => Deno.remove(join(data, "tables.db")),
+    ];
+    for (const spoilTables of spoils) {
+      await b.stop();
+      await spoilTables();
+      b = await lives.start("b", { listen: atB });
+      assert.equal((await b.ready).id, "b");
+      await until("the data to be there again", settled);
+      await client.put("again", "v");
+    }
+    const names = [...Deno.readDirSync(data)].map(({ name }) => name);
+    assert.equal(names.filter((name) => name.startsWith("damaged-")).length >= 1, true, String(names));
+  }));
+
 function newestJournal(directory: string): string {
   const names = [...Deno.readDirSync(directory)].map(({ name }) => name).filter((name) =>
     name.startsWith("journal-")

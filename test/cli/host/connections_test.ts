@@ -1,0 +1,182 @@
+/** Connections that do not do what they should, and a process that has no room for more of them. */
+import assert from "node:assert/strict";
+import net from "node:net";
+import { join } from "node:path";
+import { nodeId } from "../../../core/base/ids.ts";
+import { WIRE_VERSION } from "../../../core/wire/codec.ts";
+import { frame } from "../../../core/wire/framing.ts";
+import type { ClientRequestFrame } from "../../../core/wire/codec.ts";
+import { encodeRequests } from "../../../core/wire/codec.ts";
+import { LIMITS } from "../../../core/base/limits.ts";
+import { connect } from "../../../cli/client/client.ts";
+import { ClientLink } from "../../../cli/host/client_link.ts";
+import { PeerLink } from "../../../cli/host/peer_link.ts";
+import { FrameSocket } from "../../../cli/host/socket.ts";
+import { Transport, type TransportEvents } from "../../../cli/host/transport.ts";
+import { RawConnection, until } from "../support.ts";
+
+const QUIET: TransportEvents = {
+  messages() {},
+  requests() {},
+  clientGone() {},
+  peerLost() {},
+  refused() {},
+  deaf() {},
+};
+const NETWORK = "0".repeat(32);
+
+function linkTo(address: string, lost: (why: string) => void): PeerLink {
+  return new PeerLink({
+    peer: nodeId("b"),
+    address: () => address,
+    hello: () => ({
+      version: WIRE_VERSION,
+      role: "peer",
+      network: NETWORK,
+      node: nodeId("a"),
+      address: "127.0.0.1:1",
+    }),
+    lost,
+    count() {},
+  });
+}
+
+Deno.test("PeerLink: who answers in the peer's place is not the peer, and the peer is lost", async () => {
+  const heard: string[] = [];
+  const transport = new Transport({ ...QUIET, messages: (from) => heard.push(from) });
+  const address = await transport.listen("127.0.0.1:0");
+  transport.begin({ node: nodeId("b.2"), network: NETWORK, address }, () => null);
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const link = linkTo(address, resolve);
+  link.queue({ kind: "nack", sequence: 1 });
+  link.flush();
+  assert.equal(await promise, 'node "b.2" answered instead');
+  link.close();
+  await transport.close();
+  assert.deepEqual(heard, []);
+});
+
+Deno.test("PeerLink: a process that takes the connection and does not answer the hello is lost", async () => {
+  using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const link = linkTo(`127.0.0.1:${silent.addr.port}`, resolve);
+  link.queue({ kind: "nack", sequence: 1 });
+  link.flush();
+  assert.match(await promise, /no answer to the hello within 3000 ms/);
+  link.close();
+});
+
+Deno.test("Transport: peers are turned away between pause() and begin(), and clients are not", async () => {
+  let asked = 0;
+  const transport = new Transport({ ...QUIET, requests: () => asked++ });
+  const address = await transport.listen("127.0.0.1:0");
+  const self = { node: nodeId("b"), network: NETWORK, address };
+  transport.begin(self, () => null);
+  const before = new RawConnection(address);
+  before.hello({});
+  await before.next();
+  transport.pause("this node is down");
+  assert.equal(await before.next(), null);
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const link = linkTo(address, resolve);
+  link.queue({ kind: "nack", sequence: 1 });
+  link.flush();
+  assert.equal(await promise, "refused: closing");
+  const client = new RawConnection(address);
+  client.hello({});
+  await client.next();
+  client.send(frame(encodeRequests([{ id: 1, request: { op: { kind: "status" } } }])));
+  await until("the request to arrive", () => Promise.resolve(asked === 1));
+  client.close();
+  link.close();
+  await transport.close();
+});
+
+Deno.test("FrameSocket.checkFrame() ends a connection whose frame is under way for too long, and no other", async () => {
+  const sockets: FrameSocket[] = [];
+  const closed: string[] = [];
+  const server = net.createServer((socket) => {
+    sockets.push(new FrameSocket(socket, { frames() {}, closed: (why) => void closed.push(why) }));
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address() as net.AddressInfo;
+  const half = frame(new Uint8Array(100)).subarray(0, 50);
+  const clients = [half, frame(new Uint8Array(100))].map((bytes) => {
+    const client = new RawConnection(`127.0.0.1:${port}`);
+    client.send(bytes);
+    return client;
+  });
+  await until("both connections", () => Promise.resolve(sockets.length === 2));
+  await new Promise((done) => setTimeout(done, 50));
+  for (const socket of sockets) socket.checkFrame(performance.now() + 30_000);
+  assert.equal(clients.some((client) => client.closed), false);
+  for (const socket of sockets) socket.checkFrame(performance.now() + 61_000);
+  await until("one to be closed", () => Promise.resolve(closed.length === 1));
+  assert.match(closed[0]!, /A frame did not come to its end within 60 s/);
+  for (const client of clients) client.close();
+  await new Promise<void>((done) => server.close(() => done()));
+});
+
+Deno.test("ClientLink hands over large requests only as far as their bytes have room (C2)", () => {
+  const socket = { waitingBytes: 0, pause() {}, resume() {}, send() {} } as unknown as FrameSocket;
+  const link = new ClientLink(1, socket);
+  const requests: ClientRequestFrame[] = Array.from({ length: 60 }, (_, i) => ({
+    id: i + 1,
+    request: { op: { kind: "put", key: "k", value: new Uint8Array(1024 * 1024) } },
+  }));
+  for (let i = 0; i < requests.length; i += 3) link.receive(encodeRequests(requests.slice(i, i + 3)));
+  let underWay = 0, most = 0, all = 0;
+  for (let next = link.take(); next.length > 0; next = link.take()) {
+    underWay += next.length;
+    most = Math.max(most, underWay);
+    all += next.length;
+    // Half of them are answered before more are asked for.
+    for (const { id } of next.slice(0, Math.ceil(next.length / 2))) {
+      link.reply(id, { kind: "done", version: 0 });
+      underWay--;
+    }
+    link.flush();
+  }
+  assert.equal(most, LIMITS.clientQueueBytesMax / (1024 * 1024));
+  assert(all >= most);
+});
+
+Deno.test({
+  name: "a node that ran out of file descriptors takes connections again when it has some",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const directory = await Deno.makeTempDir({ prefix: "space-opera-test-" });
+    const main = new URL("../../../cli/main.ts", import.meta.url).href;
+    const command = [
+      `"${Deno.execPath()}" run --quiet --allow-net --allow-read --allow-write`,
+      `--allow-sys=networkInterfaces,statfs "${main}" node --json --partitions 1`,
+      `--data "${join(directory, "a")}" --listen 127.0.0.1:0`,
+    ].join(" ");
+    const child = new Deno.Command("sh", {
+      args: ["-c", `ulimit -n 96; exec ${command}`],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    try {
+      const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+      const { address } = JSON.parse((await reader.read()).value!);
+      const connections = Array.from({ length: 150 }, () => new RawConnection(address));
+      await new Promise((done) => setTimeout(done, 1500));
+      for (const connection of connections) connection.close();
+      await until("the node to take a connection", async () => {
+        try {
+          using client = await connect({ addresses: [address], timeoutMs: 1000 });
+          return (await client.status(client.home)).state === "active";
+        } catch {
+          return false;
+        }
+      });
+      await reader.cancel();
+    } finally {
+      child.kill("SIGKILL");
+      await child.status;
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+});
