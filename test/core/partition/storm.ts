@@ -27,11 +27,13 @@ export interface StormOptions {
   readonly stormUs?: number;
   /** Messages leave before what they rest on is durable: the watchers must notice. */
   readonly lyingDisk?: boolean;
+  /** What follows the storm instead of calm and its checks. */
+  readonly afterwards?: (cluster: Cluster) => void;
 }
 
 /** Throws where a promise of Raft was broken, or the cluster did not come together again afterwards. */
 export function storm(
-  { seed, trace = false, stormUs = 12_000_000, lyingDisk = false }: StormOptions,
+  { seed, trace = false, stormUs = 12_000_000, lyingDisk = false, afterwards = calmDown }: StormOptions,
 ): StormReport {
   const plan = Random.fromSeed(seed).fork("plan");
   const nodes = plan.between(3, 7);
@@ -47,8 +49,7 @@ export function storm(
     cluster.faults = lyingDisk ? LYING : drawFaults(plan, nodes);
     schedule(cluster, stormUs);
     cluster.run(stormUs);
-    calm(cluster);
-    converge(cluster);
+    afterwards(cluster);
   } catch (error) {
     if (trace) console.log(cluster.lines.slice(-200000).join("\n"));
     throw new StormError(`Seed ${seed}: ${(error as Error).message}`, cluster.now, error);
@@ -158,6 +159,11 @@ function calm(cluster: Cluster): void {
   cluster.faults = CALM;
   cluster.heal();
   for (const node of cluster.nodes) if (!node.up) cluster.boot(node);
+}
+
+function calmDown(cluster: Cluster): void {
+  calm(cluster);
+  converge(cluster);
 }
 
 /** Liveness: with all faults gone the target is reached, what was acknowledged is everywhere, and silence falls. */

@@ -1,0 +1,352 @@
+/**
+ * What to do when a quorum is lost for good: computed from what the surviving nodes hold, all of them stopped. It breaks
+ * the promise that what was acknowledged is never lost, in so far as only lost nodes had it, so nothing does it unasked.
+ *
+ * V1. Survivors form a network of a new name. A lost node that comes back after all belongs to another one, and can never
+ *     again make up a quorum with those who went on without it.
+ * V2. A partition that can still elect a leader among the survivors is left alone: ordinary replication goes on.
+ * V3. In any other, the survivor whose log ends last, by (term, index), becomes the sole voter of a configuration at the
+ *     end of its log. No entry that another survivor knows to be committed is missing there: the log that ends with an
+ *     entry of term t has all that was committed up to it (leader completeness, Raft 5.4, and log matching, 5.3), and of
+ *     two that end in the same term the longer contains the other. So what the others keep never contradicts it, and they
+ *     come in as learners by ordinary appends.
+ * V4. Nobody but the sole voter can be elected: had another survivor a configuration with a quorum of survivors that would
+ *     vote for it, V2 would have left the partition alone; and everyone else of its configuration is foreign (V1).
+ * V5. Replicas that V3 does not speak of, hollow ones and those of a partition that begins anew, are dropped, and filled
+ *     again by snapshots. Term and vote stay, above all that were seen.
+ * V6. The system partition always gets a sole voter and the others drop theirs: each node has the whole view in its
+ *     journal, and all must go by the same one. Its version is an index that the sole voter's log is made to reach, so that
+ *     the log up to there counts as contained in it (S4 in core/system/system.ts).
+ * V7. A node's records end with the view. It proves that those before it are there, so an interrupted recovery is found
+ *     out and completed; and until node.json bears the new name too, the node does not start.
+ */
+import type { Epoch, LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
+import { SYSTEM_PARTITION } from "../base/ids.ts";
+import { EMPTY_BYTES } from "../base/bytes.ts";
+import { LIMITS } from "../base/limits.ts";
+import { NOWHERE } from "../partition/recovery.ts";
+import { decodeSystemCommand } from "../system/command.ts";
+import { nextView } from "../system/system.ts";
+import { decodeConfiguration, encodeConfiguration, hasQuorum, isVoter } from "../wire/configuration.ts";
+import type { JournalRecord, Recovered, RecoveredReplica } from "../wire/kernel.ts";
+import { isFormer } from "../wire/members.ts";
+import type { Configuration, Entry, Member, SystemView } from "../wire/messages.ts";
+
+/** What a surviving node has of one partition. */
+export interface Holding {
+  readonly partition: PartitionId;
+  readonly term: Term;
+  /** False: only term and vote are known. */
+  readonly exists: boolean;
+  /** Its tables do not reach its log: it votes, and has no state. */
+  readonly hollow: boolean;
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
+  /** The newest in its log. */
+  readonly configuration: Configuration;
+}
+
+/** All that is asked of a surviving node. Plain data, as it goes into files. */
+export interface Survivor {
+  readonly node: NodeId;
+  readonly network: string;
+  /** The newest agreed view that it knows. */
+  readonly view: SystemView;
+  /** What that becomes with all that its system log holds, agreed or not: the view once that log is the one to go by. */
+  readonly viewAtEnd: SystemView;
+  readonly holdings: readonly Holding[];
+}
+
+/**
+ * keep: it can go on by itself (V2). choose: `node` becomes its sole voter (V3). begin: no survivor has its state; it
+ * begins empty at `node`.
+ */
+export interface PartitionRecovery {
+  readonly partition: PartitionId;
+  readonly kind: "keep" | "choose" | "begin";
+  /** keep: one that can be elected. */
+  readonly node: NodeId;
+  /** Of the new entries and of every vote, above all that were seen. */
+  readonly term: Term;
+  /** Where the chosen log ends before anything is appended. */
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
+  /** Who drops what it has of the partition (V5, V6). */
+  readonly drop: readonly NodeId[];
+  /** A hollow survivor's log is longer, or the layout does not place the partition there: something is lost for certain. */
+  readonly knownLost: boolean;
+}
+
+export interface RecoveryPlan {
+  readonly from: string;
+  /** The name of the network to be. */
+  readonly network: string;
+  readonly survivors: readonly NodeId[];
+  readonly lost: readonly NodeId[];
+  readonly partitions: readonly PartitionRecovery[];
+  readonly view: SystemView;
+}
+
+/**
+ * Plans the recovery of a network from its survivors. Every node that is not among them is given up for good.
+ * @param network 32 hexadecimal digits, drawn anew
+ * @throws {TypeError} when the survivors are not different members of one network
+ */
+export function planRecovery(survivors: readonly Survivor[], network: string): RecoveryPlan {
+  const [first] = survivors;
+  if (first === undefined) throw new TypeError("A network is recovered from at least one surviving node");
+  for (const { node, network: from } of survivors) {
+    if (from === first.network) continue;
+    throw new TypeError(
+      `Nodes "${first.node}" and "${node}" are of different networks, ${first.network} and ${from}`,
+    );
+  }
+  const nodes = survivors.map(({ node }) => node).sort();
+  const twice = nodes.find((node, i) => node === nodes[i - 1]);
+  if (twice !== undefined) throw new TypeError(`Node "${twice}" is named twice`);
+  const known = survivors.reduce((best, { view }) => view.version > best.version ? view : best, first.view);
+  const system = planPartition(SYSTEM_PARTITION, survivors, nodes, known);
+  const ended = survivors.find(({ node }) => node === system.node)!.viewAtEnd;
+  // A longer log contains what is known to be agreed; a shorter one is overtaken by it.
+  const newest = system.kind !== "begin" && ended.version > known.version ? ended : known;
+  const partitions = [system];
+  for (let p = 1; p <= newest.settings.partitions; p++) {
+    partitions.push(planPartition(p as PartitionId, survivors, nodes, newest));
+  }
+  const lost = newest.members.filter(({ id, state }) => !isFormer(state) && !nodes.includes(id)).map((
+    { id },
+  ) => id);
+  const view = recoveredView(newest, { network, nodes, partitions, survivors });
+  return { from: first.network, network, survivors: nodes, lost, partitions, view };
+}
+
+/** True where the survivors need no recovery: started, and with the lost ones removed, they go on. */
+export function needsNothing({ partitions }: RecoveryPlan): boolean {
+  return partitions.every(({ kind }) => kind === "keep");
+}
+
+interface Candidate extends Holding {
+  readonly node: NodeId;
+}
+
+function planPartition(
+  partition: PartitionId,
+  survivors: readonly Survivor[],
+  nodes: readonly NodeId[],
+  view: SystemView,
+): PartitionRecovery {
+  const held: Candidate[] = [];
+  for (const { node, holdings } of survivors) {
+    const holding = holdings.find((h) => h.partition === partition);
+    if (holding !== undefined) held.push({ ...holding, node });
+  }
+  // The longest log first; between equals the order of names, so that everyone plans the same.
+  held.sort((a, b) => b.lastTerm - a.lastTerm || b.lastIndex - a.lastIndex || (a.node < b.node ? -1 : 1));
+  const term = 1 + Math.max(0, ...held.map((h) => Math.max(h.term, h.lastTerm))) as Term;
+  const here = held.filter(({ exists }) => exists);
+  const whole = here.filter(({ hollow }) => !hollow);
+  const electable = whole.find((candidate) => canBeElected(candidate, here));
+  const chosen = electable ?? whole[0];
+  if (chosen === undefined) {
+    const node = leastLoaded(partition, nodes, view);
+    const drop = here.map((h) => h.node);
+    return {
+      partition,
+      kind: "begin",
+      node,
+      term,
+      lastIndex: NOWHERE.index,
+      lastTerm: NOWHERE.term,
+      drop,
+      knownLost: true,
+    };
+  }
+  const { node, lastIndex, lastTerm } = chosen;
+  if (electable !== undefined) {
+    return { partition, kind: "keep", node, term, lastIndex, lastTerm, drop: [], knownLost: false };
+  }
+  const drop = here.filter((h) => h.hollow).map((h) => h.node);
+  const placed = view.assignment[partition]?.includes(node) === true;
+  const knownLost = !placed || here.some((h) => !endsBy(h, chosen));
+  return { partition, kind: "choose", node, term, lastIndex, lastTerm, drop, knownLost };
+}
+
+/** The log of `one` ends where that of `other` does, or before. */
+function endsBy(one: Holding, other: Holding): boolean {
+  return one.lastTerm < other.lastTerm ||
+    (one.lastTerm === other.lastTerm && one.lastIndex <= other.lastIndex);
+}
+
+/** V2. Voters vote for a log that ends where theirs does or later; who has no configuration does not vote. */
+function canBeElected(candidate: Candidate, held: readonly Candidate[]): boolean {
+  const { configuration } = candidate;
+  return isVoter(configuration, candidate.node) &&
+    hasQuorum(configuration, (node) => held.some((h) => h.node === node && endsBy(h, candidate)));
+}
+
+/** Whoever has a part of the fewest partitions, starting to count at another one for each. */
+function leastLoaded(partition: PartitionId, nodes: readonly NodeId[], { assignment }: SystemView): NodeId {
+  const load = (node: NodeId) => assignment.filter((replicas) => replicas.includes(node)).length;
+  const turned = nodes.map((_, i) => nodes[(i + partition) % nodes.length]!);
+  return turned.reduce((best, node) => load(node) < load(best) ? node : best);
+}
+
+interface ViewOptions {
+  readonly network: string;
+  readonly nodes: readonly NodeId[];
+  readonly partitions: readonly PartitionRecovery[];
+  readonly survivors: readonly Survivor[];
+}
+
+/** V6. The lost are out, and each partition is where it was found; the leader to be places the rest. */
+function recoveredView(
+  newest: SystemView,
+  { network, nodes, partitions, survivors }: ViewOptions,
+): SystemView {
+  const members = newest.members.map((member): Member => {
+    if (nodes.includes(member.id)) return member;
+    return isFormer(member.state) ? member : { ...member, state: "removed" };
+  });
+  const { replicas, systemReplicas } = newest.settings;
+  const anyActive = members.some(({ state }) => state === "active");
+  const assignment = partitions.map(({ partition, kind, node }) => {
+    const others = survivors.filter((survivor) =>
+      survivor.node !== node && kind !== "begin" &&
+      survivor.holdings.some((h) => h.partition === partition && h.exists && !h.hollow)
+    );
+    return [node, ...others.map((survivor) => survivor.node)].slice(
+      0,
+      partition === SYSTEM_PARTITION ? systemReplicas : replicas,
+    );
+  });
+  return {
+    ...newest,
+    network,
+    version: Math.max(partitions[SYSTEM_PARTITION]!.lastIndex, newest.version) + 1,
+    epoch: newest.epoch + 1 as Epoch,
+    // A network without an active member could place nothing.
+    members: anyActive ? members : members.map((m) => nodes.includes(m.id) ? { ...m, state: "active" } : m),
+    assignment,
+  };
+}
+
+/**
+ * What `node` has to append to its journal, in this order and durably, before its node.json is given the new name. Empty
+ * where that has been done.
+ * @throws {TypeError} when the journal is not the one that the plan was made for
+ */
+export function recoveryRecords(plan: RecoveryPlan, node: NodeId, recovered: Recovered): JournalRecord[] {
+  const known = recovered.view?.network ?? "none";
+  if (known === plan.network) return [];
+  if (known !== plan.from) {
+    throw new TypeError(`Node "${node}" is of network ${known}, and the plan for ${plan.from}`);
+  }
+  if (!plan.survivors.includes(node)) throw new TypeError(`Node "${node}" is not among the plan's survivors`);
+  const records: JournalRecord[] = [];
+  for (const recovery of plan.partitions) {
+    const { partition, term } = recovery;
+    const replica = recovered.replicas.get(partition) ?? null;
+    if (drops(recovery, node)) {
+      if (replica?.exists === true && replica.term < term) records.push({ kind: "drop", partition });
+      if (replica !== null && replica.term < term) {
+        records.push({ kind: "vote", partition, term, votedFor: recovery.node });
+      }
+    }
+    if (recovery.node === node && leads(recovery)) records.push(...succession(plan, recovery, replica));
+  }
+  records.push({ kind: "view", view: plan.view });
+  return records;
+}
+
+function leads({ partition, kind }: PartitionRecovery): boolean {
+  return kind !== "keep" || partition === SYSTEM_PARTITION;
+}
+
+function drops({ partition, node: chosen, drop, kind }: PartitionRecovery, node: NodeId): boolean {
+  if (node === chosen) return kind === "begin";
+  return drop.includes(node) || partition === SYSTEM_PARTITION;
+}
+
+/** What makes a survivor the sole voter of a partition. */
+function succession(
+  plan: RecoveryPlan,
+  { partition, kind, node, term, lastIndex, lastTerm }: PartitionRecovery,
+  replica: RecoveredReplica | null,
+): JournalRecord[] {
+  const alone: Configuration = { voters: [node], outgoing: [], learners: [] };
+  const end = replica?.entries[replica.entries.length - 1] ?? replica?.base ?? NOWHERE;
+  const begun = replica !== null && replica.term === term;
+  if (!begun && kind !== "begin" && (end.index !== lastIndex || end.term !== lastTerm)) {
+    throw new TypeError(
+      `Partition ${partition} at node "${node}" ends at ${end.index} of term ${end.term}, and the plan says ` +
+        `${lastIndex} of term ${lastTerm}: it ran since the plan was made. Make a new one`,
+    );
+  }
+  const records: JournalRecord[] = [];
+  if (!begun) records.push({ kind: "vote", partition, term, votedFor: node });
+  if (kind === "begin" && (replica === null || !replica.exists || !begun)) {
+    records.push({
+      kind: "base",
+      partition,
+      index: NOWHERE.index,
+      term: NOWHERE.term,
+      configuration: alone,
+      configurationIndex: NOWHERE.index,
+    });
+  }
+  const from = begun && end.term === term ? end.index + 1 : lastIndex + 1;
+  const upTo = Math.max(lastIndex + 1, partition === SYSTEM_PARTITION ? plan.view.version : 0);
+  let entries: Entry[] = [];
+  for (let index = from; index <= upTo; index++) {
+    const first = index === lastIndex + 1;
+    const data = first ? encodeConfiguration(alone) : EMPTY_BYTES;
+    entries.push({ term, index: index as LogIndex, kind: first ? "config" : "noop", data });
+    if (entries.length < LIMITS.appendEntriesMax && index < upTo) continue;
+    records.push({ kind: "entries", partition, entries });
+    entries = [];
+  }
+  return records;
+}
+
+/** What a node's journal and tables say, for planRecovery(). `applied` tells how far the tables of a partition go. */
+export function surveyed(
+  node: NodeId,
+  recovered: Recovered,
+  applied: (partition: PartitionId) => LogIndex,
+): Survivor {
+  if (recovered.view === null) throw new TypeError(`The journal of node "${node}" knows no network`);
+  const holdings: Holding[] = [];
+  for (const partition of [...recovered.replicas.keys()].sort((a, b) => a - b)) {
+    holdings.push(holdingOf(partition, recovered.replicas.get(partition)!, applied(partition)));
+  }
+  const { view } = recovered;
+  const system = recovered.replicas.get(SYSTEM_PARTITION);
+  const atEnd = viewAfter(view, system?.entries ?? []);
+  return { node, network: view.network, view, viewAtEnd: atEnd, holdings };
+}
+
+function holdingOf(partition: PartitionId, replica: RecoveredReplica, applied: LogIndex): Holding {
+  const { term, exists, base, entries } = replica;
+  let { configuration, configurationIndex } = replica;
+  for (const { kind, index, data } of entries) {
+    const newer = kind === "config" && index > configurationIndex ? decodeConfiguration(data) : null;
+    if (newer === null) continue;
+    configuration = newer;
+    configurationIndex = index;
+  }
+  const { index, term: lastTerm } = entries[entries.length - 1] ?? base;
+  // Tables ahead of the journal are not to be: what is wrong there is not known, so nothing is built on it.
+  const hollow = exists && (applied < base.index || applied > index);
+  return { partition, term, exists, hollow, lastIndex: index, lastTerm, configuration };
+}
+
+/** The view once all that the log holds is committed. */
+function viewAfter(view: SystemView, entries: readonly Entry[]): SystemView {
+  let last = view;
+  for (const entry of entries) {
+    if (entry.kind !== "command" || entry.index <= last.version) continue;
+    const next = nextView(last, decodeSystemCommand(entry.data), entry.index);
+    if (!("reason" in next)) last = next;
+  }
+  return last;
+}
