@@ -134,14 +134,14 @@ export class Cluster implements Client {
   /** Has a node's data moved off; it stops when the network agrees that it is gone. */
   drain(machine: Machine): void {
     if (machine.draining) return;
-    machine.draining = machine.retired = true;
+    machine.draining = true;
     this.ask(
       { kind: "set-state", node: machine.id, state: "draining", force: false },
       (response) => {
         const state = this.#stateOf(machine);
         const refused = response.kind === "refused" && state !== undefined && !isFormer(state);
         // The last member of a network cannot go.
-        if (refused) machine.draining = machine.retired = false;
+        if (refused) machine.draining = false;
         else this.#watchDrain(machine);
       },
     );
@@ -199,7 +199,15 @@ export class Cluster implements Client {
 
   #watchDrain(machine: Machine): void {
     const state = this.#stateOf(machine);
-    if (state !== undefined && isFormer(state)) return this.world.stop(machine);
+    if (state === "removed") {
+      machine.retired = true;
+      return this.world.stop(machine);
+    }
+    // It was away for too long meanwhile, with what it had not given away yet: it comes back like any other.
+    if (state === "gone") {
+      machine.draining = false;
+      return;
+    }
     this.world.schedule(this.world.loop.now + DRAIN_LOOK_US, () => this.#watchDrain(machine));
   }
 }
