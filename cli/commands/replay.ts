@@ -66,7 +66,6 @@ export function replayCommand(): Command {
     .option("--json", "print JSON: one line for each step that is shown, and one at the end")
     .option("--quiet", "print nothing where every step is as recorded")
     .addHelpText("after", EXAMPLES)
-    // The options of "sim" itself are not this command's.
     .action((files: string[], flags: ReplayFlags) => runReplay(files, flags));
 }
 

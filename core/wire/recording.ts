@@ -152,7 +152,6 @@ export function encodeItemFrame(
 export interface Part {
   /** For messages: the file's name. */
   readonly file: string;
-  /** Never written again: what was decoded may hold views of copies only, yet the reader goes back and forth. */
   readonly bytes: Uint8Array;
   /** True for the last part that is there of a life: only this one may have a torn end (G3). */
   readonly last: boolean;
