@@ -4,19 +4,23 @@ import type { NodeId, PartitionId } from "../../core/base/ids.ts";
 import type { RangeOp, Response } from "../../core/wire/requests.ts";
 import { type Client, connect } from "../../cli/client/client.ts";
 import { ClientDriver } from "../../cli/client/driver.ts";
-import { isSettled } from "../../cli/settled.ts";
 import type { Replica } from "./history_file.ts";
 import type { NodeProcess } from "./processes.ts";
 
 const POLL_MS = 200;
 const ASK_MS_MAX = 5000;
+const WAITING_MS = 10_000;
 
 /**
  * Waits until every process is a member that all members see alive, and each partition has the leader and the voters
- * of its layout. Returns null, or after `msMax` what is still missing.
+ * of its layout. Returns null, or after `msMax` what is still missing; `waiting` hears of it meanwhile.
  */
-export async function untilWhole(nodes: readonly NodeProcess[], msMax: number): Promise<string | null> {
-  const giveUp = performance.now() + msMax;
+export async function untilWhole(
+  nodes: readonly NodeProcess[],
+  { msMax, waiting }: { readonly msMax: number; readonly waiting: (missing: string) => void },
+): Promise<string | null> {
+  const began = performance.now(), giveUp = began + msMax;
+  let toldAt = began;
   for (let missing = "an answer";; await delay(POLL_MS)) {
     try {
       using client = await connect({ addresses: nodes.map(({ address }) => address), timeoutMs: ASK_MS_MAX });
@@ -25,6 +29,9 @@ export async function untilWhole(nodes: readonly NodeProcess[], msMax: number): 
         if (lacking === null) return null;
         missing = lacking;
         if (performance.now() > giveUp) return missing;
+        if (performance.now() < toldAt + WAITING_MS) continue;
+        toldAt = performance.now();
+        waiting(missing);
       }
     } catch (error) {
       missing = error instanceof Error ? error.message : String(error);
@@ -45,7 +52,34 @@ async function whatIsMissing(client: Client, nodes: readonly NodeProcess[]): Pro
     const dead = seen.find(({ state, liveness }) => state === "active" && liveness !== "alive");
     if (dead !== undefined) return `member "${dead.id}" is ${dead.liveness} to "${id}"`;
   }
-  return await isSettled(client) ? null : "some partition has not the leader and voters of its layout";
+  return await whatIsUnsettled(client);
+}
+
+/** As isSettled() of the command line, in words. */
+async function whatIsUnsettled(client: Client): Promise<string | null> {
+  const { view, leaders } = await client.layout();
+  const joining = view.members.find(({ state }) => state === "joining");
+  if (joining !== undefined) return `member "${joining.id}" is joining`;
+  for (const [partition, replicas] of view.assignment.entries()) {
+    const leader = leaders[partition] ?? null;
+    if (replicas.length === 0) return `partition ${partition} is not placed`;
+    if (leader !== replicas[0]) return `partition ${partition} is led by ${leader}, not by ${replicas[0]}`;
+  }
+  for (const leader of new Set(leaders)) {
+    const status = await client.status(leader!);
+    for (const { partition, role, voters, learners } of status.replicas) {
+      if (role !== "leader") continue;
+      const wanted = view.assignment[partition] ?? [];
+      if (
+        learners.length === 0 && voters.length === wanted.length &&
+        wanted.every((node) => voters.includes(node))
+      ) {
+        continue;
+      }
+      return `partition ${partition} has the voters ${voters} and the learners ${learners}, not ${wanted}`;
+    }
+  }
+  return null;
 }
 
 /**

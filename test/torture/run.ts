@@ -199,7 +199,7 @@ class Run {
     const ready = [await first.start(), ...await Promise.all(others.map((node) => node.start()))];
     const late = this.#nodes[ready.indexOf(false)];
     if (late !== undefined) throw new Error(`Node "${late.name}" did not start; its log is ${late.log}`);
-    const missing = await untilWhole(this.#nodes, WHOLE_MS_MAX);
+    const missing = await this.#whole();
     if (missing !== null) throw new Error(`The network did not get whole at its start: ${missing}`);
   }
 
@@ -232,6 +232,11 @@ class Run {
     });
   }
 
+  #whole(): Promise<string | null> {
+    const waiting = (missing: string) => this.#tell(`Waiting for the network to be whole: ${missing}`);
+    return untilWhole(this.#nodes, { msMax: WHOLE_MS_MAX, waiting });
+  }
+
   #makeNemesis(workload: Workload): Nemesis {
     return new Nemesis({
       nodes: this.#nodes,
@@ -239,7 +244,7 @@ class Run {
       disks: this.#disks,
       history: this.#history!,
       now: () => workload.now(),
-      whole: () => untilWhole(this.#nodes, WHOLE_MS_MAX),
+      whole: () => this.#whole(),
       tell: (line) => this.#tell(line),
       problem: (what) => this.#problem(what),
     });
@@ -252,7 +257,7 @@ class Run {
     for (const node of this.#nodes) {
       if (!node.running && !await node.start()) this.#problem(`Node "${node.name}" did not start at the end`);
     }
-    const missing = await untilWhole(this.#nodes, WHOLE_MS_MAX);
+    const missing = await this.#whole();
     const healed = Math.round(performance.now() - healing);
     if (missing === null) this.#tell(`The network is whole ${healed} ms after the last fault`);
     else this.#problem(`The network was not whole ${WHOLE_MS_MAX / 1000} s after the last fault: ${missing}`);
