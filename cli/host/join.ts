@@ -6,7 +6,6 @@ import type { RefusalReason, Request, Response } from "../../core/wire/requests.
 import { decodeHelloReply, encodeHello } from "../../core/wire/session.ts";
 import { connectTo, type FrameSocket } from "./socket.ts";
 
-const JOIN_MS_MAX = 30_000;
 const ANSWER_MS_MAX = 6_000;
 const PAUSE_MS = 300;
 
@@ -17,6 +16,8 @@ export interface JoinOptions {
   readonly network: string | null;
   /** The node has no data of its own yet. */
   readonly fresh: boolean;
+  /** How long to try. */
+  readonly msMax: number;
   /** Gives up at once. */
   readonly signal: AbortSignal;
 }
@@ -41,7 +42,7 @@ export class JoinError extends Error {
 export async function askToJoin(options: JoinOptions): Promise<SystemView> {
   const { addresses, member, network, signal } = options;
   const join: Request = { op: { kind: "join", member, network } };
-  const giveUp = performance.now() + JOIN_MS_MAX;
+  const giveUp = performance.now() + options.msMax;
   // Once asked to join, the member of this name may be this node.
   let nameIsFree = !options.fresh;
   for (let i = 0;; i++) {

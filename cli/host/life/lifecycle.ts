@@ -28,6 +28,7 @@ import { mebibytes, SpaceWatch } from "./space.ts";
 const STOP_MS_MAX = 8000;
 const CLOSE_MS_MAX = 1000;
 const LOOK_FOR_SPACE_MS = 500;
+const REJOIN_MS = 1000;
 
 export interface ReadyNode {
   readonly id: NodeId;
@@ -225,12 +226,12 @@ export class Lifecycle {
         return;
       }
       case "disk":
-        return await this.#waitAndRetry("disk", ending.error);
+        return await this.#waitAndRetry("disk", ending.error, this.#pause.next());
       case "alone":
-        return await this.#waitAndRetry("alone", ending.error);
+        return await this.#waitAndRetry("alone", ending.error, REJOIN_MS);
       case "tables-damaged":
         this.#tablesDamage = ending.error;
-        return await this.#waitAndRetry("disk", ending.error);
+        return await this.#waitAndRetry("disk", ending.error, this.#pause.next());
       case "journal-damaged":
         return this.#becomeNew(ending.error);
       case "name-taken":
@@ -240,8 +241,7 @@ export class Lifecycle {
     }
   }
 
-  async #waitAndRetry(kind: "disk" | "alone", error: Error): Promise<void> {
-    const ms = this.#pause.next();
+  async #waitAndRetry(kind: "disk" | "alone", error: Error, ms: number): Promise<void> {
     this.#wentDown(kind, error, `the next try, ${ms / 1000} s after the last`);
     await delay(ms, this.#stop.signal);
   }

@@ -8,6 +8,10 @@ import { askToJoin, JoinError } from "../join.ts";
 import { RejoinError } from "./ending.ts";
 import type { StartOptions } from "./options.ts";
 
+const JOIN_MS_MAX = 30_000;
+/** Of a node that was rebuilt: it tries for ever, and says so in between. */
+const REJOIN_MS_MAX = 3_000;
+
 export type FirstOrigin = Origin & { readonly kind: "genesis" | "joined" };
 
 /** Who the node is, before its directory says so. `network` is null as long as none is known. */
@@ -50,6 +54,7 @@ export async function firstOrigin(options: StartOptions, newcomer: Newcomer): Pr
       member: { ...member, state: "joining" },
       network: known?.network ?? null,
       fresh: known === null || known.formerly !== null,
+      msMax: known === null || known.formerly === null ? JOIN_MS_MAX : REJOIN_MS_MAX,
       signal,
     });
     return { kind: "joined", view };

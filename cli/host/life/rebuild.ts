@@ -5,7 +5,8 @@
 import { join } from "node:path";
 import { type NodeId, nodeId } from "../../../core/base/ids.ts";
 import { readRawRecord, readSegmentHeader, SEGMENT_HEADER_BYTES } from "../../../core/wire/journal.ts";
-import type { Recovered } from "../../../core/wire/kernel.ts";
+import { WireError } from "../../../core/wire/codec.ts";
+import type { JournalRecord, Recovered } from "../../../core/wire/kernel.ts";
 import { isFormer } from "../../../core/wire/members.ts";
 import type { SystemView } from "../../../core/wire/messages.ts";
 import { readRecord } from "../../../core/wire/record_codec.ts";
@@ -42,11 +43,21 @@ function* readable(path: string) {
       const raw = readRawRecord(bytes, at, start.header.salt);
       if (raw === null) return;
       at = raw.end;
-      // A mark has no payload that is a record.
-      if (raw.payload.length > 0) yield decodeWith(raw.payload, readRecord);
+      const record = decoded(raw.payload);
+      if (record !== null) yield record;
     }
   } catch {
     // Whatever is wrong with the file, another may say more.
+  }
+}
+
+/** null: a mark, or whatever else is no record. */
+function decoded(payload: Uint8Array): JournalRecord | null {
+  try {
+    return decodeWith(payload, readRecord);
+  } catch (error) {
+    if (error instanceof WireError) return null;
+    throw error;
   }
 }
 

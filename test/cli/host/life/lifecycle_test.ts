@@ -154,6 +154,38 @@ Deno.test("a damaged journal makes a node of a network a new one, which gets its
     });
   }));
 
+Deno.test("a rebuilt node whose peers are away says so, founds nothing, and joins when they are back", () =>
+  withLives(async (lives) => {
+    const a = await lives.start("a");
+    const seed = (await a.ready).address;
+    const [b, c] = [await lives.start("b", { join: [seed] }), await lives.start("c", { join: [seed] })];
+    const [{ address: atB, network }, { address: atC }] = await Promise.all([b.ready, c.ready]);
+    const client = await lives.client(seed);
+    await until(
+      "three voters",
+      async () => (await client.layout()).view.assignment.every((r) => r.length === 3),
+    );
+    await client.put("k", "v");
+    for (const node of [b, c, a]) await node.stop();
+    const journals = [...Deno.readDirSync(join(lives.directory, "b"))].filter(({ name }) =>
+      name.startsWith("journal-")
+    );
+    for (const { name } of journals) await Deno.remove(join(lives.directory, "b", name));
+    const again = await lives.start("b", { listen: atB });
+    await until(
+      "the node to say that it is alone",
+      async () => (await statusAt(atB)).trouble?.kind === "alone",
+    );
+    const { node, state, trouble } = await statusAt(atB);
+    assert.deepEqual([node, state], ["b.2", "down"]);
+    assert.match(trouble?.what ?? "", /Node "b\.2", which was "b", has to join network [0-9a-f]{32} anew: /);
+    await lives.start("a", { listen: seed });
+    await lives.start("c", { listen: atC });
+    const ready = await again.ready;
+    assert.deepEqual([ready.id, ready.network, ready.origin], ["b.2", network, "joined"]);
+    assert.equal(text((await client.get("k"))?.value), "v");
+  }));
+
 Deno.test("a node whose tables are damaged or lost keeps its name, and gets the data from the others", () =>
   withLives(async (lives) => {
     const a = await lives.start("a");
