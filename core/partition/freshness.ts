@@ -8,7 +8,8 @@ const NOTHING = Number.MAX_SAFE_INTEGER;
  * leader is not enough, for a follower may lag behind it, or have been away.
  *
  * F1. Once all that an append told to be committed is applied, the state is no older than that append's arrival. Beats do
- *     not count: they speak of no more than what the leader knows to be here.
+ *     not count: they speak of no more than what the leader knows to be here. Nor does an append whose commit index is of
+ *     an earlier term: a leader that has committed nothing of its own term yet does not know how far others were (6.4).
  * F2. A replica that knows nothing of the kind since it began says so.
  */
 export class Freshness {
@@ -19,7 +20,7 @@ export class Freshness {
   #newestCommit = NOTHING;
   #newestAt = 0 as Instant;
 
-  /** An append of the leader came, with its commit index. */
+  /** An append of the leader came, with a commit index of its own term. */
   heard(commit: LogIndex, applied: LogIndex, now: Instant): void {
     this.#settle(applied);
     if (this.#awaitedCommit === NOTHING) {

@@ -337,9 +337,9 @@ export class Replica {
     const hearing = this.#hear(from, "append", message.term, now);
     if (hearing === "stale") return this.#refuseAppend(from, message);
     if (hearing === "usurper" || this.#installation.settling) return;
-    this.#freshness.heard(message.commit, this.appliedIndex, now);
     if (this.#installation.missing) return this.#following.askForSnapshot(from, this.term);
-    const outcome = this.#following.accept(from, message);
+    const outcome = this.#following.accept(from, message), { commit, term } = message;
+    if (this.#ledger.log.termAt(commit) === term) this.#freshness.heard(commit, this.appliedIndex, now);
     if (outcome === "accepted" || outcome === "mismatch") return;
     this.#refuse(from, "append", outcome);
   }
