@@ -7,6 +7,7 @@
  * B2. While somebody carries damage without knowing it, no more machines are hurt at once than the smallest group bears
  *     that may be formed of those who take part: a damaged node that still runs may be voted into any partition before
  *     its damage is met. So nobody is drained meanwhile where that would make groups too small.
+ * B3. Somebody whole stays who is not on the way out, to hold everything.
  */
 import type { LogIndex, NodeId, PartitionId } from "../core/base/ids.ts";
 import type { Settings } from "../core/base/limits.ts";
@@ -52,21 +53,22 @@ export function affordable(
   for (const { voters, outgoing } of inForce) {
     if (!keepsMajority(voters, hurt) || !keepsMajority(outgoing, hurt)) return false; // B1
   }
-  return bearsLatent(after, inForce, sizes);
+  return leavesEnough(after, inForce, sizes);
 }
 
 /** Whether `leaver` may be drained now. */
 export function drainable(leaver: NodeId, machines: readonly Standing[], sizes: Sizes): boolean {
   const after = machines.map((machine) => machine.id === leaver ? { ...machine, active: false } : machine);
-  return bearsLatent(after, configurationsInForce(machines), sizes);
+  return leavesEnough(after, configurationsInForce(machines), sizes);
 }
 
-/** B2. The lost count as long as a configuration names them: it may change around one of them. */
-function bearsLatent(
+/** B2 and B3. The lost count as long as a configuration names them: it may change around one of them. */
+function leavesEnough(
   machines: readonly Standing[],
   inForce: readonly Configuration[],
   sizes: Sizes,
 ): boolean {
+  if (!machines.some(({ active, health }) => active && health === "whole")) return false;
   if (machines.every(({ health }) => health !== "latent")) return true;
   const named = new Set(inForce.flatMap(({ voters, outgoing }) => [...voters, ...outgoing]));
   const counted = machines.filter(({ id, health }) =>

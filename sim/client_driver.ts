@@ -140,6 +140,8 @@ export class ClientDriver implements Client {
 
   #anyNode(): NodeId {
     const known = this.#world.machines.filter((machine) => machine.life > 0);
-    return this.#random.pick(known).id;
+    // Nobody keeps the address of a machine that is gone for good, as long as there are others.
+    const there = known.filter((machine) => !machine.retired);
+    return this.#random.pick(there.length > 0 ? there : known).id;
   }
 }

@@ -51,7 +51,8 @@ export class Cluster implements Client {
     this.#settings = options.settings;
     this.#random = options.random;
     this.#client = options.world.addClient(this);
-    this.world.onLost = (machine) => this.replace(machine);
+    // Who was to go needs nobody in its place.
+    this.world.onLost = (machine) => machine.draining || this.replace(machine);
     let network = "";
     for (let i = 0; i < 4; i++) network += this.#random.uint32().toString(16).padStart(8, "0");
     this.#network = network;

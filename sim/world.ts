@@ -197,7 +197,6 @@ export class World implements EventHandler {
 
   /** A disk is gone with all that it held. */
   lose(machine: Machine): void {
-    machine.silent = false;
     if (machine.running) this.#halt(machine, "lost");
     machine.disk.lose();
     this.#lost(machine);
@@ -514,6 +513,7 @@ export class World implements EventHandler {
   #lost(machine: Machine): void {
     machine.power = "lost";
     machine.retired = true;
+    machine.silent = false;
     this.onLost?.(machine);
   }
 

@@ -83,6 +83,16 @@ const partition = fc.record({
   index: fc.integer({ min: 1, max: 9 }),
 });
 
+Deno.test("affordable() and drainable() leave somebody whole who stays", () => {
+  const p1 = held(1, 1, "abc");
+  const leaving = standings({ a: [p1], b: [p1], c: [p1] }).map((machine) => ({
+    ...machine,
+    active: machine.id === "a",
+  }));
+  assert.ok(!may("a", leaving) && may("b", leaving));
+  assert.ok(!drainable(nodeId("a"), leaving, SETTINGS));
+});
+
 Deno.test("affordable() struck again and again never takes a quorum from anybody", () => {
   let struck = 0, refused = 0;
   fc.assert(
