@@ -192,6 +192,7 @@ export class Node implements Kernel {
       case "space":
         return this.#spaceChanged(input.low, now);
       case "peer-lost":
+        this.#room.forget(input.peer);
         this.#membership.peerLost(input.peer, now, this.#effects);
         this.#router.peerDown(input.peer, now);
         this.#watches.peerDown(input.peer, now);

@@ -5,7 +5,8 @@
  *
  * X1. Two nodes short of space never pass a leadership to and fro: who is short says so to everyone, and again to whoever
  *     asks it to take over, and a leader hands over only to who did not say so lately.
- * X2. Word of it that was lost does little harm: a leader forgets after ROOM_TOLD_US, tries, and is told anew.
+ * X2. Word of it that was lost does little harm: a leader forgets after ROOM_TOLD_US, and when the connection breaks (who
+ *     begins anew with room does not know that it was short before), tries, and is told anew.
  */
 import type { Instant, NodeId } from "../base/ids.ts";
 import type { Effects } from "../wire/kernel.ts";
@@ -43,6 +44,11 @@ export class Room {
   heard(node: NodeId, low: boolean, now: Instant): void {
     if (low) this.#short.set(node, now);
     else this.#short.delete(node);
+  }
+
+  /** What a node said of itself counts no longer (X2). */
+  forget(node: NodeId): void {
+    this.#short.delete(node);
   }
 
   /** It may be asked to lead, as far as is known here. */

@@ -81,6 +81,24 @@ Deno.test("Node short of space says so again to whoever has not heard (X2)", () 
   assert.equal(transfers(network), given);
 });
 
+Deno.test("Node that begins anew with room is asked to lead soon, though nobody told that it has room (X2)", () => {
+  const network = new Network(THREE);
+  network.settle();
+  network.run(10_000_000);
+  const id = network.leaderOf(P);
+  const others = THREE.filter((name) => name !== id);
+  const led = leads(network, id);
+  low(network, id);
+  network.until(() => leads(network, id) === 0, 2_000_000, "It leads nothing");
+  // As a new life would, it has room and says nothing of it.
+  for (const other of others) network.cut.add(`${id} ${other}`);
+  network.step(id, { kind: "space", low: false });
+  network.run(2_000);
+  network.cut.clear();
+  for (const other of others) network.step(nodeId(other), { kind: "peer-lost", peer: id });
+  network.until(() => leads(network, id) === led, 20_000_000, "It leads again what it is preferred for");
+});
+
 Deno.test("fillsDisk() is true of what adds data and false of what frees it", () => {
   const value = utf8Encode("v");
   const cas = { kind: "cas", key: "k", expect: { kind: "present" } } as const;
