@@ -1,11 +1,13 @@
 /**
- * The journal on disk: segments named journal-00000001.log and so on (format and rules J1 to J7: core/wire/journal.ts).
+ * The journal on disk: segments named journal-00000001.log and so on (format and rules J1 to J9: core/wire/journal.ts).
  *
  * H1. One writer, in order. What arrives while a sync is under way forms the next batch (group commit).
  * H2. A write or sync that fails is never tried again: the pages may be gone though the next sync says all is well.
  *     The node stops, and recovery finds what is really there.
  * H3. A file is filled with zeros ahead of its end, so that a sync has no new length or blocks to record. Recovery
  *     takes the zeros for a torn end; a segment that is left is cut at its end before the next one begins (J2).
+ * H4. Once nothing was added for a moment after a sync, a seal is written behind what is durable (J8), never a second
+ *     behind the first.
  *
  * A sync of a small batch blocks the loop as long as the disk is quick: the way to a thread and back costs more than
  * the sync. Measured on a virtual disk, 400 bytes, median: 0.08 ms blocking into filled blocks, 0.12 ms blocking where
@@ -17,12 +19,15 @@ import { invariant } from "../../core/base/invariant.ts";
 import {
   encodeMark,
   encodeRecords,
+  encodeSeal,
   encodeSegmentHeader,
+  JOURNAL_VERSION,
   type RecordsOptions,
+  SEAL_BYTES,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
 } from "../../core/wire/journal.ts";
-import { isCheckpointed, JournalReplay } from "../../core/wire/journal_recovery.ts";
+import { isCheckpointed, type JournalRecovery, JournalReplay } from "../../core/wire/journal_recovery.ts";
 import type { JournalRecord, Recovered } from "../../core/wire/kernel.ts";
 
 const FILL_BYTES = 512 * 1024;
@@ -30,6 +35,7 @@ const BLOCKING_BYTES_MAX = 512 * 1024;
 const BLOCKING_MS_MAX = 1;
 /** After this many syncs through the pool a blocking one is tried again. */
 const RETRY_BLOCKING_EVERY = 256;
+const SEAL_AFTER_MS = 5;
 const ZEROS = new Uint8Array(FILL_BYTES);
 
 export interface JournalEvents {
@@ -38,13 +44,38 @@ export interface JournalEvents {
   failed(message: string): void;
 }
 
+/** An open segment, as Deno has it. */
+export type JournalFile = Pick<
+  Deno.FsFile,
+  "readSync" | "writeSync" | "seekSync" | "truncateSync" | "syncSync" | "syncDataSync" | "syncData" | "close"
+>;
+
+/** What the journal asks of a file system. */
+export interface JournalFileSystem {
+  /** The names in a directory. */
+  list(directory: string): string[];
+  read(path: string): Uint8Array;
+  open(path: string, options: Deno.OpenOptions): JournalFile;
+  remove(path: string): void;
+  syncDirectory(path: string): void;
+}
+
+const REAL_FILES: JournalFileSystem = {
+  list: (directory) => Array.from(Deno.readDirSync(directory), ({ name }) => name),
+  read: (path) => Deno.readFileSync(path),
+  open: (path, options) => Deno.openSync(path, options),
+  remove: (path) => Deno.removeSync(path),
+  syncDirectory,
+};
+
 interface Segment {
   readonly number: number;
   readonly salt: number;
-  readonly file: Deno.FsFile;
+  readonly file: JournalFile;
 }
 
 export class JournalFiles {
+  readonly #files: JournalFileSystem;
   readonly #directory: string;
   readonly #node: NodeId;
   readonly #events: JournalEvents;
@@ -70,48 +101,84 @@ export class JournalFiles {
   /** Calls waiting for a sequence to be durable, in order. */
   #waiting: { readonly sequence: number; readonly done: () => void }[] = [];
   #headRecords = 0;
+  /** The sequence of the last seal, and the timer that may write the next. */
+  #sealed: number;
+  #sealTimer: ReturnType<typeof setTimeout> | null = null;
+  #sealTimerFor = 0;
 
   private constructor(
-    { directory, node, events, sequence, segment, offset }: {
+    { files, directory, node, events, sequence, segment, offset, sealed }: {
+      files: JournalFileSystem;
       directory: string;
       node: NodeId;
       events: JournalEvents;
       sequence: number;
       segment: Segment;
       offset: number;
+      sealed: boolean;
     },
   ) {
+    this.#files = files;
     this.#directory = directory;
     this.#node = node;
     this.#events = events;
     this.#sequence = this.#durableSequence = sequence;
     this.#segment = segment;
     this.#offset = this.#filledTo = offset;
+    this.#sealed = sealed ? sequence : 0;
+    this.#armSeal();
   }
 
   /**
-   * Opens the journal in `directory`, cutting a torn end. `recovered` is null where there was none.
+   * Opens the journal in `directory`, cutting a torn end and writing again what nothing proves to be on the disk.
+   * `recovered` is null where there was none. A journal of an older version goes on in a new segment.
    * @throws {JournalError} when it is damaged, another node's, or of another version
    */
   static open(
-    { directory, node, events }: { directory: string; node: NodeId; events: JournalEvents },
+    { directory, node, events, files = REAL_FILES }: {
+      directory: string;
+      node: NodeId;
+      events: JournalEvents;
+      files?: JournalFileSystem;
+    },
   ): { journal: JournalFiles; recovered: Recovered | null } {
-    const numbers = segmentNumbers(directory);
+    const numbers = segmentNumbers(files.list(directory));
+    const segmentAt = (i: number) => {
+      const name = segmentName(numbers[i]!);
+      return { name, bytes: files.read(join(directory, name)) };
+    };
     let first = numbers.length - 1;
-    while (first > 0 && !isCheckpointed(readSegment(directory, numbers[first]!))) first--;
+    while (first > 0 && !isCheckpointed(segmentAt(first))) first--;
     const replay = new JournalReplay(node);
     for (let i = Math.max(0, first); i < numbers.length; i++) {
-      replay.add(readSegment(directory, numbers[i]!), i === numbers.length - 1);
+      replay.add(segmentAt(i), i === numbers.length - 1);
     }
     const { recovered, lastSequence, append, tail } = replay.finish();
-    if (tail !== null && tail.cutAt === 0) Deno.removeSync(join(directory, tail.segment));
-    const segment = append === null
-      ? createSegment(directory, { node, segment: 1, firstSequence: 1, salt: drawSalt() })
-      : openSegment(directory, append);
-    for (let i = 0; i < first; i++) Deno.removeSync(join(directory, segmentName(numbers[i]!)));
-    syncDirectory(directory);
+    if (tail !== null && tail.cutAt === 0) files.remove(join(directory, tail.segment));
+    const next = {
+      node,
+      segment: (append?.segment ?? 0) + 1,
+      firstSequence: lastSequence + 1,
+      salt: drawSalt(),
+    };
+    const reopened = append === null ? null : openSegment(files, directory, append);
+    const outdated = append !== null && append.version < JOURNAL_VERSION;
+    if (outdated) reopened!.file.close();
+    const segment = reopened === null || outdated ? createSegment(files, directory, next) : reopened;
+    for (let i = 0; i < first; i++) files.remove(join(directory, segmentName(numbers[i]!)));
+    files.syncDirectory(directory);
     const offset = segment.file.seekSync(0, Deno.SeekMode.End);
-    const journal = new JournalFiles({ directory, node, events, sequence: lastSequence, segment, offset });
+    const sealed = append !== null && append.offset - append.unproven === SEAL_BYTES;
+    const journal = new JournalFiles({
+      files,
+      directory,
+      node,
+      events,
+      sequence: lastSequence,
+      segment,
+      offset,
+      sealed,
+    });
     return { journal, recovered: append === null ? null : recovered };
   }
 
@@ -156,7 +223,7 @@ export class JournalFiles {
       if (this.#syncing === null) this.#synced(this.#sequence, this.#upTo);
       else this.#syncing = { sequence: this.#sequence, upTo: this.#upTo };
       const number = this.#segment.number + 1;
-      this.#segment = createSegment(this.#directory, {
+      this.#segment = createSegment(this.#files, this.#directory, {
         node: this.#node,
         segment: number,
         firstSequence: this.#sequence + 1,
@@ -179,20 +246,52 @@ export class JournalFiles {
     await this.#durable(this.#sequence);
     if (this.#failed) return;
     try {
-      for (const old of segmentNumbers(this.#directory)) {
-        if (old < number) Deno.removeSync(join(this.#directory, segmentName(old)));
+      for (const old of segmentNumbers(this.#files.list(this.#directory))) {
+        if (old < number) this.#files.remove(join(this.#directory, segmentName(old)));
       }
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  /** Waits for what is under way, cuts the zeros and closes. */
+  /** Waits for what is under way, seals, cuts the zeros and closes. */
   async close(): Promise<void> {
     // What was added during one sync is synced by the next.
     for (this.commit(); this.#syncing !== null; this.commit()) await this.#idle();
+    if (this.#sealTimer !== null) clearTimeout(this.#sealTimer);
+    this.#seal();
     if (!this.#failed) this.#segment.file.truncateSync(this.#offset);
     this.#segment.file.close();
+  }
+
+  /** One timer for any number of syncs; it is set again where records came meanwhile. */
+  #armSeal(): void {
+    if (this.#sealTimer !== null || this.#sealed === this.#sequence) return;
+    this.#sealTimerFor = this.#sequence;
+    this.#sealTimer = setTimeout(() => {
+      this.#sealTimer = null;
+      if (this.#sealTimerFor === this.#sequence) this.#seal();
+      else if (this.#isDurable) this.#armSeal();
+    }, SEAL_AFTER_MS);
+    Deno.unrefTimer(this.#sealTimer);
+  }
+
+  /** Behind what is durable to its end only: otherwise the next sync sees to it. */
+  #seal(): void {
+    if (this.#failed || !this.#isDurable || this.#sealed === this.#sequence) return;
+    if (this.#offset === SEGMENT_HEADER_BYTES) return;
+    try {
+      this.#buffer(encodeSeal(this.#place()), 1);
+      this.#write();
+      this.#dirtyBytes = 0;
+      this.#sealed = this.#sequence;
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  get #isDurable(): boolean {
+    return this.#durableSequence === this.#sequence && this.#syncing === null;
   }
 
   /** Of the next record. */
@@ -267,6 +366,7 @@ export class JournalFiles {
   #synced(sequence: number, upTo: number): void {
     if (sequence <= this.#durableSequence) return;
     this.#durableSequence = sequence;
+    if (sequence === this.#sequence) this.#armSeal();
     while (this.#waiting.length > 0 && this.#waiting[0]!.sequence <= sequence) this.#waiting.shift()!.done();
     if (upTo > this.#durableUpTo) {
       this.#durableUpTo = upTo;
@@ -290,53 +390,70 @@ export class JournalFiles {
     if (this.#failed) return;
     this.#failed = true;
     const path = join(this.#directory, segmentName(this.#segment.number));
-    const why = error instanceof Error ? error.message : String(error);
-    this.#events.failed(
-      `Cannot write the journal "${path}": ${why}`,
-    );
+    this.#events.failed(cannotWrite(path, error));
     for (const { done } of this.#waiting.splice(0)) done();
   }
 }
 
 /** The number of the oldest segment in `directory`, past 1 once a checkpoint was taken; null: there is no journal. */
 export function oldestSegment(directory: string): number | null {
-  return segmentNumbers(directory)[0] ?? null;
+  return segmentNumbers(REAL_FILES.list(directory))[0] ?? null;
 }
 
 function segmentName(number: number): string {
   return `journal-${String(number).padStart(8, "0")}.log`;
 }
 
-function segmentNumbers(directory: string): number[] {
+function segmentNumbers(names: readonly string[]): number[] {
   const numbers: number[] = [];
-  for (const entry of Deno.readDirSync(directory)) {
-    const match = /^journal-(\d{8,})\.log$/.exec(entry.name);
+  for (const name of names) {
+    const match = /^journal-(\d{8,})\.log$/.exec(name);
     if (match !== null) numbers.push(Number(match[1]));
   }
   return numbers.sort((a, b) => a - b);
 }
 
-function readSegment(directory: string, number: number): { name: string; bytes: Uint8Array } {
-  const name = segmentName(number);
-  return { name, bytes: Deno.readFileSync(join(directory, name)) };
-}
-
+/** Cuts the torn end and writes what is unproven again (J5, J9). */
 function openSegment(
+  files: JournalFileSystem,
   directory: string,
-  { segment, salt, offset }: { segment: number; salt: number; offset: number },
+  { segment, salt, offset, unproven }: NonNullable<JournalRecovery["append"]>,
 ): Segment {
-  const file = Deno.openSync(join(directory, segmentName(segment)), { read: true, write: true });
-  file.truncateSync(offset);
-  file.syncSync();
+  const path = join(directory, segmentName(segment));
+  const file = files.open(path, { read: true, write: true });
+  try {
+    rewrite(file, unproven, offset);
+    file.truncateSync(offset);
+    file.syncSync();
+  } catch (error) {
+    file.close();
+    throw new Error(cannotWrite(path, error), { cause: error });
+  }
   return { number: segment, salt, file };
 }
 
-function createSegment(directory: string, header: SegmentHeader): Segment {
+function rewrite(file: JournalFile, unproven: number, offset: number): void {
+  const bytes = new Uint8Array(offset - unproven);
+  file.seekSync(unproven, Deno.SeekMode.Start);
+  for (let at = 0; at < bytes.length;) {
+    const read = file.readSync(bytes.subarray(at));
+    invariant(read !== null, "What recovery has read is there");
+    at += read;
+  }
+  file.seekSync(unproven, Deno.SeekMode.Start);
+  writeAll(file, bytes);
+}
+
+function cannotWrite(path: string, error: unknown): string {
+  return `Cannot write the journal "${path}": ${error instanceof Error ? error.message : String(error)}`;
+}
+
+function createSegment(files: JournalFileSystem, directory: string, header: SegmentHeader): Segment {
   const path = join(directory, segmentName(header.segment));
-  const file = Deno.openSync(path, { write: true, createNew: true, mode: 0o600 });
+  const file = files.open(path, { write: true, createNew: true, mode: 0o600 });
   writeAll(file, encodeSegmentHeader(header));
   file.syncSync();
-  syncDirectory(directory);
+  files.syncDirectory(directory);
   return { number: header.segment, salt: header.salt, file };
 }
 
@@ -350,7 +467,7 @@ export function syncDirectory(path: string): void {
   directory.syncSync();
 }
 
-function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
+function writeAll(file: JournalFile, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) {
     const written = file.writeSync(at === 0 ? bytes : bytes.subarray(at));
     invariant(written > 0, "A write that fails says so");

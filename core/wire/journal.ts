@@ -3,10 +3,10 @@
  *
  *     segment  header of 128 bytes: magic | u32 format | u32 salt | u32 CRC-32 | [node, number, first sequence] | zeros
  *              head record …   what the checkpoint says: the whole state at the end of one step
- *              live record …   what happened since, the checkpoint's mark somewhere among it
+ *              live record …   what happened since, the checkpoint's mark and seals somewhere among it
  *     record   u32 length | u32 CRC-32 of what follows | u64 sequence | u32 unsynced | u32 part | payload
  *
- * Numbers are big-endian. Sequences count every record of the journal, head records and marks included, over all
+ * Numbers are big-endian. Sequences count every record of the journal, head records, marks and seals included, over all
  * segments and over all lives of the node. `unsynced` says how many of the records before this one were not known to
  * be durable when it was written, so each record also proves what had been durable by then. Checksums of records start
  * from the segment's salt, a number drawn at random, so neither a stale block of another segment nor a record forged
@@ -22,6 +22,17 @@
  *  J4  Older segments are deleted, oldest first, when the mark is durable.
  *  J5  After recovery the host cuts the tail that was reported, deletes a segment cut at 0, and syncs what is left
  *      before the node starts: a record that was read back may be acted upon.
+ *
+ *  J8  When a sync has completed and no record follows for a moment, and when the journal is closed, a seal is written:
+ *      a record that says nothing, but whose `unsynced` proves all before it. It needs no sync of its own: where it is
+ *      lost, the end is as unproven as it would be without.
+ *  J9  Before the node starts, what no record proves (`append.unproven` of a recovery) is written again and synced:
+ *      after a sync that failed, pages may be in memory, taken for clean, that the disk never got.
+ *
+ * Versions
+ *  1   has no seals, and members of its views have no disk.
+ *  2   Segments of version 1 are read, never appended to: the node goes on in a new segment without a head, and the
+ *      next checkpoint leaves version 2 alone. A newer version is refused.
  *
  * What follows
  *  J6  Recovery starts at the newest segment with a mark (or at number 1, before which there is nothing): its head
@@ -41,10 +52,12 @@ import type { JournalRecord } from "./kernel.ts";
 import { recordWire } from "./record_codec.ts";
 
 /** Raised with every change of the format that an older build could misread. */
-export const JOURNAL_VERSION = 1;
+export const JOURNAL_VERSION = 2;
+/** The oldest that is still read. */
+const JOURNAL_VERSION_MIN = 1;
 
 /** Which part of a segment a record belongs to. */
-export const PART = { live: 0, head: 1, mark: 2 } as const;
+export const PART = { live: 0, head: 1, mark: 2, seal: 3 } as const;
 export type Part = typeof PART[keyof typeof PART];
 
 const MAGIC = utf8Encode("SPOPJRN\n");
@@ -53,6 +66,8 @@ export const SEGMENT_HEADER_BYTES = 128;
 const SEGMENT_BODY_AT = 20;
 /** What each record takes beside its payload. */
 export const RECORD_HEADER_BYTES = 24;
+/** What a seal takes, and no other record. */
+export const SEAL_BYTES = RECORD_HEADER_BYTES + 1;
 
 export interface SegmentHeader {
   readonly node: NodeId;
@@ -62,6 +77,8 @@ export interface SegmentHeader {
   readonly firstSequence: number;
   /** 32 bits drawn at random. */
   readonly salt: number;
+  /** JOURNAL_VERSION unless it says otherwise. */
+  readonly version?: number;
 }
 
 export interface RecordsOptions {
@@ -79,7 +96,7 @@ export interface RecordsOptions {
 export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
   const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
   bytes.set(MAGIC);
-  writeUint32(bytes, 8, JOURNAL_VERSION);
+  writeUint32(bytes, 8, header.version ?? JOURNAL_VERSION);
   writeUint32(bytes, 12, header.salt);
   bytes.set(encode([header.node, header.segment, header.firstSequence]), SEGMENT_BODY_AT);
   writeUint32(bytes, 16, headerChecksum(bytes));
@@ -96,7 +113,7 @@ export function encodeRecords(records: readonly JournalRecord[], options: Record
   let total = 0;
   for (let i = 0; i < records.length; i++) {
     const bytes = encode(recordWire(records[i]!), RECORD_HEADER_BYTES);
-    sealRecord(bytes, part, options.firstSequence + i, options);
+    closeRecord(bytes, part, options.firstSequence + i, options);
     encoded.push(bytes);
     total += bytes.length;
   }
@@ -116,11 +133,18 @@ export function encodeRecords(records: readonly JournalRecord[], options: Record
  */
 export function encodeMark(headRecords: number, options: RecordsOptions): Uint8Array {
   const bytes = encode([headRecords], RECORD_HEADER_BYTES);
-  sealRecord(bytes, PART.mark, options.firstSequence, options);
+  closeRecord(bytes, PART.mark, options.firstSequence, options);
   return bytes;
 }
 
-function sealRecord(bytes: Uint8Array, part: Part, sequence: number, options: RecordsOptions): void {
+/** A seal (J8). Takes one sequence, `firstSequence`; proves all up to `durableUpTo`. */
+export function encodeSeal(options: RecordsOptions): Uint8Array {
+  const bytes = encode([], RECORD_HEADER_BYTES);
+  closeRecord(bytes, PART.seal, options.firstSequence, options);
+  return bytes;
+}
+
+function closeRecord(bytes: Uint8Array, part: Part, sequence: number, options: RecordsOptions): void {
   const length = bytes.length - RECORD_HEADER_BYTES;
   if (length > LIMITS.journalRecordBytesMax) {
     throw new RangeError(`A journal record holds up to ${LIMITS.journalRecordBytesMax} bytes, not ${length}`);
@@ -150,7 +174,7 @@ export function readRawRecord(bytes: Uint8Array, at: number, salt: number): RawR
   const end = at + RECORD_HEADER_BYTES + length;
   if (length < 1 || length > LIMITS.journalRecordBytesMax || end > bytes.length) return null;
   const part = readUint32(bytes, at + 20);
-  if (part > PART.mark) return null;
+  if (part > PART.seal) return null;
   if (crc32(bytes.subarray(at + 8, end), salt) !== readUint32(bytes, at + 4)) return null;
   const sequence = sequenceAt(bytes, at);
   const durableUpTo = sequence - 1 - readUint32(bytes, at + 16);
@@ -177,13 +201,26 @@ export function provesDurable(
   return false;
 }
 
+/**
+ * Where the record with `sequence` begins in a segment whose records up to it are whole, `first` being the sequence
+ * of the first.
+ */
+export function offsetOfRecord(
+  bytes: Uint8Array,
+  { first, sequence }: { first: number; sequence: number },
+): number {
+  let at = SEGMENT_HEADER_BYTES;
+  for (let passed = first; passed < sequence; passed++) at += RECORD_HEADER_BYTES + readUint32(bytes, at);
+  return at;
+}
+
 function sequenceAt(bytes: Uint8Array, at: number): number {
   return readUint32(bytes, at + 8) * 0x1_0000_0000 + readUint32(bytes, at + 12);
 }
 
 /** What the first bytes of a segment say. damaged: not a whole header. */
 export type SegmentStart =
-  | { readonly kind: "segment"; readonly header: SegmentHeader }
+  | { readonly kind: "segment"; readonly header: Required<SegmentHeader> }
   | { readonly kind: "version"; readonly version: number }
   | { readonly kind: "damaged" };
 
@@ -193,12 +230,12 @@ export function readSegmentHeader(bytes: Uint8Array): SegmentStart {
   if (!equalBytes(bytes.subarray(0, MAGIC.length), MAGIC)) return damaged;
   if (readUint32(bytes, 16) !== headerChecksum(bytes)) return damaged;
   const version = readUint32(bytes, 8);
-  if (version !== JOURNAL_VERSION) return { kind: "version", version };
+  if (version < JOURNAL_VERSION_MIN || version > JOURNAL_VERSION) return { kind: "version", version };
   const reader = new Reader(bytes.subarray(SEGMENT_BODY_AT, SEGMENT_HEADER_BYTES));
   try {
     reader.tuple(3);
     const header = { node: reader.nodeId(), segment: reader.integer(), firstSequence: reader.integer() };
-    return { kind: "segment", header: { ...header, salt: readUint32(bytes, 12) } };
+    return { kind: "segment", header: { ...header, salt: readUint32(bytes, 12), version } };
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
     return damaged;

@@ -1,8 +1,9 @@
-/** Reads a journal back after a stop of any kind. The format and its rules J1 to J7 are in journal.ts. */
+/** Reads a journal back after a stop of any kind. The format and its rules J1 to J9 are in journal.ts. */
 import type { NodeId } from "../base/ids.ts";
 import { WireError } from "./cbor.ts";
 import {
   JOURNAL_VERSION,
+  offsetOfRecord,
   PART,
   provesDurable,
   type RawRecord,
@@ -36,14 +37,14 @@ export class JournalCorruptError extends JournalError {
   }
 }
 
-/** The journal was written by another build, a newer one. */
+/** The journal was written by another build: a newer one, or one too old to be read. */
 export class JournalVersionError extends JournalError {
   override readonly name = "JournalVersionError";
   constructor(file: string, readonly version: number) {
     super(
       file,
       0,
-      `Journal file "${file}" has format ${version} and this build reads ${JOURNAL_VERSION}. Start the build that wrote it`,
+      `Journal file "${file}" has format ${version} and this build reads up to ${JOURNAL_VERSION}. Start the build that wrote it`,
     );
   }
 }
@@ -77,6 +78,10 @@ export interface JournalRecovery {
     readonly segment: number;
     readonly salt: number;
     readonly offset: number;
+    /** Bytes from here to `offset` are whole and proven by nothing: to be written again (J9). */
+    readonly unproven: number;
+    /** Below JOURNAL_VERSION: to go on, begin a new segment without a head. */
+    readonly version: number;
   } | null;
   /** Bytes to cut before anything else is written (J5). A segment cut at 0 is deleted. */
   readonly tail: { readonly segment: string; readonly cutAt: number; readonly bytes: number } | null;
@@ -139,6 +144,8 @@ export class JournalReplay {
   readonly #state = new JournalState();
   /** The sequence due next; 0 before the first segment. */
   #due = 0;
+  /** The last sequence that is known to have been durable. */
+  #proven = 0;
   #append: JournalRecovery["append"] = null;
   #tail: JournalRecovery["tail"] = null;
 
@@ -152,6 +159,8 @@ export class JournalReplay {
     const header = this.#open(segment, last);
     if (header === null) return;
     const first = this.#append === null;
+    // J2: what lies before this segment had been durable, and so had its header when something follows it.
+    this.#proven = Math.max(this.#proven, header.firstSequence - 1);
     let at = SEGMENT_HEADER_BYTES;
     while (at < bytes.length) {
       const raw = readRawRecord(bytes, at, header.salt);
@@ -160,11 +169,16 @@ export class JournalReplay {
         break;
       }
       if (raw.part === PART.live || (raw.part === PART.head && first)) this.#apply(name, at, raw);
+      this.#proven = Math.max(this.#proven, raw.durableUpTo);
       this.#due++;
       at = raw.end;
     }
     this.#state.own();
-    this.#append = { name, segment: header.segment, salt: header.salt, offset: at };
+    const unproven = at === SEGMENT_HEADER_BYTES
+      ? 0
+      : offsetOfRecord(bytes, { first: header.firstSequence, sequence: this.#proven + 1 });
+    const { segment: number, salt, version } = header;
+    this.#append = { name, segment: number, salt, offset: at, unproven, version };
   }
 
   finish(): JournalRecovery {
@@ -177,7 +191,7 @@ export class JournalReplay {
   }
 
   /** The header; null where the segment is nothing but a torn one. */
-  #open(segment: JournalSegment, last: boolean): SegmentHeader | null {
+  #open(segment: JournalSegment, last: boolean): Required<SegmentHeader> | null {
     const { name, bytes } = segment;
     const start = readSegmentHeader(bytes);
     if (start.kind === "version") throw new JournalVersionError(name, start.version);

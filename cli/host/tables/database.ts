@@ -1,9 +1,41 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { KeyRange, Row } from "../../../core/base/ports.ts";
 import { EMPTY_BYTES } from "../../../core/base/bytes.ts";
+import { crc32 } from "../../../core/base/hash.ts";
 import type { Base } from "./layer.ts";
 
-const FORMAT_VERSION = 1;
+/**
+ * The number of the tables' format, kept as the database's user_version.
+ *  1  rows of key and value.
+ *  2  a row bears the checksum of both. Rows that format 1 wrote have none (null), and get one when written again.
+ */
+const FORMAT_VERSION = 2;
+
+/** What the tables' files hold cannot be what was written to them. */
+export class TablesCorruptError extends Error {
+  override readonly name = "TablesCorruptError";
+  constructor(readonly file: string, what: string, options?: ErrorOptions) {
+    super(`Tables file "${file}" is damaged: ${what}`, options);
+  }
+}
+
+/** The tables were written by a newer build. */
+export class TablesVersionError extends Error {
+  override readonly name = "TablesVersionError";
+  constructor(readonly file: string, readonly version: number) {
+    super(
+      `Tables file "${file}" has format ${version} and this build reads up to ${FORMAT_VERSION}. Start the build that wrote it`,
+    );
+  }
+}
+
+/**
+ * CRC-32 of key and value. SQLite has no checksums of its own: a changed byte within a value would be read as it is.
+ * The key's length needs no place in it: key and value are told apart by the database's own record.
+ */
+export function rowChecksum(key: Uint8Array, value: Uint8Array): number {
+  return crc32(value, crc32(key));
+}
 
 /** Settings of every connection. Commits are not synced one by one: the journal can replay them (see writer.ts). */
 export function configure(database: DatabaseSync): void {
@@ -14,58 +46,83 @@ export function configure(database: DatabaseSync): void {
 }
 
 /**
- * Makes the database where it is missing.
- * @throws {Error} when the file was written by another version, or is no database
+ * Makes the database where it is missing, and brings an older format up to this one.
+ * @throws {TablesVersionError | TablesCorruptError} when a newer build wrote it, or it is no database
  */
 export function createDatabase(path: string): void {
   // For this user alone; the log and its index beside it are made with the same rights.
   Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
   const database = new DatabaseSync(path);
   try {
-    tryReading(path, () => configure(database));
-    const { user_version: found } = database.prepare("PRAGMA user_version").get() as { user_version: number };
-    if (found === 0) {
-      database.exec(
-        `BEGIN; CREATE TABLE rows (key BLOB PRIMARY KEY, value BLOB NOT NULL); PRAGMA user_version=${FORMAT_VERSION}; COMMIT`,
-      );
-    } else if (found !== FORMAT_VERSION) {
-      throw new Error(
-        `Cannot read "${path}": it has format ${found}, this program knows ${FORMAT_VERSION}. Start the version that wrote it`,
-      );
-    }
+    reading(path, () => {
+      configure(database);
+      const { user_version: found } = database.prepare("PRAGMA user_version").get() as {
+        user_version: number;
+      };
+      if (found > FORMAT_VERSION) throw new TablesVersionError(path, found);
+      if (found < FORMAT_VERSION) database.exec(upgrade(found));
+      // Names the columns: a schema that is not the one expected is found here and not in the midst of a step.
+      database.prepare("SELECT key, value, checksum FROM rows LIMIT 0").all();
+    });
   } finally {
     database.close();
   }
 }
 
-/** The first reading of a database is what finds that it is none. */
-function tryReading(path: string, read: () => void): void {
+function upgrade(from: number): string {
+  const change = from === 0
+    ? "CREATE TABLE rows (key BLOB PRIMARY KEY, value BLOB NOT NULL, checksum INTEGER)"
+    : "ALTER TABLE rows ADD COLUMN checksum INTEGER";
+  return `BEGIN; ${change}; PRAGMA user_version=${FORMAT_VERSION}; COMMIT`;
+}
+
+/** SQLite's names for a database whose bytes make no sense; a schema without what we made says the same. */
+const DAMAGE = /malformed|not a database|no such (table|column)|database corruption/i;
+
+/** Does `read`, and says of damage that SQLite finds which file it is in. */
+function reading<T>(path: string, read: () => T): T {
   try {
-    read();
+    return read();
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`Cannot read "${path}": ${why}`, { cause: error });
+    if (error instanceof Error && DAMAGE.test(error.message)) {
+      throw new TablesCorruptError(path, error.message, { cause: error });
+    }
+    if (error instanceof TablesVersionError) throw error;
+    throw new Error(`Cannot read "${path}": ${error instanceof Error ? error.message : error}`, {
+      cause: error,
+    });
   }
 }
 
-/** One reading connection. */
+type StoredValue = readonly [Uint8Array, number | null];
+type StoredRow = readonly [Uint8Array, Uint8Array, number | null];
+
+/** Damage may have changed a column's type too. */
+function isRight(key: Uint8Array, value: Uint8Array, checksum: number | null): boolean {
+  if (!(key instanceof Uint8Array) || !(value instanceof Uint8Array)) return false;
+  return checksum === null || checksum === rowChecksum(key, value);
+}
+
+/** One reading connection. Throws TablesCorruptError where what it reads is not what was written. */
 export class Reader implements Base {
+  readonly #path: string;
   readonly #database: DatabaseSync;
   readonly #get: StatementSync;
   readonly #pages: readonly StatementSync[];
   #held = false;
 
   constructor(path: string) {
+    this.#path = path;
     this.#database = new DatabaseSync(path);
     configure(this.#database);
     this.#database.exec("PRAGMA query_only=1");
-    this.#get = asArrays(this.#database.prepare("SELECT value FROM rows WHERE key = ?"));
+    this.#get = asArrays(this.#database.prepare("SELECT value, checksum FROM rows WHERE key = ?"));
     this.#pages = ["key >= ?1", "key >= ?1 AND key < ?2"].flatMap((where) =>
       ["ASC", "DESC"].map((order) => {
         const limit = where.includes("?2") ? "?3" : "?2";
         return asArrays(
           this.#database.prepare(
-            `SELECT key, value FROM rows WHERE ${where} ORDER BY key ${order} LIMIT ${limit}`,
+            `SELECT key, value, checksum FROM rows WHERE ${where} ORDER BY key ${order} LIMIT ${limit}`,
           ),
         );
       })
@@ -73,17 +130,35 @@ export class Reader implements Base {
   }
 
   get(key: Uint8Array): Uint8Array | null {
-    const row = this.#get.get(key) as unknown as [Uint8Array] | undefined;
-    return row === undefined ? null : row[0];
+    const row = reading(this.#path, () => this.#get.get(key)) as unknown as StoredValue | undefined;
+    if (row === undefined) return null;
+    const [value, checksum] = row;
+    if (!isRight(key, value, checksum)) throw this.#wrong(key);
+    return value;
   }
 
   page(range: KeyRange, rowsMax: number): readonly Row[] {
     const start = range.start ?? EMPTY_BYTES;
     const descending = range.reverse ? 1 : 0;
-    const rows = range.end === null
-      ? this.#pages[descending]!.all(start, rowsMax)
-      : this.#pages[2 + descending]!.all(start, range.end, rowsMax);
-    return rows as unknown as Row[];
+    const { end } = range;
+    const stored = reading(
+      this.#path,
+      () =>
+        end === null
+          ? this.#pages[descending]!.all(start, rowsMax)
+          : this.#pages[2 + descending]!.all(start, end, rowsMax),
+    ) as unknown as StoredRow[];
+    for (const row of stored) {
+      if (!isRight(row[0], row[1], row[2])) throw this.#wrong(row[0]);
+      // A Row is key and value: rows are sent to other nodes as they are.
+      (row as unknown as unknown[]).length = 2;
+    }
+    return stored as unknown as Row[];
+  }
+
+  #wrong(key: Uint8Array): TablesCorruptError {
+    const hex = key instanceof Uint8Array ? key.toHex() : String(key);
+    return new TablesCorruptError(this.#path, `the checksum of the row with key ${hex} is wrong`);
   }
 
   /** From now on reads the database as it is at this moment, until release(). */

@@ -5,7 +5,7 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { DELETE, DELETE_SPAN, unpackLayers, WRITE } from "./batch.ts";
-import { configure } from "./database.ts";
+import { configure, rowChecksum } from "./database.ts";
 
 export type ToWriter =
   | { readonly kind: "open"; readonly path: string }
@@ -32,7 +32,8 @@ class Writer {
     this.#database = new DatabaseSync(path);
     configure(this.#database);
     this.#write = this.#database.prepare(
-      "INSERT INTO rows VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+      "INSERT INTO rows (key, value, checksum) VALUES (?, ?, ?) ON CONFLICT (key) " +
+        "DO UPDATE SET value = excluded.value, checksum = excluded.checksum",
     );
     this.#delete = this.#database.prepare("DELETE FROM rows WHERE key = ?");
     this.#deleteSpan = this.#database.prepare("DELETE FROM rows WHERE key >= ? AND key < ?");
@@ -43,7 +44,7 @@ class Writer {
   flush(packed: Uint8Array, durable: boolean): void {
     this.#database.exec("BEGIN IMMEDIATE");
     unpackLayers(packed, (kind, key, value) => {
-      if (kind === WRITE) this.#write.run(key, value);
+      if (kind === WRITE) this.#write.run(key, value, rowChecksum(key, value));
       else if (kind === DELETE) this.#delete.run(key);
       else if (kind === DELETE_SPAN) this.#deleteSpan.run(key, value);
       else throw new TypeError(`Unknown kind of write ${kind}`);

@@ -2,6 +2,12 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { JournalFiles } from "../../../cli/host/journal.ts";
 import { type LogIndex, nodeId, type PartitionId, type Term } from "../../../core/base/ids.ts";
+import {
+  encodeRecords,
+  encodeSegmentHeader,
+  readSegmentHeader,
+  SEAL_BYTES,
+} from "../../../core/wire/journal.ts";
 import type { JournalRecord } from "../../../core/wire/kernel.ts";
 
 const node = nodeId("sirius");
@@ -104,7 +110,7 @@ Deno.test("JournalFiles cuts the torn end of a crash and writes on behind what i
     const second = opened(directory);
     second.journal.append([vote(1, 2)], 1);
     await second.journal.close();
-    for (const size of [whole + 1, (await Deno.stat(path)).size - 1]) {
+    for (const size of [whole + 1, (await Deno.stat(path)).size - SEAL_BYTES - 1]) {
       await crashed(directory, async (copy) => {
         await Deno.truncate(join(copy, "journal-00000001.log"), size);
         const torn = opened(copy);
@@ -160,4 +166,46 @@ Deno.test("JournalFiles refuses the journal of another node", () =>
       () => JournalFiles.open({ directory, node: nodeId("vega"), events }),
       /belongs to node "sirius"/,
     );
+  }));
+
+Deno.test("JournalFiles goes on from a journal of version 1 in a segment of version 2, which a checkpoint leaves alone", () =>
+  withDirectory(async (directory) => {
+    const header = { node, segment: 1, firstSequence: 1, salt: 5, version: 1 };
+    const records = encodeRecords([vote(1, 1), vote(2, 3)], { firstSequence: 1, durableUpTo: 0, salt: 5 });
+    const old = Uint8Array.from([...encodeSegmentHeader(header), ...records]);
+    Deno.writeFileSync(join(directory, "journal-00000001.log"), old);
+    const { journal, terms } = opened(directory);
+    assert.deepEqual(terms, new Map([[1, 1], [2, 3]]));
+    journal.append([vote(1, 4)], 1);
+    await journal.close();
+    assert.deepEqual(Deno.readFileSync(join(directory, "journal-00000001.log")), old);
+    const again = opened(directory);
+    assert.deepEqual(again.terms, new Map([[1, 4], [2, 3]]));
+    await again.journal.rotate([vote(1, 4), vote(2, 3)]);
+    await again.journal.finishCheckpoint();
+    await again.journal.close();
+    assert.deepEqual(segments(directory), ["journal-00000003.log"]);
+    const start = readSegmentHeader(Deno.readFileSync(join(directory, "journal-00000003.log")));
+    assert.equal(start.kind === "segment" && start.header.version, 2);
+    const third = opened(directory);
+    assert.deepEqual(third.terms, new Map([[1, 4], [2, 3]]));
+    await third.journal.close();
+  }));
+
+Deno.test("JournalFiles seals what is durable once it rests, so that damage to the last record is told (J8)", () =>
+  withDirectory(async (directory) => {
+    const { journal } = opened(directory);
+    journal.append([vote(1, 1)], 1);
+    journal.commit();
+    const before = journal.segmentBytes;
+    while (journal.segmentBytes === before) await new Promise((done) => setTimeout(done, 1));
+    assert.equal(journal.segmentBytes, before + SEAL_BYTES);
+    await crashed(directory, (copy) => {
+      const path = join(copy, "journal-00000001.log");
+      const bytes = Deno.readFileSync(path);
+      bytes[before - 1]! ^= 1;
+      Deno.writeFileSync(path, bytes);
+      assert.throws(() => opened(copy), /journal-00000001\.log" is damaged at byte 128/);
+    });
+    await journal.close();
   }));

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { TablesCorruptError, TablesVersionError } from "../../../cli/host/tables/database.ts";
 import { SqliteTables } from "../../../cli/host/tables/tables.ts";
 import type { TablesReader } from "../../../core/base/ports.ts";
 import { checkTables } from "../../support/tables_conformance.ts";
@@ -185,4 +187,61 @@ Deno.test("SqliteTables refuses a database of another format", async () => {
   file.writeSync(bytes(0, 0, 0, 9));
   file.close();
   assert.throws(() => new SqliteTables(path, unexpected), /format 9/);
+});
+
+Deno.test("SqliteTables takes over tables of format 1, and checks what is written from then on", async () => {
+  const path = freshPath();
+  const old = new DatabaseSync(path);
+  old.exec("CREATE TABLE rows (key BLOB PRIMARY KEY, value BLOB NOT NULL); PRAGMA user_version=1");
+  old.prepare("INSERT INTO rows VALUES (?, ?)").run(bytes(1), bytes(10));
+  old.close();
+  const tables = new SqliteTables(path, unexpected);
+  assert.deepEqual(all(tables), ["1=10"]);
+  tables.set(bytes(2), bytes(20));
+  tables.endStep(0);
+  await tables.close();
+  const now = new DatabaseSync(path);
+  const rows = now.prepare("SELECT checksum IS NULL AS bare FROM rows ORDER BY key").all();
+  assert.deepEqual(rows.map(({ bare }) => bare), [1, 0]);
+  assert.deepEqual({ ...now.prepare("PRAGMA user_version").get() }, { user_version: 2 });
+  now.close();
+});
+
+Deno.test("SqliteTables refuses tables of a newer format and what is no database, naming the file", () => {
+  const newer = freshPath();
+  const database = new DatabaseSync(newer);
+  database.exec("PRAGMA user_version=3");
+  database.close();
+  assert.throws(() => new SqliteTables(newer, unexpected), (error) => {
+    assert.ok(error instanceof TablesVersionError);
+    assert.match(error.message, /tables\.db" has format 3 and this build reads up to 2/);
+    return true;
+  });
+  const noise = freshPath();
+  Deno.writeFileSync(noise, new Uint8Array(4096).fill(7));
+  assert.throws(() => new SqliteTables(noise, unexpected), (error) => {
+    assert.ok(error instanceof TablesCorruptError);
+    assert.equal(error.file, noise);
+    return true;
+  });
+});
+
+Deno.test("SqliteTables finds a changed byte that SQLite does not: of a value always, of an index's key in range()", async () => {
+  const key = new TextEncoder().encode("the key of it"), value = new TextEncoder().encode("the value of it");
+  for (const part of ["value", "key"] as const) {
+    const path = freshPath();
+    const first = new SqliteTables(path, unexpected);
+    first.set(key, value);
+    first.endStep(0);
+    await first.close();
+    const file = Deno.readFileSync(path), text = new TextDecoder("latin1").decode(file);
+    const inTable = text.indexOf("the key of itthe value of it");
+    const inIndex = text.replace("the key of itthe value", "-".repeat(22)).indexOf("the key of it");
+    file[part === "value" ? inTable + key.length : inIndex]! ^= 0x20;
+    Deno.writeFileSync(path, file);
+    const tables = new SqliteTables(path, unexpected);
+    if (part === "value") assert.throws(() => tables.get(key), TablesCorruptError);
+    assert.throws(() => all(tables), TablesCorruptError);
+    await tables.abandon();
+  }
 });

@@ -5,9 +5,12 @@ import { LIMITS } from "../../../core/base/limits.ts";
 import {
   encodeMark,
   encodeRecords,
+  encodeSeal,
   encodeSegmentHeader,
+  JOURNAL_VERSION,
   RECORD_HEADER_BYTES,
   type RecordsOptions,
+  SEAL_BYTES,
   SEGMENT_HEADER_BYTES,
 } from "../../../core/wire/journal.ts";
 import {
@@ -88,6 +91,12 @@ class Writer {
 
   sync(): void {
     this.durable = this.sequence;
+  }
+
+  seal(): void {
+    this.#append(encodeSeal(this.#options));
+    this.sequence++;
+    this.ends.push(this.last.bytes.length);
   }
 
   get last(): { name: string; bytes: Uint8Array } {
@@ -179,6 +188,8 @@ Deno.test("recoverJournal() gives back what was recorded, by hand", () => {
     segment: 1,
     salt: saltOf(1),
     offset: writer.last.bytes.length,
+    unproven: SEGMENT_HEADER_BYTES,
+    version: JOURNAL_VERSION,
   });
   assert.equal(tail, null);
 });
@@ -282,6 +293,49 @@ Deno.test("J7: a record forged within a user's value proves nothing without the 
     if (survives) assert.equal(recover(torn).lastSequence, 1);
     else assert.throws(() => recover(torn), JournalCorruptError);
   }
+});
+
+Deno.test("J8: behind a seal, a changed byte of any record before it is damage; of the seal itself, a torn end", () => {
+  const writer = new Writer();
+  writer.begin();
+  writer.append(STORY);
+  writer.sync();
+  writer.seal();
+  const sealAt = writer.ends.at(-2)!, padded = new Uint8Array(writer.last.bytes.length + 64);
+  padded.set(writer.last.bytes);
+  assert.equal(recover(writer.with(padded)).append!.offset, sealAt + SEAL_BYTES);
+  for (let at = 0; at < sealAt; at++) {
+    const bytes = padded.slice();
+    bytes[at]! ^= 0x10;
+    assert.throws(() => recover(writer.with(bytes)), (error) => {
+      assert.ok(error instanceof JournalCorruptError, `byte ${at}: ${error}`);
+      assert.ok(error.offset <= at);
+      return true;
+    });
+  }
+  for (let at = sealAt; at < padded.length; at++) {
+    const bytes = padded.slice();
+    bytes[at]! ^= 0x10;
+    assert.deepEqual(plain(recover(writer.with(bytes)).recovered), plain(foldRecords(STORY)));
+  }
+});
+
+Deno.test("J9: unproven are the records that nothing read back shows to have been durable", () => {
+  const writer = new Writer();
+  writer.begin();
+  assert.equal(recover(writer.segments).append!.unproven, 0, "nor is a header that nothing follows");
+  writer.append([vote(1), entries(1, 2)]);
+  assert.equal(recover(writer.segments).append!.unproven, SEGMENT_HEADER_BYTES);
+  writer.sync();
+  assert.equal(recover(writer.segments).append!.unproven, SEGMENT_HEADER_BYTES);
+  writer.append([entries(3, 3), entries(4, 4)]);
+  assert.equal(recover(writer.segments).append!.unproven, writer.ends[1]);
+  writer.sync();
+  writer.seal();
+  assert.equal(recover(writer.segments).append!.unproven, writer.ends[3]);
+  writer.begin();
+  writer.append([entries(5, 5)]);
+  assert.equal(recover(writer.segments).append!.unproven, SEGMENT_HEADER_BYTES);
 });
 
 Deno.test("zeros behind the last record (space set aside) are cut as a torn tail", () => {
@@ -413,14 +467,14 @@ Deno.test("recoverJournal() refuses another node's journal and a newer format, a
     return true;
   });
   const newer = writer.last.bytes.slice();
-  new DataView(newer.buffer).setUint32(8, 2);
+  new DataView(newer.buffer).setUint32(8, JOURNAL_VERSION + 1);
   // The checksum covers the version, so that a damaged one is not taken for a newer build's.
   assert.equal(recover(writer.with(newer)).tail?.cutAt, 0);
   assert.equal(recover(writer.with(newer)).append, null);
   resealHeader(newer);
   assert.throws(() => recover(writer.with(newer)), (error) => {
     assert.ok(error instanceof JournalVersionError);
-    assert.match(error.message, /has format 2 and this build reads 1/);
+    assert.match(error.message, /has format 3 and this build reads up to 2/);
     return true;
   });
 });

@@ -26,7 +26,7 @@ import {
   encodeResponses,
 } from "../../../core/wire/codec.ts";
 import { frame } from "../../../core/wire/framing.ts";
-import { encodeMark, encodeRecords, encodeSegmentHeader } from "../../../core/wire/journal.ts";
+import { encodeMark, encodeRecords, encodeSeal, encodeSegmentHeader } from "../../../core/wire/journal.ts";
 import { readRecord, recordWire } from "../../../core/wire/record_codec.ts";
 import { decodeHello, decodeHelloReply, encodeHello, encodeHelloReply } from "../../../core/wire/session.ts";
 import { decodeWith } from "../../../core/wire/shared_codec.ts";
@@ -99,6 +99,7 @@ const LAYOUTS: Readonly<Record<string, () => Uint8Array>> = {
   "checkpoint head": () =>
     encodeRecords([RECORDS["drop"]!], { firstSequence: 1, durableUpTo: 0, salt: 0, head: true }),
   "checkpoint mark": () => encodeMark(3, { firstSequence: 9, durableUpTo: 7, salt: 0 }),
+  seal: () => encodeSeal({ firstSequence: 10, durableUpTo: 9, salt: 0xdeadbeef }),
 };
 
 type Vectors = Record<string, Record<string, string>>;
