@@ -12,7 +12,7 @@ const ASK_MS_MAX = 5000;
 const WAITING_MS = 10_000;
 
 /**
- * Waits until every process is a member that all members see alive, and each partition has the leader and the voters
+ * Waits until every process is a member that all members see alive, and each partition has a leader and the voters
  * of its layout. Returns null, or after `msMax` what is still missing; `waiting` hears of it meanwhile.
  */
 export async function untilWhole(
@@ -55,7 +55,10 @@ async function whatIsMissing(client: Client, nodes: readonly NodeProcess[]): Pro
   return await whatIsUnsettled(client);
 }
 
-/** As isSettled() of the command line, in words. */
+/**
+ * In words, what a partition lacks: a leader, or the voters of its layout. Which of them leads does not matter: a leader
+ * that has tried in vain to hand over to the preferred one keeps on, by design.
+ */
 async function whatIsUnsettled(client: Client): Promise<string | null> {
   const { view, leaders } = await client.layout();
   const joining = view.members.find(({ state }) => state === "joining");
@@ -63,7 +66,9 @@ async function whatIsUnsettled(client: Client): Promise<string | null> {
   for (const [partition, replicas] of view.assignment.entries()) {
     const leader = leaders[partition] ?? null;
     if (replicas.length === 0) return `partition ${partition} is not placed`;
-    if (leader !== replicas[0]) return `partition ${partition} is led by ${leader}, not by ${replicas[0]}`;
+    if (leader === null || !replicas.includes(leader)) {
+      return `partition ${partition} is led by ${leader}, not by one of ${replicas}`;
+    }
   }
   for (const leader of new Set(leaders)) {
     const status = await client.status(leader!);
