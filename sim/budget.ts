@@ -98,7 +98,9 @@ function keepsMajority(voters: readonly NodeId[], hurt: ReadonlySet<NodeId>): bo
 export function standingOf(machine: Machine): Standing {
   const { id, running, retired, draining, disk, power } = machine;
   const started = machine.life > 0, dead = power === "lost" || power === "broken";
-  const away = !running && (retired || dead || disk.state?.kind === "lost");
+  // Who leaves for good counts as lost from the moment it was told to: it may still be handing over.
+  const leaving = retired && !draining;
+  const away = leaving || (!running && (retired || dead || disk.state?.kind === "lost"));
   const health = !started ? "whole" : away ? "lost" : isLatent(machine) ? "latent" : "whole";
   return {
     id,

@@ -2,7 +2,18 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type LogIndex, type NodeId, nodeId, type PartitionId } from "../../core/base/ids.ts";
 import type { Configuration } from "../../core/wire/messages.ts";
-import { affordable, configurationsInForce, drainable, type Held, type Standing } from "../../sim/budget.ts";
+import { Random } from "../../core/base/random.ts";
+import {
+  affordable,
+  configurationsInForce,
+  drainable,
+  type Held,
+  type Standing,
+  standingOf,
+} from "../../sim/budget.ts";
+import { Clock } from "../../sim/clock.ts";
+import { DEFAULT_DISK, Disk } from "../../sim/disk.ts";
+import { Machine } from "../../sim/machine.ts";
 
 const NAMES: readonly NodeId[] = "abcdefgh".split("").map(nodeId);
 const SETTINGS = { replicas: 3, systemReplicas: 5 };
@@ -135,4 +146,25 @@ Deno.test("affordable() struck again and again never takes a quorum from anybody
     { numRuns: 500 },
   );
   assert.ok(struck > 200 && refused > 200, `${struck} struck, ${refused} refused`);
+});
+
+Deno.test("standingOf() counts who leaves for good as lost while it still hands over, and who drains as whole", () => {
+  const id = nodeId("a"), random = Random.fromSeed(1);
+  const machine = new Machine({
+    index: 0,
+    id,
+    address: "a:1",
+    zone: "",
+    capacity: 1,
+    clock: new Clock({ offsetUs: 0, driftPpm: 0 }),
+    disk: new Disk(id, DEFAULT_DISK, random),
+    random,
+  });
+  machine.life = 1;
+  machine.power = "running";
+  assert.equal(standingOf(machine).health, "whole");
+  machine.retired = machine.draining = true;
+  assert.deepEqual([standingOf(machine).health, standingOf(machine).active], ["whole", false]);
+  machine.draining = false;
+  assert.deepEqual([standingOf(machine).health, standingOf(machine).active], ["lost", false]);
 });
