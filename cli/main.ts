@@ -52,6 +52,11 @@ const COMMANDS: readonly Entry[] = [
     summary: "take a node out of the network",
     load: async () => (await departure()).removeCommand(),
   },
+  {
+    name: "recover",
+    summary: "go on with the surviving nodes when a quorum is lost for good",
+    load: async () => (await import("./commands/recover.ts")).recoverCommand(),
+  },
 ];
 
 function departure() {

@@ -39,7 +39,7 @@ Deno.test("every command explains itself with an example", async () => {
     "kv history",
     "kv txn",
   ]
-    .concat(["import stars", "status", "members", "layout show", "layout plan", "drain", "remove", "sim"]);
+    .concat(["import stars", "status", "members", "layout show", "layout plan", "drain", "remove", "recover", "sim"]);
   const said = await Promise.all(leaves.map((leaf) => program(...leaf.split(" "), "--help")));
   for (const [i, { code, stdout }] of said.entries()) {
     assert.equal(code, 0, leaves[i]);

@@ -1,0 +1,242 @@
+/** The last resort: a network whose quorum is lost for good goes on with what its surviving nodes have. */
+import { join } from "node:path";
+import { Command } from "commander";
+import { SYSTEM_PARTITION } from "../../core/base/ids.ts";
+import {
+  needsNothing,
+  type PartitionRecovery,
+  planRecovery,
+  type RecoveryPlan,
+  type Survivor,
+} from "../../core/node/salvage.ts";
+import { randomHex } from "../host/life/origin.ts";
+import { applyRecovery, survey } from "../host/salvage.ts";
+import { print, styled, tell } from "../terminal.ts";
+import { UsageError } from "./errors.ts";
+import { collect } from "./options.ts";
+
+const FORMAT = 1;
+/** The plan of a recovery that was begun, in each data directory until all are done. */
+const PLAN_FILE = "recovery.json";
+
+interface ConsentFlags {
+  readonly force?: boolean;
+  readonly acceptLoss?: boolean;
+}
+interface RecoverFlags extends ConsentFlags {
+  readonly data?: readonly string[];
+  readonly yes?: boolean;
+  readonly json?: boolean;
+}
+
+/** `space-opera recover`: makes a network of what is left of one. */
+export function recoverCommand(): Command {
+  const command = new Command("recover")
+    .enablePositionalOptions()
+    .description(
+      "go on with the surviving nodes when a quorum is lost for good; writes may be lost, so read --help",
+    )
+    .option("--data <dir>", "a surviving node's data directory; given once for each, all stopped", collect)
+    .option("--yes", "do not ask")
+    .option("--json", "print JSON");
+  return withConsent(command)
+    .addHelpText(
+      "after",
+      `
+Only when more nodes are lost than the network can stand, and none of them will ever come back. As long as each
+partition can elect a leader among the nodes that are left, start those and remove the dead instead.
+
+  - Stop every node that is left, and name the data directories of ALL of them: a node that is not named is given up.
+  - Writes that only lost nodes had acknowledged are lost.
+  - The survivors become a network of a new name: a lost node that comes back after all is refused.
+  - Copy the data directories first.
+
+Examples:
+  space-opera recover --data ./a --data ./b
+
+On several machines, one file from each:
+  space-opera recover inspect --data ./a > a.json
+  space-opera recover plan a.json b.json > plan.json
+  space-opera recover apply --data ./a --plan plan.json
+
+An interrupted recovery is completed by giving the same command again.`,
+    )
+    .action((flags: RecoverFlags) => recoverHere(flags))
+    .addCommand(inspectCommand())
+    .addCommand(planCommand())
+    .addCommand(applyCommand());
+}
+
+function withConsent(command: Command): Command {
+  return command
+    .option("--force", "though the nodes that are left could go on by themselves")
+    .option("--accept-loss", "begin partitions anew, empty, of which no node has the data");
+}
+
+async function recoverHere(
+  { data = [], yes = false, json = false, ...consent }: RecoverFlags,
+): Promise<void> {
+  if (data.length === 0) {
+    throw new UsageError("Name the data directories of all nodes that are left, with --data");
+  }
+  const begun = data.map((path) => readPlan(join(path, PLAN_FILE))).find((plan) => plan !== null) ?? null;
+  if (begun !== null) tell(`Completing the recovery of network ${begun.from} that was begun before`);
+  const plan = begun ?? planRecovery(await surveyAll(data), randomHex(16));
+  checkConsent(plan, consent);
+  tell(describe(plan));
+  if (!yes) confirm(plan);
+  for (const path of data) writeWhole(join(path, PLAN_FILE), planText(plan));
+  for (const path of data) await applyRecovery(path, plan);
+  for (const path of data) Deno.removeSync(join(path, PLAN_FILE));
+  if (json) return print(planText(plan));
+  print(
+    `Network ${plan.network} goes on with ${plan.survivors.join(", ")}: start ${
+      plan.survivors.length > 1 ? "them" : "it"
+    } again`,
+  );
+}
+
+async function surveyAll(paths: readonly string[]): Promise<Survivor[]> {
+  const survivors: Survivor[] = [];
+  for (const path of paths) survivors.push(await survey(path));
+  return survivors;
+}
+
+function inspectCommand(): Command {
+  return new Command("inspect")
+    .description("print what a stopped node has, as JSON for `recover plan`")
+    .requiredOption("--data <dir>", "its data directory")
+    .addHelpText("after", "\nExample:\n  space-opera recover inspect --data ./a > a.json")
+    .action(async ({ data }: { data: string }) => {
+      print(JSON.stringify({ format: FORMAT, kind: "survivor", ...await survey(data) }));
+    });
+}
+
+function planCommand(): Command {
+  return withConsent(new Command("plan"))
+    .description(
+      "print what to do, as JSON for `recover apply`, from what `recover inspect` said of all nodes left",
+    )
+    .argument("<file...>")
+    .addHelpText("after", "\nExample:\n  space-opera recover plan a.json b.json > plan.json")
+    .action((files: string[], consent: ConsentFlags) => {
+      const plan = planRecovery(files.map((file) => read<Survivor>(file, "survivor")), randomHex(16));
+      checkConsent(plan, consent);
+      tell(describe(plan));
+      print(planText(plan));
+    });
+}
+
+function applyCommand(): Command {
+  return new Command("apply")
+    .description("carry out a plan on one stopped node; to be done on each")
+    .requiredOption("--data <dir>", "its data directory")
+    .requiredOption("--plan <file>", "what `recover plan` printed")
+    .option("--yes", "do not ask")
+    .addHelpText("after", "\nExample:\n  space-opera recover apply --data ./a --plan plan.json")
+    .action(async ({ data, plan: file, yes }: { data: string; plan: string; yes?: boolean }) => {
+      const plan = read<RecoveryPlan>(file, "plan");
+      tell(describe(plan));
+      if (yes !== true) confirm(plan);
+      const done = await applyRecovery(data, plan);
+      print(done ? `"${data}" belongs to network ${plan.network} now` : `"${data}" belonged to it already`);
+    });
+}
+
+function checkConsent(plan: RecoveryPlan, { force = false, acceptLoss = false }: ConsentFlags): void {
+  if (needsNothing(plan) && !force) {
+    throw new Error(
+      `Every partition can elect a leader among ${
+        plan.survivors.join(", ")
+      }: nothing is lost, and nothing was changed. ` +
+        `Start these nodes and remove the dead (space-opera remove NODE --force)`,
+    );
+  }
+  const empty = plan.partitions.filter(isDataLost).map(({ partition }) => partition);
+  if (empty.length > 0 && !acceptLoss) {
+    throw new Error(
+      `No node that is left has the data of ${empty.length} partitions: ${
+        listed(empty)
+      }. Name more nodes, or begin ` +
+        `these partitions empty with --accept-loss. Nothing was changed`,
+    );
+  }
+}
+
+/** The system partition's state is in every node's journal. */
+function isDataLost({ kind, partition }: PartitionRecovery): boolean {
+  return kind === "begin" && partition !== SYSTEM_PARTITION;
+}
+
+function describe({ from, survivors, lost, partitions }: RecoveryPlan): string {
+  const chosen = partitions.filter(({ kind }) => kind === "choose");
+  const empty = partitions.filter(isDataLost).map(({ partition }) => partition);
+  const certain = chosen.filter(({ knownLost }) => knownLost).map(({ partition }) => partition);
+  const lines = [
+    styled("red", `Network ${from} goes on without ${lost.length} of its nodes, for good`),
+    `  surviving           ${survivors.join(", ")}`,
+    `  given up            ${lost.join(", ") || "none"}`,
+    `  quorum is left      ${partitions.filter(({ kind }) => kind === "keep").length} partitions`,
+    `  quorum is lost      ${chosen.length} partitions: what only the lost nodes had acknowledged is lost`,
+  ];
+  if (certain.length > 0) {
+    lines.push(`  writes surely lost  in ${certain.length} partitions: ${listed(certain)}`);
+  }
+  if (empty.length > 0) lines.push(`  ALL DATA LOST       of ${empty.length} partitions: ${listed(empty)}`);
+  return lines.join("\n");
+}
+
+function listed(partitions: readonly number[]): string {
+  const first = partitions.slice(0, 20).join(", ");
+  return partitions.length > 20 ? `${first} and ${partitions.length - 20} more` : first;
+}
+
+function confirm({ from }: RecoveryPlan): void {
+  const word = from.slice(0, 8);
+  if (!Deno.stdin.isTerminal()) {
+    throw new UsageError("Nobody can be asked here. Give --yes to go on, once you have read what is lost");
+  }
+  const typed = prompt(
+    `This cannot be undone. Type the first 8 digits of the network's name, ${word}, to go on:`,
+  );
+  if (typed?.trim() !== word) throw new Error("Nothing was changed");
+}
+
+function planText(plan: RecoveryPlan): string {
+  return JSON.stringify({ format: FORMAT, kind: "plan", ...plan });
+}
+
+function writeWhole(file: string, text: string): void {
+  Deno.writeTextFileSync(`${file}.new`, text, { mode: 0o600 });
+  Deno.renameSync(`${file}.new`, file);
+}
+
+/** The plan of a recovery that was begun here; null: none was. */
+function readPlan(file: string): RecoveryPlan | null {
+  try {
+    Deno.statSync(file);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+  return read<RecoveryPlan>(file, "plan");
+}
+
+/** A file that this command wrote; what else it holds is not checked. */
+function read<T>(file: string, kind: "survivor" | "plan"): T {
+  let found;
+  try {
+    found = JSON.parse(Deno.readTextFileSync(file)) as { format?: unknown; kind?: unknown };
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`Cannot read "${file}": ${why}`);
+  }
+  if (found.kind !== kind) {
+    const command = kind === "plan" ? "plan" : "inspect";
+    throw new Error(`File "${file}" is not what \`space-opera recover ${command}\` printed`);
+  }
+  if (found.format !== FORMAT) {
+    throw new Error(`File "${file}" has format ${found.format}, and this program knows ${FORMAT}`);
+  }
+  return found as T;
+}

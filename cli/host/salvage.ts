@@ -1,0 +1,103 @@
+/** What `space-opera recover` reads from and writes to the data directories of nodes that do not run. */
+import { join } from "node:path";
+import type { LogIndex, PartitionId } from "../../core/base/ids.ts";
+import { SYSTEM_PARTITION } from "../../core/base/ids.ts";
+import { Catalog } from "../../core/catalog/catalog.ts";
+import { type RecoveryPlan, recoveryRecords, surveyed, type Survivor } from "../../core/node/salvage.ts";
+import { System } from "../../core/system/system.ts";
+import type { Recovered } from "../../core/wire/kernel.ts";
+import { isFormer } from "../../core/wire/members.ts";
+import { DataDirectory, type NodeIdentity } from "./directory.ts";
+import { JournalFiles } from "./journal.ts";
+import { SqliteTables } from "./tables/tables.ts";
+
+interface Opened {
+  readonly directory: DataDirectory;
+  readonly identity: NodeIdentity;
+  readonly journal: JournalFiles;
+  readonly recovered: Recovered;
+  /** Resolves when all that was appended is durable. */
+  sync(): Promise<void>;
+}
+
+/**
+ * What the node that lived in the directory still has.
+ * @throws {Error} when no node has, when one runs there, or when its journal is lost or damaged
+ */
+export function survey(path: string): Promise<Survivor> {
+  return withDirectory(path, async ({ directory, identity, recovered }) => {
+    if (!directory.hasTables) return surveyed(identity.node, recovered, () => 0 as LogIndex);
+    const tables = new SqliteTables(directory.tables, () => {});
+    try {
+      const applied = (partition: PartitionId) =>
+        partition === SYSTEM_PARTITION
+          ? new System({ tables, initial: null }).appliedIndex
+          : new Catalog({ partition, tables }).appliedIndex;
+      return surveyed(identity.node, recovered, applied);
+    } finally {
+      await tables.abandon();
+    }
+  });
+}
+
+/**
+ * Carries out this node's part of a plan. The journal first, then node.json: in between the node does not start, and a
+ * second call completes it (V7 in core/node/salvage.ts). False: it had been done before.
+ * @throws {Error} when the directory is in use or not as the plan was made for
+ */
+export function applyRecovery(path: string, plan: RecoveryPlan): Promise<boolean> {
+  return withDirectory(path, async ({ directory, identity, journal, recovered, sync }) => {
+    if (identity.network === plan.network) return false;
+    const records = recoveryRecords(plan, identity.node, recovered);
+    if (records.length > 0) {
+      journal.append(records, records.length);
+      await sync();
+    }
+    const peers = plan.view.members
+      .filter(({ id, state }) => id !== identity.node && !isFormer(state))
+      .map(({ address }) => address);
+    directory.writeIdentity({ ...identity, network: plan.network, peers });
+    return true;
+  });
+}
+
+async function withDirectory<T>(path: string, use: (opened: Opened) => Promise<T>): Promise<T> {
+  try {
+    Deno.statSync(join(path, "node.json"));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new Error(`No node has lived in "${path}": it has no node.json. Name a node's data directory`);
+  }
+  const directory = DataDirectory.open(path);
+  try {
+    const identity = directory.identity()!;
+    if (identity.aside !== null || !directory.hasJournal) {
+      throw new Error(
+        `Node "${identity.node}" in "${path}" has lost its journal, and with it what it had promised: it cannot help to ` +
+          `recover the network. Leave it out`,
+      );
+    }
+    const durable = Promise.withResolvers<void>();
+    durable.promise.catch(() => {});
+    const { journal, recovered } = JournalFiles.open({
+      directory: path,
+      node: identity.node,
+      events: {
+        durable: () => durable.resolve(),
+        failed: (message) => durable.reject(new Error(message)),
+      },
+    });
+    try {
+      if (recovered === null) throw new Error(`The journal in "${path}" is empty. Leave the node out`);
+      const sync = () => {
+        journal.commit();
+        return durable.promise;
+      };
+      return await use({ directory, identity, journal, recovered, sync });
+    } finally {
+      await journal.close();
+    }
+  } finally {
+    directory.close();
+  }
+}
