@@ -14,8 +14,10 @@ import type { Configuration } from "../wire/messages.ts";
 
 /** A follower this many entries behind the commit index counts as caught up: load never lets it be level for long. */
 const NEARLY = 64;
-/** Attempts to hand over, to the preferred replica or on the way out, before the leader carries on as it is. */
-const ATTEMPTS_MAX = 3;
+/** Attempts to hand over on the way out before the leader carries on as it is. */
+const LEAVING_ATTEMPTS_MAX = 3;
+/** The same to the preferred replica. With a wait that doubles, these last ten minutes: longer than most bad links do. */
+const PREFERRED_ATTEMPTS_MAX = 8;
 
 export type Step =
   | { readonly kind: "reconfigure"; readonly configuration: Configuration }
@@ -84,7 +86,9 @@ export class Steering {
     if (this.settled) return null;
     const { self, ledger } = this.#options;
     const { effective } = ledger.configurations;
-    if (isJoint(effective) && !effective.voters.includes(self) && this.#leavingAttempts < ATTEMPTS_MAX) {
+    if (
+      isJoint(effective) && !effective.voters.includes(self) && this.#leavingAttempts < LEAVING_ATTEMPTS_MAX
+    ) {
       const to = this.successor();
       if (to !== null) {
         this.#leavingAttempts++;
@@ -114,7 +118,8 @@ export class Steering {
   get wantsPreferred(): boolean {
     const { self, ledger, host } = this.#options;
     const preferred = this.#target[0];
-    return preferred !== undefined && preferred !== self && this.#preferredAttempts < ATTEMPTS_MAX &&
+    return preferred !== undefined && preferred !== self &&
+      this.#preferredAttempts < PREFERRED_ATTEMPTS_MAX &&
       ledger.configurations.effective.voters.includes(preferred) && host.reachable(preferred) &&
       host.fit(preferred);
   }
