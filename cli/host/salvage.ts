@@ -1,9 +1,10 @@
 /** What `space-opera recover` reads from and writes to the data directories of nodes that do not run. */
 import { join } from "node:path";
-import type { LogIndex, PartitionId } from "../../core/base/ids.ts";
+import type { PartitionId } from "../../core/base/ids.ts";
 import { SYSTEM_PARTITION } from "../../core/base/ids.ts";
 import { Catalog } from "../../core/catalog/catalog.ts";
 import { type RecoveryPlan, recoveryRecords, surveyed, type Survivor } from "../../core/node/salvage.ts";
+import { NOWHERE } from "../../core/partition/recovery.ts";
 import { System } from "../../core/system/system.ts";
 import type { Recovered } from "../../core/wire/kernel.ts";
 import { isFormer } from "../../core/wire/members.ts";
@@ -26,13 +27,14 @@ interface Opened {
  */
 export function survey(path: string): Promise<Survivor> {
   return withDirectory(path, async ({ directory, identity, recovered }) => {
-    if (!directory.hasTables) return surveyed(identity.node, recovered, () => 0 as LogIndex);
+    if (!directory.hasTables) return surveyed(identity.node, recovered, () => NOWHERE);
     const tables = new SqliteTables(directory.tables, () => {});
     try {
-      const applied = (partition: PartitionId) =>
-        partition === SYSTEM_PARTITION
-          ? new System({ tables, initial: null }).appliedIndex
-          : new Catalog({ partition, tables }).appliedIndex;
+      const applied = (partition: PartitionId) => {
+        const system = partition === SYSTEM_PARTITION;
+        const machine = system ? new System({ tables, initial: null }) : new Catalog({ partition, tables });
+        return { index: machine.appliedIndex, term: machine.appliedTerm };
+      };
       return surveyed(identity.node, recovered, applied);
     } finally {
       await tables.abandon();

@@ -6,7 +6,7 @@
  *     again make up a quorum with those who went on without it.
  * V2. A partition that can still elect a leader among the survivors is left alone: ordinary replication goes on.
  * V3. In any other, the survivor whose log ends last, by (term, index), becomes the sole voter of a configuration at the
- *     end of its log. No entry that another survivor knows to be committed is missing there: the log that ends with an
+ *     end of its log. Of a hollow one that is where the state in its tables ends, and its log begins anew there. No entry that another survivor knows to be committed is missing there: the log that ends with an
  *     entry of term t has all that was committed up to it (leader completeness, Raft 5.4, and log matching, 5.3), and of
  *     two that end in the same term the longer contains the other. So what the others keep never contradicts it, and they
  *     come in as learners by ordinary appends.
@@ -32,16 +32,23 @@ import type { JournalRecord, Recovered, RecoveredReplica } from "../wire/kernel.
 import { isFormer } from "../wire/members.ts";
 import type { Configuration, Entry, Member, SystemView } from "../wire/messages.ts";
 
+export interface Position {
+  readonly index: LogIndex;
+  readonly term: Term;
+}
+
 /** What a surviving node has of one partition. */
 export interface Holding {
   readonly partition: PartitionId;
   readonly term: Term;
   /** False: only term and vote are known. */
   readonly exists: boolean;
-  /** Its tables do not reach its log: it votes, and has no state. */
+  /** Its tables do not reach its log: it votes, and what state it has is an older one. */
   readonly hollow: boolean;
   readonly lastIndex: LogIndex;
   readonly lastTerm: Term;
+  /** Where the state in its tables ends; 0 where there is none. */
+  readonly applied: Position;
   /** The newest in its log. */
   readonly configuration: Configuration;
 }
@@ -71,6 +78,8 @@ export interface PartitionRecovery {
   /** Where the chosen log ends before anything is appended. */
   readonly lastIndex: LogIndex;
   readonly lastTerm: Term;
+  /** The log begins anew there, for only the state before it is left. */
+  readonly rebase: boolean;
   /** Who drops what it has of the partition (V5, V6). */
   readonly drop: readonly NodeId[];
   /** A hollow survivor's log is longer, or the layout does not place the partition there: something is lost for certain. */
@@ -140,35 +149,51 @@ function planPartition(
     const holding = holdings.find((h) => h.partition === partition);
     if (holding !== undefined) held.push({ ...holding, node });
   }
-  // The longest log first; between equals the order of names, so that everyone plans the same.
-  held.sort((a, b) => b.lastTerm - a.lastTerm || b.lastIndex - a.lastIndex || (a.node < b.node ? -1 : 1));
   const term = 1 + Math.max(0, ...held.map((h) => Math.max(h.term, h.lastTerm))) as Term;
   const here = held.filter(({ exists }) => exists);
-  const whole = here.filter(({ hollow }) => !hollow);
-  const electable = whole.find((candidate) => canBeElected(candidate, here));
-  const chosen = electable ?? whole[0];
+  const electable = longestFirst(here).find((candidate) =>
+    !candidate.hollow && canBeElected(candidate, here)
+  );
+  if (electable !== undefined) {
+    const { node, lastIndex, lastTerm } = electable;
+    return {
+      partition,
+      kind: "keep",
+      node,
+      term,
+      lastIndex,
+      lastTerm,
+      rebase: false,
+      drop: [],
+      knownLost: false,
+    };
+  }
+  const [chosen] = longestFirst(here.map(upToState)).filter((h) => h.lastIndex > 0 || !h.hollow);
   if (chosen === undefined) {
     const node = leastLoaded(partition, nodes, view);
     const drop = here.map((h) => h.node);
-    return {
-      partition,
-      kind: "begin",
-      node,
-      term,
-      lastIndex: NOWHERE.index,
-      lastTerm: NOWHERE.term,
-      drop,
-      knownLost: true,
-    };
+    return { partition, kind: "begin", node, term, ...NO_LOG, rebase: false, drop, knownLost: true };
   }
-  const { node, lastIndex, lastTerm } = chosen;
-  if (electable !== undefined) {
-    return { partition, kind: "keep", node, term, lastIndex, lastTerm, drop: [], knownLost: false };
-  }
-  const drop = here.filter((h) => h.hollow).map((h) => h.node);
+  const { node, lastIndex, lastTerm, hollow: rebase } = chosen;
+  const drop = here.filter((h) => h.hollow && h.node !== node).map((h) => h.node);
   const placed = view.assignment[partition]?.includes(node) === true;
   const knownLost = !placed || here.some((h) => !endsBy(h, chosen));
-  return { partition, kind: "choose", node, term, lastIndex, lastTerm, drop, knownLost };
+  return { partition, kind: "choose", node, term, lastIndex, lastTerm, rebase, drop, knownLost };
+}
+
+const NO_LOG = { lastIndex: NOWHERE.index, lastTerm: NOWHERE.term };
+
+/** Between equals the order of names, so that everyone plans the same. */
+function longestFirst(candidates: readonly Candidate[]): Candidate[] {
+  return [...candidates].sort((a, b) =>
+    b.lastTerm - a.lastTerm || b.lastIndex - a.lastIndex || (a.node < b.node ? -1 : 1)
+  );
+}
+
+/** What of it could be gone on from. */
+function upToState(candidate: Candidate): Candidate {
+  const { hollow, applied } = candidate;
+  return hollow ? { ...candidate, lastIndex: applied.index, lastTerm: applied.term } : candidate;
 }
 
 /** The log of `one` ends where that of `other` does, or before. */
@@ -270,13 +295,14 @@ function drops({ partition, node: chosen, drop, kind }: PartitionRecovery, node:
 /** What makes a survivor the sole voter of a partition. */
 function succession(
   plan: RecoveryPlan,
-  { partition, kind, node, term, lastIndex, lastTerm }: PartitionRecovery,
+  { partition, kind, node, term, lastIndex, lastTerm, rebase }: PartitionRecovery,
   replica: RecoveredReplica | null,
 ): JournalRecord[] {
   const alone: Configuration = { voters: [node], outgoing: [], learners: [] };
   const end = replica?.entries[replica.entries.length - 1] ?? replica?.base ?? NOWHERE;
   const begun = replica !== null && replica.term === term;
-  if (!begun && kind !== "begin" && (end.index !== lastIndex || end.term !== lastTerm)) {
+  const anew = kind === "begin" || rebase;
+  if (!begun && !anew && (end.index !== lastIndex || end.term !== lastTerm)) {
     throw new TypeError(
       `Partition ${partition} at node "${node}" ends at ${end.index} of term ${end.term}, and the plan says ` +
         `${lastIndex} of term ${lastTerm}: it ran since the plan was made. Make a new one`,
@@ -284,14 +310,14 @@ function succession(
   }
   const records: JournalRecord[] = [];
   if (!begun) records.push({ kind: "vote", partition, term, votedFor: node });
-  if (kind === "begin" && (replica === null || !replica.exists || !begun)) {
+  if (anew && (!begun || !replica.exists || replica.base.index !== lastIndex)) {
     records.push({
       kind: "base",
       partition,
-      index: NOWHERE.index,
-      term: NOWHERE.term,
+      index: lastIndex,
+      term: lastTerm,
       configuration: alone,
-      configurationIndex: NOWHERE.index,
+      configurationIndex: lastIndex,
     });
   }
   const from = begun && end.term === term ? end.index + 1 : lastIndex + 1;
@@ -312,7 +338,7 @@ function succession(
 export function surveyed(
   node: NodeId,
   recovered: Recovered,
-  applied: (partition: PartitionId) => LogIndex,
+  applied: (partition: PartitionId) => Position,
 ): Survivor {
   if (recovered.view === null) throw new TypeError(`The journal of node "${node}" knows no network`);
   const holdings: Holding[] = [];
@@ -325,7 +351,7 @@ export function surveyed(
   return { node, network: view.network, view, viewAtEnd: atEnd, holdings };
 }
 
-function holdingOf(partition: PartitionId, replica: RecoveredReplica, applied: LogIndex): Holding {
+function holdingOf(partition: PartitionId, replica: RecoveredReplica, applied: Position): Holding {
   const { term, exists, base, entries } = replica;
   let { configuration, configurationIndex } = replica;
   for (const { kind, index, data } of entries) {
@@ -336,8 +362,8 @@ function holdingOf(partition: PartitionId, replica: RecoveredReplica, applied: L
   }
   const { index, term: lastTerm } = entries[entries.length - 1] ?? base;
   // Tables ahead of the journal are not to be: what is wrong there is not known, so nothing is built on it.
-  const hollow = exists && (applied < base.index || applied > index);
-  return { partition, term, exists, hollow, lastIndex: index, lastTerm, configuration };
+  const hollow = exists && (applied.index < base.index || applied.index > index);
+  return { partition, term, exists, hollow, lastIndex: index, lastTerm, applied, configuration };
 }
 
 /** The view once all that the log holds is committed. */

@@ -18,6 +18,7 @@ import {
   surveyed,
   type Survivor,
 } from "../../../core/node/salvage.ts";
+import { NOWHERE } from "../../../core/partition/recovery.ts";
 import { utf8Decode, utf8Encode } from "../../../core/base/bytes.ts";
 import { foldRecords } from "../../../core/wire/journal_state.ts";
 import type { JournalRecord, Recovered } from "../../../core/wire/kernel.ts";
@@ -52,6 +53,7 @@ const holding = (
   hollow: false,
   lastIndex: lastIndex as LogIndex,
   lastTerm: lastTerm as Term,
+  applied: { index: lastIndex as LogIndex, term: lastTerm as Term },
   configuration,
   ...more,
 });
@@ -111,11 +113,28 @@ Deno.test("planRecovery() never chooses who has no state, says what is known to 
   const view = viewOf([[a], [a, b, d, e, c]]);
   const all = voters(a, b, c, d, e);
   const plan = planRecovery([
-    survivor(a, view, holding(0, [1, 1], voters(a)), holding(1, [5, 50], all, { hollow: true })),
+    survivor(
+      a,
+      view,
+      holding(0, [1, 1], voters(a)),
+      holding(1, [5, 50], all, { hollow: true, applied: NOWHERE }),
+    ),
     survivor(b, view, holding(1, [4, 40], all)),
   ], NEW);
   const { kind, node, term, drop, knownLost } = plan.partitions[1]!;
   assert.deepEqual([kind, node, term, drop, knownLost], ["choose", b, 6, [a], true]);
+});
+
+Deno.test("planRecovery() goes on from a hollow survivor's older state where no other has as much (V3)", () => {
+  const view = viewOf([[a], [a, b, d, e, c]]);
+  const all = voters(a, b, c, d, e);
+  const applied = { index: 41 as LogIndex, term: 4 as Term };
+  const plan = planRecovery([
+    survivor(a, view, holding(0, [1, 1], voters(a)), holding(1, [5, 50], all, { hollow: true, applied })),
+    survivor(b, view, holding(1, [4, 40], all)),
+  ], NEW);
+  const { kind, node, lastIndex, rebase, drop, knownLost } = plan.partitions[1]!;
+  assert.deepEqual([kind, node, lastIndex, rebase, drop, knownLost], ["choose", a, 41, true, [], true]);
 });
 
 Deno.test("planRecovery() refuses nodes of two networks, one twice, and none", () => {
@@ -155,6 +174,8 @@ interface Loss {
   readonly known: number;
 }
 
+const positionOf = ({ disk: { tables } }: Node) => ({ index: tables.appliedIndex, term: tables.appliedTerm });
+
 /** Gives up all but a few nodes of a cluster after a storm, recovers, and runs on with the rest. */
 function loseMost(seed: number, cluster: Cluster): Loss {
   const random = Random.fromSeed(seed).fork("loss");
@@ -162,7 +183,7 @@ function loseMost(seed: number, cluster: Cluster): Loss {
   const alive = random.shuffle([...cluster.nodes]).slice(0, random.between(1, cluster.nodes.length - 1));
   const view = { ...viewOf(Array.from({ length: PARTITION + 1 }, () => [])), version: 0 };
   const plan = planRecovery(
-    alive.map((node) => surveyed(node.id, recoveredOf(node, view), () => node.disk.tables.appliedIndex)),
+    alive.map((node) => surveyed(node.id, recoveredOf(node, view), () => positionOf(node))),
     NEW,
   );
   const recovery = plan.partitions[PARTITION]!;
@@ -250,12 +271,11 @@ Deno.test("recoveryRecords() bring a network of whole nodes back from two of fiv
   const recovered = (node: NodeId) => foldRecords(network.disk(node).records);
   const held = new Map(left.map((node) => [node, network.node(node).replicas()]));
   const survivors = left.map((node) =>
-    surveyed(
-      node,
-      recovered(node),
-      (partition) =>
-        held.get(node)!.find((slot) => slot.partition === partition)?.replica.appliedIndex ?? 0 as LogIndex,
-    )
+    surveyed(node, recovered(node), (partition) => {
+      const slot = held.get(node)!.find((each) => each.partition === partition);
+      const machine = slot?.catalog ?? slot?.system;
+      return machine == null ? NOWHERE : { index: machine.appliedIndex, term: machine.appliedTerm };
+    })
   );
   const plan = planRecovery(survivors, NEW);
   assert.ok(plan.partitions.some(({ kind }) => kind === "choose"));
