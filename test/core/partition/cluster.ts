@@ -524,7 +524,10 @@ export class Cluster {
   #crowned(node: Node, term: Term): void {
     const other = this.leaders.get(term);
     if (other !== undefined && other !== node.id) this.fail(`${other} and ${node.id} both lead term ${term}`);
+    const late = [...this.leaders.keys()].some((known) => known > term);
     this.leaders.set(term, node.id);
+    // Elected by votes that were under way for long: what a later leader has committed since is not for it to have.
+    if (late) return;
     const replica = node.replica!;
     if (replica.lastIndex < this.committedMax) {
       this.fail(`${node.id} leads term ${term} with ${replica.lastIndex} of ${this.committedMax} entries`);
