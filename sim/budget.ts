@@ -6,7 +6,8 @@
  *     That is enough: what was committed lies with a majority, so with one of the undamaged, and these can elect it.
  * B2. While somebody carries damage without knowing it, no more machines are hurt at once than the smallest group bears
  *     that may be formed of those who take part: a damaged node that still runs may be voted into any partition before
- *     its damage is met. So nobody is drained meanwhile where that would make groups too small.
+ *     its damage is met. Nobody is drained meanwhile where that would make groups too small, nor while a lost node is
+ *     still named: until the others have noticed, they may go over to a group that cannot do without it.
  * B3. Somebody whole stays who is not on the way out, to hold everything.
  */
 import type { LogIndex, NodeId, PartitionId } from "../core/base/ids.ts";
@@ -53,23 +54,23 @@ export function affordable(
   for (const { voters, outgoing } of inForce) {
     if (!keepsMajority(voters, hurt) || !keepsMajority(outgoing, hurt)) return false; // B1
   }
-  return leavesEnough(after, inForce, sizes);
+  return keepsSomebody(after) &&
+    (after.every(({ health }) => health !== "latent") || bearsHurt(after, inForce, sizes));
 }
 
 /** Whether `leaver` may be drained now. */
 export function drainable(leaver: NodeId, machines: readonly Standing[], sizes: Sizes): boolean {
   const after = machines.map((machine) => machine.id === leaver ? { ...machine, active: false } : machine);
-  return leavesEnough(after, configurationsInForce(machines), sizes);
+  return keepsSomebody(after) && bearsHurt(after, configurationsInForce(machines), sizes);
 }
 
-/** B2 and B3. The lost count as long as a configuration names them: it may change around one of them. */
-function leavesEnough(
-  machines: readonly Standing[],
-  inForce: readonly Configuration[],
-  sizes: Sizes,
-): boolean {
-  if (!machines.some(({ active, health }) => active && health === "whole")) return false;
-  if (machines.every(({ health }) => health !== "latent")) return true;
+/** B3. */
+function keepsSomebody(machines: readonly Standing[]): boolean {
+  return machines.some(({ active, health }) => active && health === "whole");
+}
+
+/** B2. The lost count as long as a configuration names them: it may change around one of them. */
+function bearsHurt(machines: readonly Standing[], inForce: readonly Configuration[], sizes: Sizes): boolean {
   const named = new Set(inForce.flatMap(({ voters, outgoing }) => [...voters, ...outgoing]));
   const counted = machines.filter(({ id, health }) =>
     health === "latent" || (health === "lost" && named.has(id))

@@ -74,8 +74,14 @@ class Search<O extends Interval, S extends string | number> {
     const stack: { readonly mark: Mark; readonly state: S }[] = [];
     let state = this.#model.initial, mark = this.#head.next;
     let deepest = -1, stuck = -1;
+    // What need not have happened comes in only where nothing goes on without it: most of it left no trace.
+    let optional = false;
     while (this.#returnsLeft > 0) {
       if (mark!.isCall) {
+        if ((mark!.match === null) !== optional) {
+          mark = mark!.next;
+          continue;
+        }
         const next = this.#model.step(state, this.#operations[mark!.operation]!);
         // What need not have happened and would change nothing is left out: that says the same with fewer orders.
         const isIdle = next === state && mark!.match === null;
@@ -86,10 +92,16 @@ class Search<O extends Interval, S extends string | number> {
           stack.push({ mark: mark!, state });
           state = next;
           mark = this.#head.next;
+          optional = false;
         } else mark = mark!.next;
         continue;
       }
       // An operation returned here and is not placed: whatever is placed later comes too late for it.
+      if (!optional) {
+        optional = true;
+        mark = this.#head.next;
+        continue;
+      }
       if (stack.length > deepest) {
         deepest = stack.length;
         stuck = mark!.operation;
@@ -99,6 +111,7 @@ class Search<O extends Interval, S extends string | number> {
       this.#unplace(last.mark);
       state = last.state;
       mark = last.mark.next;
+      optional = last.mark.match === null;
     }
     return { kind: "linearizable" };
   }

@@ -84,6 +84,10 @@ Deno.test("drainable() keeps groups large enough to bear who does not know that 
   assert.ok(drains("b", standings(by)));
   assert.ok(!drains("b", standings(by, "", "a")));
   assert.ok(drains("b", standings(more, "", "a")));
+  assert.ok(
+    !drains("b", standings(by, "a")),
+    "a group of two that waits for one who is lost, as in seed 756",
+  );
   assert.ok(!may("a", standings({ a: [], b: [] }), true), "two can never bear one");
 });
 
