@@ -362,7 +362,8 @@ export class Replica {
       ok: false,
       index: NOWHERE.index,
       indexTerm: NOWHERE.term,
-      refused: message.prevIndex,
+      // 0 would ask for a snapshot, and this answer may come late, when the sender leads the very term it tells.
+      refused: Math.max(1, message.prevIndex) as LogIndex,
     });
   }
 

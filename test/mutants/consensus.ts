@@ -13,13 +13,16 @@ const ELECTIONS: readonly Mutant[] = [
     file: ELECTION,
     original: "    else effects.sendDurable(to, reply);",
     mutated: "    else effects.send(to, reply);",
+    first: "changes",
   },
   {
     name: "vote-not-recorded",
-    rule: "A vote is written to the journal at all (E2)",
-    file: ELECTION,
-    original: "      if (this.#votedFor !== from) this.unrecorded = true;\n",
-    mutated: "",
+    rule: "The journal knows whom a node voted for (E2)",
+    file: REPLICA,
+    original:
+      `effects.record({ kind: "vote", partition: this.partition, term: this.term, votedFor: this.votedFor });`,
+    mutated: `effects.record({ kind: "vote", partition: this.partition, term: this.term, votedFor: null });`,
+    first: "changes",
   },
   {
     name: "vote-twice",
@@ -41,13 +44,7 @@ const ELECTIONS: readonly Mutant[] = [
     file: ELECTION,
     original: "(vote.lastTerm === ballot.lastTerm && vote.lastIndex >= ballot.lastIndex)",
     mutated: "vote.lastIndex >= ballot.lastIndex",
-  },
-  {
-    name: "candidacy-not-recorded",
-    rule: "A candidate's own vote is durable before it asks for others (E2)",
-    file: ELECTION,
-    original: "    this.#votedFor = this.#options.self;\n    this.unrecorded = true;\n",
-    mutated: "    this.#votedFor = this.#options.self;\n",
+    first: "crashes",
   },
   {
     name: "vote-of-an-earlier-election",
@@ -55,6 +52,7 @@ const ELECTIONS: readonly Mutant[] = [
     file: ELECTION,
     original: "if (!asked || reply.term !== term) return;",
     mutated: "if (!asked) return;",
+    first: "tests",
   },
   {
     name: "second-leader-obeyed",
@@ -69,6 +67,7 @@ const ELECTIONS: readonly Mutant[] = [
     file: "core/wire/configuration.ts",
     original: "    (!isJoint(configuration) || hasMajority(configuration.outgoing, yes));",
     mutated: "    true;",
+    first: "tests",
   },
   {
     name: "half-is-a-majority",
@@ -83,6 +82,7 @@ const ELECTIONS: readonly Mutant[] = [
     file: REPLICA,
     original: "      mayVote: this.#initialised,",
     mutated: "      mayVote: true,",
+    first: "moves",
   },
   {
     name: "hollow-replica-campaigns",
@@ -90,6 +90,7 @@ const ELECTIONS: readonly Mutant[] = [
     file: REPLICA,
     original: "this.#election.electable = votes && !this.hollow && !this.#stopping;",
     mutated: "this.#election.electable = votes && !this.#stopping;",
+    first: "tests",
   },
   {
     name: "leader-never-gives-up",
@@ -97,6 +98,7 @@ const ELECTIONS: readonly Mutant[] = [
     file: REPLICA,
     original: "    if (this.#leadership.beat(now)) return;",
     mutated: "    if (this.#leadership.beat(now) || this.isLeader) return;",
+    first: "tests",
   },
 ];
 
@@ -107,6 +109,7 @@ const REPLICATION: readonly Mutant[] = [
     file: LEADING,
     original: "if (index <= this.#ledger.commit || this.#log.termAt(index) !== this.#term) return false;",
     mutated: "if (index <= this.#ledger.commit) return false;",
+    first: "tests",
   },
   {
     name: "acknowledged-before-sync",
@@ -114,6 +117,7 @@ const REPLICATION: readonly Mutant[] = [
     file: FOLLOWING,
     original: "    else effects.sendDurable(leader, reply);",
     mutated: "    else effects.send(leader, reply);",
+    first: "crashes",
   },
   {
     name: "beat-acknowledges-before-sync",
@@ -121,6 +125,7 @@ const REPLICATION: readonly Mutant[] = [
     file: FOLLOWING,
     original: "    return Math.min(matched, this.#log.stable) as LogIndex;",
     mutated: "    return Math.min(matched, this.#log.last) as LogIndex;",
+    first: "elections",
   },
   {
     name: "leader-counts-unsynced-entries",
@@ -128,13 +133,6 @@ const REPLICATION: readonly Mutant[] = [
     file: LEADING,
     original: "node === this.#options.self ? this.#log.stable : this.#byNode.get(node)!.match;",
     mutated: "node === this.#options.self ? this.#log.last : this.#byNode.get(node)!.match;",
-  },
-  {
-    name: "commit-beyond-the-match",
-    rule: "A follower commits no further than an append shows its log to match (Raft 5.3)",
-    file: FOLLOWING,
-    original: "this.#ledger.commitTo(Math.min(message.commit, end) as LogIndex);",
-    mutated: "this.#ledger.commitTo(message.commit);",
   },
   {
     name: "beat-commits-beyond-the-match",
@@ -165,15 +163,7 @@ const REPLICATION: readonly Mutant[] = [
     file: FOLLOWING,
     original: "} else if (this.#log.termAt(prevIndex) !== message.prevTerm) {",
     mutated: "} else if (this.#log.termAt(prevIndex) === null) {",
-  },
-  {
-    name: "match-taken-from-the-end-of-the-log",
-    rule: "A follower acknowledges what it knows to equal the leader's log, not all it has (R3)",
-    file: FOLLOWING,
-    original:
-      "    const index = Math.min(matched, this.#log.last) as LogIndex;\n    const { partition, effects }",
-    mutated:
-      "    const index = Math.max(matched, this.#log.last) as LogIndex;\n    const { partition, effects }",
+    first: "crashes",
   },
   {
     name: "match-survives-the-term",
@@ -195,20 +185,7 @@ const REPLICATION: readonly Mutant[] = [
     file: "core/replication/log.ts",
     original: `      effects.record({ kind: "truncate", partition, from });\n`,
     mutated: "",
-  },
-  {
-    name: "answer-of-an-earlier-term-counts",
-    rule: "A leader counts only answers to its own term",
-    file: LEADING,
-    original: "return this.#active && term === this.#term ? this.#byNode.get(from) ?? null : null;",
-    mutated: "return this.#active ? this.#byNode.get(from) ?? null : null;",
-  },
-  {
-    name: "applied-past-the-own-journal",
-    rule: "Tables never run ahead of the own journal (P1)",
-    file: REPLICA,
-    original: "const upTo = Math.min(commit, log.stable) as LogIndex;",
-    mutated: "const upTo = Math.min(commit, log.last) as LogIndex;",
+    first: "elections",
   },
 ];
 
@@ -226,6 +203,7 @@ const READS: readonly Mutant[] = [
     file: LEADING,
     original: "this.reads.begin(this.#round, this.#ledger.commit);",
     mutated: "this.reads.begin(this.#round - 1, this.#ledger.commit);",
+    first: "tests",
   },
   {
     name: "read-before-own-entry",
@@ -243,20 +221,12 @@ const READS: readonly Mutant[] = [
     first: "leases",
   },
   {
-    name: "lease-ignores-drift",
-    rule: "A lease leaves room for clocks that drift apart (E6)",
-    file: LEADING,
-    original: "Math.floor(this.#options.settings.electionTimeoutUsMin * 9 / 10)",
-    mutated: "this.#options.settings.electionTimeoutUsMin",
-    first: "leases",
-  },
-  {
     name: "lease-not-protected",
     rule: "Who heard a leader supports no other while its lease may hold (E6)",
     file: ELECTION,
     original: "if (this.#options.settings.leaseReads) return this.#quiet || fresh;",
     mutated: "",
-    first: "leases",
+    first: "tests",
   },
   {
     name: "lease-forgotten-by-a-restart",
@@ -264,7 +234,7 @@ const READS: readonly Mutant[] = [
     file: ELECTION,
     original: "    if (now < this.#closedUntil) return true;\n",
     mutated: "",
-    first: "leases",
+    first: "tests",
   },
   {
     name: "lease-kept-while-handing-over",
@@ -272,7 +242,7 @@ const READS: readonly Mutant[] = [
     file: "core/partition/leadership.ts",
     original: "    this.#leaseBroken = true;\n",
     mutated: "",
-    first: "leases",
+    first: "tests",
   },
 ];
 
@@ -283,6 +253,7 @@ const CONFIGURATIONS: readonly Mutant[] = [
     file: "core/replication/quorum.ts",
     original: "    : Math.min(incoming, majorityValue(configuration.outgoing, valueOf));",
     mutated: "    : incoming;",
+    first: "changes",
   },
   {
     name: "committed-by-the-old-half",
@@ -290,6 +261,7 @@ const CONFIGURATIONS: readonly Mutant[] = [
     file: "core/replication/quorum.ts",
     original: "    : Math.min(incoming, majorityValue(configuration.outgoing, valueOf));",
     mutated: "    : majorityValue(configuration.outgoing, valueOf);",
+    first: "tests",
   },
   {
     name: "straight-to-the-new-configuration",
@@ -297,6 +269,7 @@ const CONFIGURATIONS: readonly Mutant[] = [
     file: "core/replication/configuration.ts",
     original: "return { voters: [...target], outgoing: current.voters, learners: [] };",
     mutated: "return { voters: [...target], outgoing: [], learners: [] };",
+    first: "moves",
   },
   {
     name: "joint-left-before-it-is-committed",
@@ -335,21 +308,7 @@ const CONFIGURATIONS: readonly Mutant[] = [
     file: "core/replication/ledger.ts",
     original: "    this.configurations.truncate(from);\n",
     mutated: "",
-  },
-  {
-    name: "snapshot-too-old-for-a-learner",
-    rule: "A learner's snapshot is not older than the committed configuration",
-    file: LEADING,
-    original: "learns ? this.#ledger.configurations.at(this.#ledger.commit).index : 0,",
-    mutated: "0,",
-  },
-  {
-    name: "dropped-on-old-word",
-    rule: "A replica is dropped only on word of a configuration as new as its own (N3)",
-    file: "core/node/replicas.ts",
-    original: "    if (verdict.configurationIndex < slot.replica.configurationIndex) return; // N3\n",
-    mutated: "",
-    first: "moves",
+    first: "changes",
   },
 ];
 

@@ -10,7 +10,7 @@ import { tuningOf } from "../../core/base/tuning.ts";
 import { Node } from "../../core/node/node.ts";
 import { Run } from "../../sim/run.ts";
 import { type Scenario, type ScenarioInput, scenarioOf } from "../../sim/scenario.ts";
-import { storm, StormError } from "../core/partition/storm.ts";
+import { storm, StormError, type StormOptions } from "../core/partition/storm.ts";
 import { STARS } from "../sim/scenarios.ts";
 
 type Limits = { -readonly [K in keyof typeof LIMITS]: number };
@@ -45,22 +45,60 @@ export function hunt({ limits, run }: Hunt, seed: number): Outcome {
 
 const STORM_US = 5_000_000;
 
-const stormHunt: Hunt = {
-  name: "storm",
-  seeds: 400,
-  limits: { appendsInFlightMax: 4, snapshotChunksInFlightMax: 2 },
-  run(seed) {
-    try {
-      return { caught: null, virtualUs: storm({ seed, stormUs: STORM_US }).virtualUs };
-    } catch (error) {
-      if (!(error instanceof StormError)) throw error;
-      return {
-        caught: { check: "watchers of the storm", detail: error.message },
-        virtualUs: error.virtualUs,
-      };
-    }
+const TIGHT: Partial<Limits> = { appendsInFlightMax: 4, snapshotChunksInFlightMax: 2 };
+
+function stormHunt(name: string, seeds: number, weather: Omit<StormOptions, "seed">): Hunt {
+  return {
+    name,
+    seeds,
+    limits: TIGHT,
+    run(seed) {
+      try {
+        return { caught: null, virtualUs: storm({ ...weather, seed }).virtualUs };
+      } catch (error) {
+        if (!(error instanceof StormError)) throw error;
+        return {
+          caught: { check: "watchers of the storm", detail: error.message },
+          virtualUs: error.virtualUs,
+        };
+      }
+    },
+  };
+}
+
+const storms = stormHunt("storm", 400, { stormUs: STORM_US });
+
+/** Elections without end: no leader lasts, disks are slow, and who crashed is back before its vote is forgotten. */
+const elections = stormHunt("elections", 400, {
+  stormUs: STORM_US,
+  downUsMax: 40_000,
+  faults: {
+    lost: 50,
+    repeated: 100,
+    delayed: 200,
+    crashUs: 350_000,
+    cutUs: 200_000,
+    retargetUs: 0,
+    checkpointUs: 400_000,
+    slowDisk: true,
   },
-};
+});
+
+/** One change of the configuration after the other, while the network is cut this way and that. */
+const changes = stormHunt("changes", 400, {
+  stormUs: STORM_US,
+  downUsMax: 600_000,
+  faults: {
+    lost: 20,
+    repeated: 20,
+    delayed: 100,
+    crashUs: 500_000,
+    cutUs: 250_000,
+    retargetUs: 250_000,
+    checkpointUs: 300_000,
+    slowDisk: true,
+  },
+});
 
 const NARROW: Partial<Limits> = { snapshotChunksInFlightMax: 2 };
 
@@ -220,7 +258,7 @@ const leases = scenarioHunt(80, {
   ],
 }, 4);
 
-export const HUNTS: readonly Hunt[] = [stormHunt, crashes, moves, losses, leases];
+export const HUNTS: readonly Hunt[] = [storms, elections, changes, crashes, moves, losses, leases];
 
 export function huntNamed(name: string): Hunt {
   const found = HUNTS.find((h) => h.name === name);

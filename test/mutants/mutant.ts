@@ -26,6 +26,9 @@ export interface Mutant {
   readonly first?: string;
 }
 
+/** The hunt that is not of seeds: the staged tests of the parts. */
+export const TESTS = "tests";
+
 /** The source with the mistake in it. @throws {Error} unless the original text occurs exactly once */
 export function mutate(source: string, { name, file, original, mutated }: Mutant): string {
   const at = source.indexOf(original);

@@ -37,23 +37,7 @@ export const NETWORK: readonly Mutant[] = [
     file: SYSTEM,
     original: "  if (command.base !== view.version) {",
     mutated: "  if (command.base > view.version) {",
-    first: "moves",
-  },
-  {
-    name: "view-goes-back",
-    rule: "A node's view never goes back (L1)",
-    file: "core/node/layout.ts",
-    original: "    if (view.version <= this.#view.version) return; // L1\n",
-    mutated: "    if (view.version === this.#view.version) return;\n",
-    first: "moves",
-  },
-  {
-    name: "view-not-recorded",
-    rule: "A view is in the journal before the node acts on it (L2)",
-    file: "core/node/layout.ts",
-    original: `    this.#options.effects.record({ kind: "view", view }); // L2\n`,
-    mutated: "",
-    first: "moves",
+    first: "tests",
   },
   {
     name: "two-replicas-in-one-place",
@@ -72,31 +56,12 @@ export const NETWORK: readonly Mutant[] = [
     first: "moves",
   },
   {
-    name: "declared-gone-at-once",
-    rule: "Unreachable time is counted by the leader, anew after each election (T2)",
-    file: STEWARD,
-    original: "    this.#unreachableSince.clear();\n",
-    mutated: "",
-    first: "moves",
-  },
-  {
     name: "gone-member-not-declared",
     rule: "A member that stays unreachable is declared gone",
     file: STEWARD,
     original: "now - since >= view.settings.graceUs",
     mutated: "since - now >= view.settings.graceUs",
-    first: "moves",
-  },
-  {
-    name: "write-to-a-stale-leader",
-    rule: "A request that was forwarded to who does not lead is not done",
-    file: ROUTER,
-    original: "    if (slot !== undefined && slot.replica.isLeader) return this.#serve(slot, waiting, now);",
-    mutated:
-      "    if (slot !== undefined && slot.replica.isLeader) return this.#serve(slot, waiting, now);\n" +
-      `    if (waiting.asker.kind === "peer" && isWriteOp(op)) {\n` +
-      `      return this.#finish(waiting.token, { kind: "done", version: 0 }, now);\n    }`,
-    first: "crashes",
+    first: "losses",
   },
   {
     name: "read-at-a-follower",
@@ -105,21 +70,5 @@ export const NETWORK: readonly Mutant[] = [
     original: `isReadOp(op) && op.read === "stale" && readable(slot)`,
     mutated: `isReadOp(op) && readable(slot)`,
     first: "crashes",
-  },
-  {
-    name: "lost-write-reported-as-not-done",
-    rule: "What may have been done by a lost peer is unsure (R1)",
-    file: ROUTER,
-    original: `  return refusal("unsure", \`\${why}; the write may or may not have been done\`);`,
-    mutated: `  return refusal("no-leader", \`\${why}; try again\`);`,
-    first: "crashes",
-  },
-  {
-    name: "removed-leader-stays",
-    rule: "A leader that a committed configuration leaves out goes (Raft 6)",
-    file: "core/partition/replica.ts",
-    original: "    this.#leadership.leave();\n    this.#election.resign(now);\n" +
-      `    this.#settleRole("left the configuration", now);\n`,
-    mutated: "",
   },
 ];

@@ -1,6 +1,6 @@
 /** What `deno task mutants` prints. */
 import type { Finding } from "./hunter.ts";
-import type { Mutant } from "./mutant.ts";
+import { type Mutant, TESTS } from "./mutant.ts";
 
 export interface Hunted {
   readonly mutant: Mutant;
@@ -40,12 +40,13 @@ export function line({ mutant, finding: { caught, seeds, virtualUs, wallMs } }: 
 
 export function summary(controls: readonly Control[], hunted: readonly Hunted[]): string {
   const caught = hunted.filter(({ finding }) => finding.caught !== null).length;
+  const staged = hunted.filter(({ finding }) => finding.caught?.hunt === TESTS).length;
   const virtualUs = hunted.reduce((sum, { finding }) => sum + finding.virtualUs, 0);
   const healthy = controls.reduce((sum, control) => sum + control.seeds, 0);
-  return `\n${caught} of ${hunted.length} mutants caught, in ${
+  return `\n${caught} of ${hunted.length} mutants caught: ${caught - staged} by seeds, in ${
     minutes(virtualUs)
-  } of virtual time; the unmutated ` +
-    `tree passed ${healthy} seeds of the same hunts`;
+  } of ` +
+    `virtual time, ${staged} by staged tests. The unmutated tree passed ${healthy} seeds of the same hunts`;
 }
 
 function minutes(us: number): string {

@@ -5,9 +5,7 @@ const JOURNAL = "core/wire/journal.ts";
 const RECOVERY = "core/wire/journal_recovery.ts";
 const STATE = "core/wire/journal_state.ts";
 const INSTALLATION = "core/partition/installation.ts";
-const SNAPSHOTS = "core/replication/snapshots.ts";
 const REPLICA = "core/partition/replica.ts";
-const DISK = "sim/disk.ts";
 
 export const STORAGE: readonly Mutant[] = [
   {
@@ -19,20 +17,12 @@ export const STORAGE: readonly Mutant[] = [
     first: "crashes",
   },
   {
-    name: "sequence-not-checked",
-    rule: "Recovery takes records in the order of their sequences (J1)",
-    file: RECOVERY,
-    original: "if (raw === null || raw.sequence !== this.#due) {",
-    mutated: "if (raw === null) {",
-    first: "crashes",
-  },
-  {
     name: "torn-tail-skipped",
     rule: "A torn end is cut, nothing behind it is read (J7)",
     file: RECOVERY,
     original: "        this.#cut(segment, at, header.salt, last);\n        break;",
     mutated: "        this.#cut(segment, at, header.salt, last);\n        at = bytes.length;\n        break;",
-    first: "crashes",
+    first: "tests",
   },
   {
     name: "recovery-starts-at-any-head",
@@ -40,7 +30,7 @@ export const STORAGE: readonly Mutant[] = [
     file: RECOVERY,
     original: "    if (isCheckpointed(segments[i]!)) return i;",
     mutated: "    if (segments[i]!.bytes.length > SEGMENT_HEADER_BYTES) return i;",
-    first: "crashes",
+    first: "tests",
   },
   {
     name: "unmarked-head-replayed",
@@ -48,31 +38,7 @@ export const STORAGE: readonly Mutant[] = [
     file: RECOVERY,
     original: "raw.part === PART.live || (raw.part === PART.head && first)",
     mutated: "raw.part === PART.live || raw.part === PART.head",
-    first: "crashes",
-  },
-  {
-    name: "mark-before-the-tables",
-    rule: "A checkpoint counts when its tables are durable (J3)",
-    file: DISK,
-    original: "checkpoint.mark > 0 || !checkpoint.tablesDurable) return;",
-    mutated: "checkpoint.mark > 0) return;",
-    first: "crashes",
-  },
-  {
-    name: "mark-before-the-head",
-    rule: "A checkpoint counts when its head is durable (J3)",
-    file: DISK,
-    original: "if (this.#journal.durable >= checkpoint.head) {",
-    mutated: "if (this.#journal.durable >= 0) {",
-    first: "crashes",
-  },
-  {
-    name: "older-segments-dropped-early",
-    rule: "Older segments are deleted when the mark is durable (J4)",
-    file: DISK,
-    original: "checkpoint.mark === 0 || this.#journal.durable < checkpoint.mark) return -1;",
-    mutated: "checkpoint.mark === 0) return -1;",
-    first: "crashes",
+    first: "tests",
   },
   {
     name: "drop-forgets-the-vote",
@@ -80,15 +46,7 @@ export const STORAGE: readonly Mutant[] = [
     file: STATE,
     original: "    replica.exists = false;\n",
     mutated: "    replica.exists = false;\n    replica.term = 0 as Term;\n    replica.votedFor = null;\n",
-  },
-  {
-    name: "retired-vote-forgotten",
-    rule: "A replica that is opened again knows the vote of its earlier life",
-    file: "core/node/replicas.ts",
-    original:
-      "const recovered = retired === undefined ? null : emptyReplica(retired.term, retired.votedFor);",
-    mutated: "const recovered = null;",
-    first: "moves",
+    first: "tests",
   },
   {
     name: "checkpoint-forgets-the-vote",
@@ -96,6 +54,7 @@ export const STORAGE: readonly Mutant[] = [
     file: REPLICA,
     original: `    if (term > 0) records.push({ kind: "vote", partition, term, votedFor });\n`,
     mutated: "",
+    first: "crashes",
   },
   {
     name: "checkpoint-forgets-the-tail",
@@ -103,6 +62,7 @@ export const STORAGE: readonly Mutant[] = [
     file: "core/replication/ledger.ts",
     original: "    const limit = Math.min(Math.max(applied, log.base), log.stable) as LogIndex;",
     mutated: "    const limit = log.stable;",
+    first: "elections",
   },
   {
     name: "vote-lost-in-recovery",
@@ -110,6 +70,7 @@ export const STORAGE: readonly Mutant[] = [
     file: "core/partition/recovery.ts",
     original: "return { ...log, term: recovered.term, votedFor: recovered.votedFor };",
     mutated: "return { ...log, term: recovered.term, votedFor: null };",
+    first: "changes",
   },
   {
     name: "snapshot-acknowledged-before-it-is-durable",
@@ -117,14 +78,7 @@ export const STORAGE: readonly Mutant[] = [
     file: INSTALLATION,
     original: "    this.#settling = { from, chunk };\n",
     mutated: "    this.answer({ from, chunk }, chunk.term, chunk.sequence + 1, true);\n",
-  },
-  {
-    name: "checkpoint-under-way-settles",
-    rule: "A replica that asks for a checkpoint is told of one that began afterwards (N2)",
-    file: "core/node/replicas.ts",
-    original: "    const covered = this.#coveredByCheckpoint;\n",
-    mutated: "    const covered = [...this.#coveredByCheckpoint, ...this.#askedForCheckpoint];\n",
-    first: "moves",
+    first: "tests",
   },
   {
     name: "lost-snapshot-not-noticed",
@@ -132,21 +86,6 @@ export const STORAGE: readonly Mutant[] = [
     file: "core/partition/recovery.ts",
     original: "const hollow = appliedIndex < base.index;",
     mutated: "const hollow = false;",
-  },
-  {
-    name: "older-snapshot-accepted",
-    rule: "An older state does not take the place of one that was acknowledged (P3)",
-    file: INSTALLATION,
-    original:
-      "if (chunk.index < ledger.log.base) following.askForSnapshot(from, chunk.term);\n    else this.#collect",
-    mutated: "this.#collect",
-  },
-  {
-    name: "snapshots-mixed",
-    rule: "All chunks installed are of one attempt (S1)",
-    file: SNAPSHOTS,
-    original: "return this.#from === from && this.#term === chunk.term && this.#transfer === chunk.transfer;",
-    mutated: "return this.#from === from;",
   },
   {
     name: "chunk-installed-out-of-turn",

@@ -27,13 +27,25 @@ export interface StormOptions {
   readonly stormUs?: number;
   /** Messages leave before what they rest on is durable: the watchers must notice. */
   readonly lyingDisk?: boolean;
+  /** In place of what the seed draws; what is left out does not happen. */
+  readonly faults?: Partial<Faults>;
+  /** How long a crashed node stays away, at most. */
+  readonly downUsMax?: number;
   /** What follows the storm instead of calm and its checks. */
   readonly afterwards?: (cluster: Cluster) => void;
 }
 
 /** Throws where a promise of Raft was broken, or the cluster did not come together again afterwards. */
 export function storm(
-  { seed, trace = false, stormUs = 12_000_000, lyingDisk = false, afterwards = calmDown }: StormOptions,
+  {
+    seed,
+    trace = false,
+    stormUs = 12_000_000,
+    lyingDisk = false,
+    faults,
+    downUsMax = 3_000_000,
+    afterwards = calmDown,
+  }: StormOptions,
 ): StormReport {
   const plan = Random.fromSeed(seed).fork("plan");
   const nodes = plan.between(3, 7);
@@ -46,8 +58,9 @@ export function storm(
     lyingDisk,
   });
   try {
-    cluster.faults = lyingDisk ? LYING : drawFaults(plan, nodes);
-    schedule(cluster, stormUs);
+    const drawn = lyingDisk ? LYING : drawFaults(plan, nodes);
+    cluster.faults = faults === undefined ? drawn : { ...CALM, ...faults };
+    schedule(cluster, stormUs, downUsMax);
     cluster.run(stormUs);
     afterwards(cluster);
   } catch (error) {
@@ -78,7 +91,7 @@ function drawFaults(plan: Random, nodes: number): Faults {
 }
 
 /** Everything that goes on during the storm, each on its own clock. */
-function schedule(cluster: Cluster, until: number): void {
+function schedule(cluster: Cluster, until: number, downUsMax: number): void {
   const { random, faults, nodes } = cluster;
   const every = (us: number, act: () => void) => {
     if (us === 0) return;
@@ -100,7 +113,7 @@ function schedule(cluster: Cluster, until: number): void {
     for (const node of random.shuffle([...nodes]).slice(0, count)) {
       if (!node.up) continue;
       cluster.crash(node);
-      cluster.at(random.between(1000, 3_000_000), () => cluster.boot(node));
+      cluster.at(random.between(1000, downUsMax), () => cluster.boot(node));
     }
   });
   every(faults.cutUs, () => cut(cluster));
