@@ -106,9 +106,9 @@ async function untilUnneeded(client: Client, id: NodeId, since: number): Promise
     if (state !== null && state !== "draining" && !isFormer(state)) {
       throw new Error(`Node "${id}" is ${state}: the drain was cancelled by someone`);
     }
-    const { held, needed, unknown } = await counting(client, view, id);
+    const { held, knows, needed, unknown } = await counting(client, view, id);
     const left = state === null || isFormer(state);
-    if (left && held === 0 && needed === 0 && unknown.length === 0) return;
+    if (left && held === 0 && knows && needed === 0 && unknown.length === 0) return;
     const holds = held === null ? "does not answer" : `holds ${held} replicas`;
     const lost = unknown.length === 0 ? "" : `, no leader answers for ${unknown.join(" ")}`;
     const line = `Node "${id}" ${holds}, ${needed} partitions count on it${lost}`;
@@ -123,6 +123,8 @@ async function untilUnneeded(client: Client, id: NodeId, since: number): Promise
 interface Counting {
   /** Replicas that the node itself says it holds; null where it does not answer. */
   readonly held: number | null;
+  /** It has heard itself that it has left. */
+  readonly knows: boolean;
   /** Partitions whose leaders have it in their configuration, on the way in or out included. */
   readonly needed: number;
   /** Partitions whose leaders did not answer. */
@@ -142,17 +144,20 @@ async function counting(client: Client, view: SystemView, id: NodeId): Promise<C
   const counts = [...leading.values()].filter(({ voters, learners }) =>
     voters.includes(id) || learners.includes(id)
   );
+  const own = answers[asked.indexOf(id)] ?? null;
   return {
-    held: answers[asked.indexOf(id)]?.replicas.length ?? (stateOf(view, id) === null ? 0 : null),
+    knows: own === null || own.state === "outside" || own.state === "removed" || own.state === "gone",
+    held: own?.replicas.length ?? (stateOf(view, id) === null ? 0 : null),
     needed: counts.length,
     unknown: view.assignment.map((_, partition) => partition).filter((p) => !leading.has(p)),
   };
 }
 
-/** null where the node does not answer. */
+/** null where the node does not answer, or is down for trouble with its disk and knows nothing. */
 async function statusOf(client: Client, node: NodeId): Promise<NodeStatus | null> {
   try {
-    return await client.status(node);
+    const status = await client.status(node);
+    return status.state === "down" ? null : status;
   } catch (error) {
     if (error instanceof RequestError) return null;
     throw error;
