@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type NodeId, nodeId } from "../../core/base/ids.ts";
-import { oldestSegment, syncDirectory } from "./journal.ts";
+import { oldestSegment, syncDirectory } from "./journal_segments.ts";
 
 const FORMAT_VERSION = 2;
 const TABLES = "tables.db";

@@ -13,22 +13,26 @@
  * the sync. Measured on a virtual disk, 400 bytes, median: 0.08 ms blocking into filled blocks, 0.12 ms blocking where
  * the file grows, 0.12 and 0.19 ms through the thread pool. A slow disk or a large batch goes to the pool.
  */
-import { join } from "node:path";
 import type { NodeId } from "../../core/base/ids.ts";
-import { invariant } from "../../core/base/invariant.ts";
 import {
   encodeMark,
   encodeRecords,
   encodeSeal,
-  encodeSegmentHeader,
-  JOURNAL_VERSION,
   type RecordsOptions,
-  SEAL_BYTES,
   SEGMENT_HEADER_BYTES,
-  type SegmentHeader,
 } from "../../core/wire/journal.ts";
-import { isCheckpointed, type JournalRecovery, JournalReplay } from "../../core/wire/journal_recovery.ts";
 import type { JournalRecord, Recovered } from "../../core/wire/kernel.ts";
+import { type OpenedJournal, openJournal } from "./journal_opening.ts";
+import {
+  createSegment,
+  type JournalFileSystem,
+  JournalWriteError,
+  REAL_FILES,
+  type Segment,
+  segmentNumbers,
+  segmentPath,
+  writeAll,
+} from "./journal_segments.ts";
 
 const FILL_BYTES = 512 * 1024;
 const BLOCKING_BYTES_MAX = 512 * 1024;
@@ -41,37 +45,15 @@ const ZEROS = new Uint8Array(FILL_BYTES);
 export interface JournalEvents {
   /** Every record up to and with this number of the node's count is durable. */
   durable(upTo: number): void;
-  failed(message: string): void;
+  /** It is written no more; told once. */
+  failed(error: JournalWriteError): void;
 }
 
-/** An open segment, as Deno has it. */
-export type JournalFile = Pick<
-  Deno.FsFile,
-  "readSync" | "writeSync" | "seekSync" | "truncateSync" | "syncSync" | "syncDataSync" | "syncData" | "close"
->;
-
-/** What the journal asks of a file system. */
-export interface JournalFileSystem {
-  /** The names in a directory. */
-  list(directory: string): string[];
-  read(path: string): Uint8Array;
-  open(path: string, options: Deno.OpenOptions): JournalFile;
-  remove(path: string): void;
-  syncDirectory(path: string): void;
-}
-
-const REAL_FILES: JournalFileSystem = {
-  list: (directory) => Array.from(Deno.readDirSync(directory), ({ name }) => name),
-  read: (path) => Deno.readFileSync(path),
-  open: (path, options) => Deno.openSync(path, options),
-  remove: (path) => Deno.removeSync(path),
-  syncDirectory,
-};
-
-interface Segment {
-  readonly number: number;
-  readonly salt: number;
-  readonly file: JournalFile;
+export interface JournalOptions {
+  readonly directory: string;
+  readonly node: NodeId;
+  readonly events: JournalEvents;
+  readonly files?: JournalFileSystem;
 }
 
 export class JournalFiles {
@@ -107,25 +89,17 @@ export class JournalFiles {
   #sealTimerFor = 0;
 
   private constructor(
-    { files, directory, node, events, sequence, segment, offset, sealed }: {
-      files: JournalFileSystem;
-      directory: string;
-      node: NodeId;
-      events: JournalEvents;
-      sequence: number;
-      segment: Segment;
-      offset: number;
-      sealed: boolean;
-    },
+    { directory, node, events, files = REAL_FILES }: JournalOptions,
+    opened: OpenedJournal,
   ) {
     this.#files = files;
     this.#directory = directory;
     this.#node = node;
     this.#events = events;
-    this.#sequence = this.#durableSequence = sequence;
-    this.#segment = segment;
-    this.#offset = this.#filledTo = offset;
-    this.#sealed = sealed ? sequence : 0;
+    this.#sequence = this.#durableSequence = opened.sequence;
+    this.#segment = opened.segment;
+    this.#offset = this.#filledTo = opened.offset;
+    this.#sealed = opened.sealed ? opened.sequence : 0;
     this.#armSeal();
   }
 
@@ -133,53 +107,11 @@ export class JournalFiles {
    * Opens the journal in `directory`, cutting a torn end and writing again what nothing proves to be on the disk.
    * `recovered` is null where there was none. A journal of an older version goes on in a new segment.
    * @throws {JournalError} when it is damaged, another node's, or of another version
+   * @throws {JournalWriteError}
    */
-  static open(
-    { directory, node, events, files = REAL_FILES }: {
-      directory: string;
-      node: NodeId;
-      events: JournalEvents;
-      files?: JournalFileSystem;
-    },
-  ): { journal: JournalFiles; recovered: Recovered | null } {
-    const numbers = segmentNumbers(files.list(directory));
-    const segmentAt = (i: number) => {
-      const name = segmentName(numbers[i]!);
-      return { name, bytes: files.read(join(directory, name)) };
-    };
-    let first = numbers.length - 1;
-    while (first > 0 && !isCheckpointed(segmentAt(first))) first--;
-    const replay = new JournalReplay(node);
-    for (let i = Math.max(0, first); i < numbers.length; i++) {
-      replay.add(segmentAt(i), i === numbers.length - 1);
-    }
-    const { recovered, lastSequence, append, tail } = replay.finish();
-    if (tail !== null && tail.cutAt === 0) files.remove(join(directory, tail.segment));
-    const next = {
-      node,
-      segment: (append?.segment ?? 0) + 1,
-      firstSequence: lastSequence + 1,
-      salt: drawSalt(),
-    };
-    const reopened = append === null ? null : openSegment(files, directory, append);
-    const outdated = append !== null && append.version < JOURNAL_VERSION;
-    if (outdated) reopened!.file.close();
-    const segment = reopened === null || outdated ? createSegment(files, directory, next) : reopened;
-    for (let i = 0; i < first; i++) files.remove(join(directory, segmentName(numbers[i]!)));
-    files.syncDirectory(directory);
-    const offset = segment.file.seekSync(0, Deno.SeekMode.End);
-    const sealed = append !== null && append.offset - append.unproven === SEAL_BYTES;
-    const journal = new JournalFiles({
-      files,
-      directory,
-      node,
-      events,
-      sequence: lastSequence,
-      segment,
-      offset,
-      sealed,
-    });
-    return { journal, recovered: append === null ? null : recovered };
+  static open(options: JournalOptions): { journal: JournalFiles; recovered: Recovered | null } {
+    const opened = openJournal(options.files ?? REAL_FILES, options.directory, options.node);
+    return { journal: new JournalFiles(options, opened), recovered: opened.recovered };
   }
 
   /** Bytes of the segment that is written now. */
@@ -222,12 +154,10 @@ export class JournalFiles {
       // nothing is durable before that one is back.
       if (this.#syncing === null) this.#synced(this.#sequence, this.#upTo);
       else this.#syncing = { sequence: this.#sequence, upTo: this.#upTo };
-      const number = this.#segment.number + 1;
       this.#segment = createSegment(this.#files, this.#directory, {
         node: this.#node,
-        segment: number,
+        number: this.#segment.number + 1,
         firstSequence: this.#sequence + 1,
-        salt: drawSalt(),
       });
       this.#offset = this.#filledTo = SEGMENT_HEADER_BYTES;
       this.#headRecords = head.length;
@@ -247,7 +177,7 @@ export class JournalFiles {
     if (this.#failed) return;
     try {
       for (const old of segmentNumbers(this.#files.list(this.#directory))) {
-        if (old < number) this.#files.remove(join(this.#directory, segmentName(old)));
+        if (old < number) this.#files.remove(segmentPath(this.#directory, old));
       }
     } catch (error) {
       this.#fail(error);
@@ -389,89 +319,9 @@ export class JournalFiles {
   #fail(error: unknown): void {
     if (this.#failed) return;
     this.#failed = true;
-    const path = join(this.#directory, segmentName(this.#segment.number));
-    this.#events.failed(cannotWrite(path, error));
+    const path = segmentPath(this.#directory, this.#segment.number);
+    this.#events.failed(error instanceof JournalWriteError ? error : new JournalWriteError(path, error));
     for (const { done } of this.#waiting.splice(0)) done();
-  }
-}
-
-/** The number of the oldest segment in `directory`, past 1 once a checkpoint was taken; null: there is no journal. */
-export function oldestSegment(directory: string): number | null {
-  return segmentNumbers(REAL_FILES.list(directory))[0] ?? null;
-}
-
-function segmentName(number: number): string {
-  return `journal-${String(number).padStart(8, "0")}.log`;
-}
-
-function segmentNumbers(names: readonly string[]): number[] {
-  const numbers: number[] = [];
-  for (const name of names) {
-    const match = /^journal-(\d{8,})\.log$/.exec(name);
-    if (match !== null) numbers.push(Number(match[1]));
-  }
-  return numbers.sort((a, b) => a - b);
-}
-
-/** Cuts the torn end and writes what is unproven again (J5, J9). */
-function openSegment(
-  files: JournalFileSystem,
-  directory: string,
-  { segment, salt, offset, unproven }: NonNullable<JournalRecovery["append"]>,
-): Segment {
-  const path = join(directory, segmentName(segment));
-  const file = files.open(path, { read: true, write: true });
-  try {
-    rewrite(file, unproven, offset);
-    file.truncateSync(offset);
-    file.syncSync();
-  } catch (error) {
-    file.close();
-    throw new Error(cannotWrite(path, error), { cause: error });
-  }
-  return { number: segment, salt, file };
-}
-
-function rewrite(file: JournalFile, unproven: number, offset: number): void {
-  const bytes = new Uint8Array(offset - unproven);
-  file.seekSync(unproven, Deno.SeekMode.Start);
-  for (let at = 0; at < bytes.length;) {
-    const read = file.readSync(bytes.subarray(at));
-    invariant(read !== null, "What recovery has read is there");
-    at += read;
-  }
-  file.seekSync(unproven, Deno.SeekMode.Start);
-  writeAll(file, bytes);
-}
-
-function cannotWrite(path: string, error: unknown): string {
-  return `Cannot write the journal "${path}": ${error instanceof Error ? error.message : String(error)}`;
-}
-
-function createSegment(files: JournalFileSystem, directory: string, header: SegmentHeader): Segment {
-  const path = join(directory, segmentName(header.segment));
-  const file = files.open(path, { write: true, createNew: true, mode: 0o600 });
-  writeAll(file, encodeSegmentHeader(header));
-  file.syncSync();
-  files.syncDirectory(directory);
-  return { number: header.segment, salt: header.salt, file };
-}
-
-function drawSalt(): number {
-  return crypto.getRandomValues(new Uint32Array(1))[0]!;
-}
-
-/** Makes the names in a directory durable. */
-export function syncDirectory(path: string): void {
-  using directory = Deno.openSync(path, { read: true });
-  directory.syncSync();
-}
-
-function writeAll(file: JournalFile, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) {
-    const written = file.writeSync(at === 0 ? bytes : bytes.subarray(at));
-    invariant(written > 0, "A write that fails says so");
-    at += written;
   }
 }
 

@@ -86,7 +86,7 @@ async function withDirectory<T>(path: string, use: (opened: Opened) => Promise<T
       node: identity.node,
       events: {
         durable: () => durable.resolve(),
-        failed: (message) => durable.reject(new Error(message)),
+        failed: (error) => durable.reject(error),
       },
     });
     try {

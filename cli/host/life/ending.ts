@@ -1,5 +1,6 @@
 /** How one life of a node ends, and what that asks for. */
 import { JournalCorruptError, JournalError } from "../../../core/wire/journal_recovery.ts";
+import { JournalWriteError } from "../journal_segments.ts";
 
 export type Ending =
   /** It was told to stop. */
@@ -56,7 +57,10 @@ export function endingOf(error: Error, { lived }: { lived: boolean }): Ending {
   }
   if (error instanceof RejoinError) return { kind: error.reason, error };
   if (isFull(error)) return { kind: "no-space", error };
-  if (error instanceof DiskError || FAILING.has(codeOf(error)) || FAILING_TEXT.test(error.message)) {
+  if (
+    error instanceof DiskError || error instanceof JournalWriteError || FAILING.has(codeOf(error)) ||
+    FAILING_TEXT.test(error.message)
+  ) {
     return { kind: "disk", error };
   }
   // What worked before in this process and does not now may work again: a directory out of reach, rights taken away.

@@ -176,7 +176,7 @@ export class Life {
           if (!this.#identity!.started) this.#change({ started: true });
           this.#runner!.durable(upTo);
         },
-        failed: (message) => failed(new DiskError(message)),
+        failed,
       },
     });
     this.#journal = journal;

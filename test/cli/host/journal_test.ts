@@ -23,7 +23,7 @@ function opened(directory: string, failures: string[] = []) {
   const durable: number[] = [];
   const events = {
     durable: (upTo: number) => void durable.push(upTo),
-    failed: (why: string) => void failures.push(why),
+    failed: (error: Error) => void failures.push(error.message),
   };
   const { journal, recovered } = JournalFiles.open({ directory, node, events });
   const terms = new Map(

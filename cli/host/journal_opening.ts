@@ -1,0 +1,114 @@
+/** Opens the journal's files after a stop of any kind, so that what was read back can be built upon (J5, J6, J9). */
+import type { NodeId } from "../../core/base/ids.ts";
+import { invariant } from "../../core/base/invariant.ts";
+import { JOURNAL_VERSION, SEAL_BYTES } from "../../core/wire/journal.ts";
+import { isCheckpointed, type JournalRecovery, JournalReplay } from "../../core/wire/journal_recovery.ts";
+import type { Recovered } from "../../core/wire/kernel.ts";
+import {
+  createSegment,
+  type JournalFileSystem,
+  JournalWriteError,
+  type Segment,
+  segmentName,
+  segmentNumbers,
+  segmentPath,
+  writeAll,
+} from "./journal_segments.ts";
+
+export interface OpenedJournal {
+  /** null: there was none. */
+  readonly recovered: Recovered | null;
+  /** To go on with; its file stands at its end. */
+  readonly segment: Segment;
+  readonly offset: number;
+  /** The last record, durable like all before it. */
+  readonly sequence: number;
+  /** That record is a seal. */
+  readonly sealed: boolean;
+}
+
+/**
+ * Recovers from the segments in `directory`, cuts a torn end, writes again what nothing proves to be on the disk, and
+ * removes what a checkpoint has made needless. Where it fails, no file stays open.
+ * @throws {JournalError} when the journal is damaged, another node's, or of another version
+ * @throws {JournalWriteError}
+ */
+export function openJournal(files: JournalFileSystem, directory: string, node: NodeId): OpenedJournal {
+  const numbers = segmentNumbers(files.list(directory));
+  const { recovery, older } = recover(files, directory, { numbers, node });
+  const { recovered, lastSequence, append, tail } = recovery;
+  if (tail !== null && tail.cutAt === 0) files.remove(segmentPath(directory, numbers[numbers.length - 1]!));
+  const segment = segmentToGoOnWith(files, directory, { append, node, firstSequence: lastSequence + 1 });
+  try {
+    for (const number of older) files.remove(segmentPath(directory, number));
+    files.syncDirectory(directory);
+    const offset = segment.file.seekSync(0, Deno.SeekMode.End);
+    const sealed = append !== null && append.offset - append.unproven === SEAL_BYTES;
+    return { recovered: append === null ? null : recovered, segment, offset, sequence: lastSequence, sealed };
+  } catch (error) {
+    segment.file.close();
+    throw error;
+  }
+}
+
+/** `older`: segments that recovery has no need of. Reads one file at a time. */
+function recover(
+  files: JournalFileSystem,
+  directory: string,
+  { numbers, node }: { numbers: readonly number[]; node: NodeId },
+): { recovery: JournalRecovery; older: readonly number[] } {
+  const segmentAt = (i: number) => ({
+    name: segmentName(numbers[i]!),
+    bytes: files.read(segmentPath(directory, numbers[i]!)),
+  });
+  const last = numbers.length - 1;
+  let first = last;
+  while (first > 0 && !isCheckpointed(segmentAt(first))) first--;
+  const replay = new JournalReplay(node);
+  for (let i = Math.max(0, first); i <= last; i++) replay.add(segmentAt(i), i === last);
+  return { recovery: replay.finish(), older: numbers.slice(0, Math.max(0, first)) };
+}
+
+/** A segment of an older version is left as it is, behind a new one. */
+function segmentToGoOnWith(
+  files: JournalFileSystem,
+  directory: string,
+  { append, node, firstSequence }: {
+    append: JournalRecovery["append"];
+    node: NodeId;
+    firstSequence: number;
+  },
+): Segment {
+  if (append === null) return createSegment(files, directory, { node, number: 1, firstSequence });
+  const segment = openSegment(files, directory, append);
+  if (append.version === JOURNAL_VERSION) return segment;
+  segment.file.close();
+  return createSegment(files, directory, { node, number: append.segment + 1, firstSequence });
+}
+
+/** Cuts the torn end and writes what is unproven again (J5, J9). */
+function openSegment(
+  files: JournalFileSystem,
+  directory: string,
+  { segment: number, salt, offset, unproven }: NonNullable<JournalRecovery["append"]>,
+): Segment {
+  const path = segmentPath(directory, number);
+  const file = files.open(path, { read: true, write: true });
+  try {
+    const bytes = new Uint8Array(offset - unproven);
+    file.seekSync(unproven, Deno.SeekMode.Start);
+    for (let at = 0; at < bytes.length;) {
+      const read = file.readSync(bytes.subarray(at));
+      invariant(read !== null, "What recovery has read is there");
+      at += read;
+    }
+    file.seekSync(unproven, Deno.SeekMode.Start);
+    writeAll(file, bytes);
+    file.truncateSync(offset);
+    file.syncSync();
+  } catch (error) {
+    file.close();
+    throw new JournalWriteError(path, error);
+  }
+  return { number, salt, file };
+}
