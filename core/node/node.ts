@@ -211,7 +211,7 @@ export class Node implements Kernel {
     if (origin.kind === "recovered") this.#restore(now);
     else {
       this.#effects.record({ kind: "view", view: origin.view });
-      if (origin.kind === "genesis") this.#found(origin.view, now);
+      if (origin.kind === "genesis") this.#found(origin.view, { restarted: false }, now);
     }
     this.#layout.introduce(now);
     this.#membership.wake(now, this.#effects);
@@ -220,11 +220,11 @@ export class Node implements Kernel {
   }
 
   /** Begins the partitions of a new network that are held here and not open yet. */
-  #found(view: SystemView, now: Instant): void {
+  #found(view: SystemView, { restarted }: { restarted: boolean }, now: Instant): void {
     for (const [partition, replicas] of view.assignment.entries()) {
       if (!replicas.includes(this.id) || this.#replicas.get(partition as PartitionId) !== undefined) continue;
       const bootstrap: Configuration = { voters: replicas, outgoing: [], learners: [] };
-      this.#replicas.open(partition as PartitionId, { recovered: null, bootstrap }, now);
+      this.#replicas.open(partition as PartitionId, { recovered: null, bootstrap, restarted }, now);
     }
   }
 
@@ -238,10 +238,11 @@ export class Node implements Kernel {
       else this.#replicas.retire(partition, recovered);
     }
     // A founder that crashed before all of its first step was in the journal: of a partition that is not there, nothing
-    // was ever promised, and while the view is the first no one can have told it to let go of one.
+    // was ever promised but to a leader that it heard (E6), and while the view is the first no one can have told it to let
+    // go of one.
     const { view } = origin.recovered;
     if (view !== null && view.version === 0 && !partitions.some((p) => this.#replicas.get(p) === undefined)) {
-      this.#found(view, now);
+      this.#found(view, { restarted: true }, now);
     }
   }
 

@@ -14,10 +14,10 @@ import type { Random } from "../base/random.ts";
 import type { Tuning } from "../base/tuning.ts";
 import { Catalog } from "../catalog/catalog.ts";
 import type { ReplicaHost } from "../partition/contracts.ts";
-import { Replica } from "../partition/replica.ts";
+import { Replica, type ReplicaOptions } from "../partition/replica.ts";
 import { System } from "../system/system.ts";
 import type { Effects, JournalRecord, RecoveredReplica } from "../wire/kernel.ts";
-import type { Beat, BeatReply, Configuration, Message, MessageOf, SystemView } from "../wire/messages.ts";
+import type { Beat, BeatReply, Message, MessageOf, SystemView } from "../wire/messages.ts";
 import type { Response } from "../wire/requests.ts";
 import { ByPeer } from "./by_peer.ts";
 import type { Room } from "./room.ts";
@@ -120,7 +120,7 @@ export class Replicas implements ReplicaHost {
 
   open(
     partition: PartitionId,
-    origin: { recovered: RecoveredReplica | null; bootstrap: Configuration | null },
+    origin: Pick<ReplicaOptions, "recovered" | "bootstrap" | "restarted">,
     now: Instant,
   ): Slot {
     const { self, settings, random, tables, tuning } = this.#options;
@@ -137,8 +137,7 @@ export class Replicas implements ReplicaHost {
       random: random.fork(`partition ${partition}`),
       machine: (system ?? catalog)!,
       host: this,
-      recovered: origin.recovered,
-      bootstrap: origin.bootstrap,
+      ...origin,
       tuning,
     });
     const slot: Slot = {

@@ -14,7 +14,7 @@
  *     acknowledged or appended.
  * P5. Each token given to propose() or read() is answered once.
  * P6. A replica without a configuration that its leader counts as a voter has that voter's name and not its journal. It
- *     is sent no snapshot and takes none until it comes in as a learner (recovery.ts).
+ *     is sent no snapshot and takes none, and confirms no round of beats, until it comes in as a learner (recovery.ts).
  */
 import { type Instant, type LogIndex, NEVER, type NodeId, type PartitionId, type Term } from "../base/ids.ts";
 import { invariant, unreachable } from "../base/invariant.ts";
@@ -59,6 +59,8 @@ export interface ReplicaOptions {
   readonly recovered: RecoveredReplica | null;
   /** A founding replica begins with this configuration and an empty log. Excludes `recovered`. */
   readonly bootstrap: Configuration | null;
+  /** The node ran before, even where nothing is recovered (E6 in election.ts). */
+  readonly restarted?: boolean | undefined;
   readonly tuning?: Tuning | undefined;
 }
 
@@ -112,16 +114,8 @@ export class Replica {
     this.#following = new Following(ledger);
     this.#leading = leading;
     this.#steering = steering;
-    this.#leadership = new Leadership({
-      partition,
-      self,
-      settings,
-      host,
-      machine,
-      ledger,
-      leading,
-      steering,
-    });
+    const lead = { partition, self, settings, host, machine, ledger, leading, steering };
+    this.#leadership = new Leadership(lead);
     this.#outcomes = new Outcomes({ partition, self, host, reads: leading.reads, tuning });
     this.#installation = new Installation({
       partition,
@@ -132,8 +126,8 @@ export class Replica {
       following: this.#following,
       hollow: past.hollow,
     });
-    const { term, votedFor } = past;
-    this.#election = new Election({ ...options, effects, term, votedFor, restarted: recovered !== null });
+    const { term, votedFor } = past, restarted = recovered !== null || options.restarted === true;
+    this.#election = new Election({ ...options, effects, term, votedFor, restarted });
     this.#commitSeen = past.commit;
     this.#configurationNoted = ledger.configurations.at(past.commit).index;
     this.#history = new History(self, partition);
@@ -277,6 +271,7 @@ export class Replica {
     this.#ledger.restart(NOWHERE, NO_CONFIGURATION, NOWHERE.index);
     this.#following.restart();
     this.#followConfiguration();
+    this.#record(); // What was promised earlier in this step: evaluate() may not come any more.
   }
 
   // ---- messages
@@ -318,7 +313,8 @@ export class Replica {
       const level = log.last === beat.commit && log.stable === log.last && commit === log.last;
       if (beat.quiet && level && this.#host.reachable(from)) this.#election.hush();
     }
-    this.#host.beatReply(from, { partition: this.partition, term: this.term, round: beat.round, match });
+    const round = this.#initialised ? beat.round : 0; // P6: a blank replica vouches for no leader.
+    this.#host.beatReply(from, { partition: this.partition, term: this.term, round, match });
   }
 
   handleBeatReply(from: NodeId, reply: BeatReply, now: Instant): void {

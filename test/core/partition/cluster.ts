@@ -253,6 +253,7 @@ export class Cluster {
       host: this.#hostOf(node),
       recovered,
       bootstrap,
+      restarted: node.life > 1,
       tuning: TINY,
     });
     this.step(node, (replica, now) => {

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { NEVER, type NodeId, nodeId } from "../../../core/base/ids.ts";
 import type { Message } from "../../../core/wire/messages.ts";
-import { Cluster, type ClusterOptions, useTinyLimits } from "./cluster.ts";
+import { Cluster, type ClusterOptions, Node, useTinyLimits } from "./cluster.ts";
 
 useTinyLimits();
 const SECOND = 1_000_000;
@@ -466,4 +466,31 @@ Deno.test("A dropped replica keeps its vote, and votes for no one", () => {
   cluster.lookAround();
   cluster.run(5 * SECOND);
   assert.equal(granted.length, 0);
+});
+
+Deno.test("A replica that lost its journal vouches for no leader: it cannot know that there is a newer one (P6)", () => {
+  const cluster = ready({ nodes: 3 });
+  const old = cluster.leader!;
+  const followers = followersOf(cluster);
+  // Another leader commits what the old one does not hear of, with the help of one that then forgets it all.
+  cluster.isolate(old.id);
+  for (const node of followers) cluster.step(node, (replica, now) => replica.peerLost(old.id, now));
+  assert.ok(cluster.runUntil(SECOND, () => cluster.leader !== old && cluster.leader !== null));
+  assert.ok(old.replica!.isLeader);
+  const winner = cluster.leader!;
+  const token = cluster.propose(winner);
+  assert.ok(cluster.runUntil(SECOND / 10, () => cluster.outcomes.get(token)?.kind === "done"));
+  const helper = followers.find((node) => node !== winner)!;
+  cluster.crash(helper);
+  const blank = new Node(helper.id, helper.offset);
+  blank.wiped = true;
+  blank.life = helper.life + 1;
+  cluster.nodes[cluster.nodes.indexOf(helper)] = blank;
+  cluster.boot(blank);
+  cluster.heal();
+  cluster.isolate(winner.id);
+  assert.ok(old.replica!.isLeader);
+  const read = cluster.read(old);
+  cluster.run(SECOND / 5);
+  assert.notEqual(reasonOf(cluster, read), "done");
 });

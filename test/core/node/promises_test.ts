@@ -1,0 +1,66 @@
+/** What a node has promised others survives whatever happens to it in the same moment. */
+import assert from "node:assert/strict";
+import { type LogIndex, nodeId, type PartitionId, type Term } from "../../../core/base/ids.ts";
+import { foldRecords } from "../../../core/wire/journal_state.ts";
+import type { Message } from "../../../core/wire/messages.ts";
+import { Network } from "./network.ts";
+
+const vote = (partition: number, term: number): Message =>
+  ({
+    kind: "vote",
+    partition,
+    term: term as Term,
+    pre: false,
+    transfer: false,
+    lastIndex: 1_000_000 as LogIndex,
+    lastTerm: term - 1 as Term,
+  }) as Message;
+
+Deno.test("Node records a vote that it gives in the step in which it drops the replica (E2)", () => {
+  const names = ["Alnilam", "Bellatrix", "Capella", "Deneb"];
+  const network = new Network(names);
+  network.settle();
+  const deneb = network.node("Deneb");
+  const held = deneb.replicas().filter((s) => s.partition > 0 && !s.replica.isLeader);
+  assert.ok(held.length > 0);
+  const { partition } = held[0]!;
+  const { term, configurationIndex } = held[0]!.replica;
+  // It is to go, and the others are too slow to tell.
+  for (const name of names.slice(0, 3)) network.cut.add(`${name} Deneb`);
+  const view = network.node("Alnilam").view();
+  const assignment = view.assignment.map((replicas) => replicas.filter((id) => id !== "Deneb"));
+  const version = view.version + 1;
+  const newer: Message = { kind: "layout-is", view: { ...view, version, assignment } };
+  const from = nodeId("Alnilam"), later = term + 5;
+  network.run(5_000_000);
+  network.step(deneb.id, { kind: "messages", from, messages: [newer] });
+  const verdict: Message = {
+    kind: "replica-verdict",
+    partition,
+    term,
+    configurationIndex: configurationIndex + 1 as LogIndex,
+    needed: false,
+  };
+  network.step(deneb.id, { kind: "messages", from, messages: [vote(partition, later), verdict] });
+  assert.equal(deneb.replicas().some((s) => s.partition === partition), false, "It is dropped");
+  const recovered = foldRecords(network.disk("Deneb").records).replicas.get(partition)!;
+  assert.deepEqual([recovered.exists, recovered.term, recovered.votedFor], [false, later, from]);
+});
+
+Deno.test("Founder that lost its first records elects nobody while a leader that it heard may have a lease (E6)", () => {
+  const network = new Network(["Alnilam", "Bellatrix", "Capella"], { leaseReads: true });
+  network.settle();
+  const { records } = network.disk("Capella");
+  const first = records.find((record) => record.kind === "view")!;
+  assert.ok(first.kind === "view" && first.view.version === 0);
+  network.disk("Capella").records = [first];
+  network.restart("Capella");
+  const from = nodeId("Bellatrix"), partition = 1 as PartitionId;
+  const votedFor = () => foldRecords(network.disk("Capella").records).replicas.get(partition)!.votedFor;
+  network.step(nodeId("Capella"), { kind: "messages", from, messages: [vote(partition, 9)] });
+  assert.equal(votedFor(), null);
+  network.cut.add("Alnilam Capella").add("Bellatrix Capella");
+  network.run(5_000_000);
+  network.step(nodeId("Capella"), { kind: "messages", from, messages: [vote(partition, 99)] });
+  assert.equal(votedFor(), from);
+});
