@@ -22,7 +22,7 @@ export interface ConnectionOptions {
   readonly network: string | null;
   /** Who should answer there; null: whoever does. */
   readonly expected: NodeId | null;
-  readonly opened: (node: NodeId) => void;
+  readonly opened: (node: NodeId, network: string | null) => void;
   readonly answers: (node: NodeId, responses: readonly ClientResponseFrame[]) => void;
   /** Exactly once. `refused`: the node would not have this client, and asking again will not help. */
   readonly closed: (node: NodeId | null, why: string, refused: boolean) => void;
@@ -125,7 +125,7 @@ export class ClientConnection {
     this.open = true;
     clearTimeout(this.#late);
     this.#settled.resolve(true);
-    this.#options.opened(reply.node);
+    this.#options.opened(reply.node, reply.network);
     return true;
   }
 }

@@ -39,6 +39,8 @@ export class ClientDriver {
   #finding: ClientConnection | null = null;
   #nextAddress = 0;
   #home: NodeId | null = null;
+  /** Once a node has accepted this client, its network: an address may have come to belong to another since. */
+  #network: string | null;
   #waitingForAny: Outgoing[] = [];
   #timer: ReturnType<typeof setTimeout> | null = null;
   #timerAt: number = NEVER;
@@ -58,6 +60,7 @@ export class ClientDriver {
 
   constructor(options: DriverOptions) {
     this.#options = options;
+    this.#network = options.network;
     const [a, b] = crypto.getRandomValues(new Uint32Array(2));
     this.#machine = new ClientMachine({
       client: crypto.getRandomValues(new Uint8Array(16)).toHex(),
@@ -170,9 +173,9 @@ export class ClientDriver {
   #connect(address: string, expected: NodeId | null): ClientConnection {
     const connection = new ClientConnection({
       address,
-      network: this.#options.network,
+      network: this.#network,
       expected,
-      opened: (node) => this.#opened(connection, node),
+      opened: (node, network) => this.#opened(connection, node, network),
       answers: (node, responses) => {
         const at = now();
         let down = false;
@@ -198,8 +201,9 @@ export class ClientDriver {
     this.#finding = this.#connect(all[this.#nextAddress++ % all.length]!, null);
   }
 
-  #opened(connection: ClientConnection, node: NodeId): void {
+  #opened(connection: ClientConnection, node: NodeId, network: string | null): void {
     this.#home ??= node;
+    this.#network ??= network;
     if (this.#finding === connection) {
       this.#finding = null;
       if (this.#connections.has(node)) connection.close();

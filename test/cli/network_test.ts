@@ -52,6 +52,21 @@ Deno.test("a client puts, gets, deletes, compares, transacts and keeps leases", 
     await until("the lamp to go out", async () => await client.get("lamp") === null);
   }));
 
+Deno.test("a client keeps to the network it first met, though an address has come to belong to another", () =>
+  withLab(async (lab) => {
+    const one = await lab.start({ id: "a" });
+    const client = await connect({ addresses: [one.address], timeoutMs: 2000 });
+    try {
+      await client.put("k", "1");
+      await one.kill();
+      const other = await lab.start({ id: "a", data: `${lab.directory}/other`, listen: one.address });
+      await assert.rejects(client.put("k", "2"), RequestError);
+      assert.equal(await (await lab.client(other)).get("k"), null);
+    } finally {
+      client.close();
+    }
+  }));
+
 Deno.test("a watch tells changes in order and ends when its loop is left", () =>
   withLab(async (lab) => {
     const node = await lab.start({ id: "a" });
