@@ -141,7 +141,7 @@ class Copy {
 
   async #staged(): Promise<Finding> {
     const began = performance.now();
-    const { success, stdout } = await this.#deno([
+    const { success, stdout, stderr } = await this.#deno([
       "test",
       "--no-check",
       "--no-prompt",
@@ -152,7 +152,8 @@ class Copy {
     const found = { seeds: 0, virtualUs: 0, wallMs: Math.round(performance.now() - began) };
     if (success) return { caught: null, ...found };
     const failed = stdout.split("\n").find((text) => text.includes("... FAILED"));
-    const detail = failed?.replace(/ \.\.\. FAILED.*/, "") ?? "A test could not be run to its end";
+    if (failed === undefined) throw new Error(`The staged tests could not be run: ${stderr}`);
+    const detail = failed.replace(/ \.\.\. FAILED.*/, "");
     return { caught: { hunt: TESTS, seed: 0, check: "a staged test", detail }, ...found };
   }
 
