@@ -68,7 +68,8 @@ export class DataDirectory {
   }
 
   /**
-   * null where no node has lived here yet.
+   * null where no node has lived here yet. An older format is brought up to this one, before anything else here is:
+   * a build that knows only the older is refused by this file, with what to do.
    * @throws {Error} when node.json cannot be understood, or is missing where a node has lived
    */
   identity(): NodeIdentity | null {
@@ -84,7 +85,9 @@ export class DataDirectory {
           `on an empty directory`,
       );
     }
-    return parseIdentity(file, text, { started: this.hasJournal || this.hasTables });
+    const { identity, format } = parseIdentity(file, text, { started: this.hasJournal || this.hasTables });
+    if (format < FORMAT_VERSION) this.writeIdentity(identity);
+    return identity;
   }
 
   /** Written whole or not at all. */
@@ -181,7 +184,11 @@ function adviceOn(error: unknown): string {
   }
 }
 
-function parseIdentity(file: string, text: string, { started }: { started: boolean }): NodeIdentity {
+function parseIdentity(
+  file: string,
+  text: string,
+  { started }: { started: boolean },
+): { identity: NodeIdentity; format: number } {
   try {
     const parsed = JSON.parse(text) as Record<string, unknown>;
     const { format, node, network, zone, capacity, founder } = parsed;
@@ -195,14 +202,8 @@ function parseIdentity(file: string, text: string, { started }: { started: boole
     }
     if (typeof capacity !== "number") throw new Error("capacity is a number");
     if (typeof founder !== "boolean") throw new Error("founder is true or false");
-    return {
-      node: nodeId(node),
-      network,
-      zone,
-      capacity,
-      founder,
-      ...parseLater(parsed, { started }),
-    };
+    const later = parseLater(parsed, { started });
+    return { identity: { node: nodeId(node), network, zone, capacity, founder, ...later }, format };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`Cannot read "${file}": ${why}. Restore the file, or start on an empty directory`);
