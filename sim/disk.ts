@@ -5,7 +5,14 @@ import type { Random } from "../core/base/random.ts";
 import type { JournalRecovery } from "../core/wire/journal_recovery.ts";
 import type { Effects, Recovered } from "../core/wire/kernel.ts";
 import type { Damage } from "./journal_bytes.ts";
-import { type CrashDamage, JournalDisk, type Readback, recordsSize, type Recover } from "./journal_disk.ts";
+import {
+  type CrashDamage,
+  JournalDisk,
+  type Readback,
+  recordsSize,
+  type Recover,
+  type StopKind,
+} from "./journal_disk.ts";
 import { MemoryTables, type TablesCheckpoint } from "./tables.ts";
 
 /** How a disk behaves. Times in microseconds. */
@@ -54,7 +61,7 @@ export type DiskState =
     readonly tablesLost: boolean;
   }
   /** The journal is damaged, or all is gone: what this node promised is forgotten. */
-  | { readonly kind: "lost"; readonly why: string }
+  | { readonly kind: "lost"; readonly why: string; readonly behindSeal: boolean }
   | Extract<Readback, { kind: "wrong" }>;
 
 /**
@@ -110,8 +117,14 @@ export class Disk {
     this.#room = bytes;
   }
 
+  /** The host opens it for a new life. */
+  open(now: number): void {
+    this.#journal.open(now);
+  }
+
   /** Takes over what a step wants kept. */
-  write(effects: Effects): void {
+  write(effects: Effects, now: number): void {
+    this.#journal.settle(now);
     const { persist, persistedUpTo, checkpoint } = effects;
     if (this.#room < Infinity) this.#room -= recordsSize(persist) + recordsSize(checkpoint?.records ?? []);
     const first = persistedUpTo - persist.length + 1;
@@ -133,8 +146,8 @@ export class Disk {
   }
 
   /** The sync under way ends. */
-  endSync(): void {
-    this.#journal.endSync();
+  endSync(now: number): void {
+    this.#journal.endSync(now);
     this.#markCheckpoint();
   }
 
@@ -144,7 +157,8 @@ export class Disk {
   }
 
   /** The tables of the checkpoint under way are durable. */
-  endTables(): void {
+  endTables(now: number): void {
+    this.#journal.settle(now);
     invariant(this.#checkpoint !== null, "Tables become durable for a checkpoint");
     this.#checkpoint.tablesDurable = true;
     this.#markCheckpoint();
@@ -174,7 +188,8 @@ export class Disk {
   }
 
   /** Damages the journal where that must be found out. False where nothing can be damaged so yet. */
-  damageJournal(damage: Damage, random: Random): boolean {
+  damageJournal(damage: Damage, random: Random, now: number): boolean {
+    this.#journal.settle(now);
     return this.#journal.damage(damage, random);
   }
 
@@ -184,16 +199,17 @@ export class Disk {
   }
 
   /**
-   * The process dies without warning. Of what is pending each sector is kept or not; the journal is then what its real
-   * recovery makes of the bytes.
+   * The process dies without warning, alone or with its machine. The journal is then what its real recovery makes of the
+   * bytes that are left.
    */
-  crash(): DiskState {
+  crash(kind: Exclude<StopKind, "in-order">, now: number): DiskState {
+    this.#journal.settle(now);
     const journal = this.#journal, checkpoint = this.#checkpoint, durable = journal.durable;
     const numbers: number[] = [];
     for (let sequence = durable; sequence <= journal.last; sequence++) {
       numbers.push(journal.numberAt(sequence));
     }
-    return this.#restart(journal.stop(this.#random), ({ lastSequence }) => {
+    return this.#restart(journal.stop(kind, this.#random), ({ lastSequence }) => {
       const number = numbers[lastSequence - durable] ?? 0;
       let states = this.#states.filter((state) => state.number <= number);
       const marked = checkpoint !== null && checkpoint.mark > 0 && lastSequence >= checkpoint.mark;
@@ -204,12 +220,12 @@ export class Disk {
 
   /** The process ended in good order: everything is durable. */
   shutDown(): DiskState {
-    return this.#restart(this.#journal.stop(null), () => this.tables.checkpoint());
+    return this.#restart(this.#journal.stop("in-order", this.#random), () => this.tables.checkpoint());
   }
 
   /** All that it held is gone. */
   lose(): void {
-    this.#state = { kind: "lost", why: "the disk is gone" };
+    this.#state = { kind: "lost", why: "the disk is gone", behindSeal: false };
   }
 
   /** What the last stop left; null: the machine never stopped. */
@@ -225,7 +241,8 @@ export class Disk {
 
   #restart(read: Readback, tablesAfter: (recovery: JournalRecovery) => TablesCheckpoint): DiskState {
     if (read.kind !== "recovered") {
-      return this.#state = read.kind === "wrong" ? read : { kind: "lost", why: read.error.message };
+      if (read.kind === "wrong") return this.#state = read;
+      return this.#state = { kind: "lost", why: read.error.message, behindSeal: read.behindSeal };
     }
     const tablesLost = this.#tablesDamaged;
     const tables = tablesLost ? new MemoryTables().checkpoint() : tablesAfter(read.recovery);

@@ -44,12 +44,14 @@ export class DiskFaults {
       const { disk } = machine;
       const struck = fault.do === "rot" && fault.of === "tables"
         ? disk.damageTables()
-        : disk.damageJournal(fault.do, random);
+        : disk.damageJournal(fault.do, random, world.loop.now);
       if (!struck) return false;
       // A write that went astray may have hit the tables, which lie on the same disk.
       if (fault.do === "misdirect" && random.chance(1, 4)) disk.damageTables();
-      const life = machine.life;
-      world.schedule(world.loop.now + drawn(fault.crash, random), () => {
+      const life = machine.life, after = drawn(fault.crash, random);
+      // Often before anything is written that proves what was struck to have been durable: then only a seal can.
+      const atOnce = fault.crash.min === 0 && random.chance(1, 3);
+      world.schedule(world.loop.now + (atOnce ? 0 : after), () => {
         if (this.#stage.over || machine.life !== life || !machine.running) return;
         world.crash(machine, random.chance(1, 4));
         this.#stage.later(fault.for, random, () => world.restart(machine));

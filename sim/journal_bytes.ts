@@ -1,23 +1,26 @@
 /**
  * The bytes of a simulated journal: as they were meant, as a crash leaves them, and as damage leaves them. The format
- * and its rules J1 to J7 are those of core/wire/journal.ts.
+ * and its rules J1 to J9 are those of core/wire/journal.ts.
  */
 import { hashString32 } from "../core/base/hash.ts";
 import type { NodeId } from "../core/base/ids.ts";
+import { unreachable } from "../core/base/invariant.ts";
 import type { Random } from "../core/base/random.ts";
 import {
   encodeMark,
   encodeRecords,
+  encodeSeal,
   encodeSegmentHeader,
   SEGMENT_HEADER_BYTES,
 } from "../core/wire/journal.ts";
 import type { JournalRecord } from "../core/wire/kernel.ts";
 
-/** A checkpoint's mark holds no record, only how many its head has. */
+/** A checkpoint's mark holds no record, only how many its head has; a seal holds nothing. */
 export type Content =
   | { readonly kind: "live"; readonly record: JournalRecord }
   | { readonly kind: "head"; readonly record: JournalRecord }
-  | { readonly kind: "mark"; readonly headRecords: number };
+  | { readonly kind: "mark"; readonly headRecords: number }
+  | { readonly kind: "seal" };
 
 /** One record of a journal, not encoded yet. */
 export interface Item {
@@ -82,7 +85,7 @@ export interface CrashOptions {
  */
 export function crashedBytes(written: Uint8Array, { durable, random, stale }: CrashOptions): Uint8Array {
   const block = random.chance(1, 2) ? 512 : 4096;
-  // Of four blocks, about: none as after power loss, all as after the end of the process alone.
+  // Of four blocks, about: none, as when power is cut at once; all, as when the kernel had written them back.
   const reached = random.below(5);
   const end = random.chance(3, 4)
     ? Math.ceil(written.length / block) * block + block * random.below(3)
@@ -97,6 +100,16 @@ export function crashedBytes(written: Uint8Array, { durable, random, stale }: Cr
     }
     from = to;
   }
+  return bytes;
+}
+
+/**
+ * A file after the process alone died: `end` bytes were written, and stay in the page cache. Behind them are the zeros that
+ * the file was filled with, or nothing.
+ */
+export function cachedBytes(written: Uint8Array, end: number, random: Random): Uint8Array {
+  const bytes = new Uint8Array(end + (random.chance(3, 4) ? 4096 * random.below(3) : 0));
+  bytes.set(written.subarray(0, end));
   return bytes;
 }
 
@@ -131,11 +144,12 @@ export type Damage =
   /** A write that was reported durable never happened. */
   | "lost-write";
 
-/** The part of a segment, from its start, that damage may strike. */
+/** The part of a segment, from `from` to `end`, that damage may strike. */
 export interface Target {
   readonly segment: WrittenSegment;
   /** Its bytes as they are on the disk now. */
   readonly bytes: Uint8Array;
+  readonly from: number;
   readonly end: number;
 }
 
@@ -151,15 +165,15 @@ export function damaged(damage: Damage, targets: readonly Target[], random: Rand
       return unwritten(target, random);
     case "misdirect": {
       const scars = unwritten(target, random), victim = random.pick(targets);
-      const from = scars[0]?.at ?? 0, length = scars[0]?.bytes.length ?? SECTOR_BYTES;
+      const from = scars[0]?.at ?? target.from, length = scars[0]?.bytes.length ?? SECTOR_BYTES;
       const strayed = target.segment.bytes.slice(from, from + length);
-      return [...scars, ...overwritten(victim, sectorOf(random.below(victim.end)), strayed)];
+      return [...scars, ...overwritten(victim, sectorIn(victim, random), strayed)];
     }
   }
 }
 
-function flippedBits({ segment, bytes, end }: Target, random: Random): Scar {
-  const at = random.below(end), length = Math.min(end - at, 1 + random.below(8));
+function flippedBits({ segment, bytes, from, end }: Target, random: Random): Scar {
+  const at = from + random.below(end - from), length = Math.min(end - at, 1 + random.below(8));
   const rotten = bytes.slice(at, at + length);
   for (let i = 0; i < length; i++) {
     if (i === 0 || random.chance(1, 2)) rotten[i] = rotten[i]! ^ (1 << random.below(8));
@@ -168,7 +182,7 @@ function flippedBits({ segment, bytes, end }: Target, random: Random): Scar {
 }
 
 function garbage(target: Target, random: Random): Scar {
-  const at = sectorOf(random.below(target.end));
+  const at = sectorIn(target, random);
   const noise = new Uint8Array(SECTOR_BYTES);
   if (random.chance(1, 2)) { for (let i = 0; i < noise.length; i++) noise[i] = random.below(256); }
   return overwritten(target, at, noise)[0] ?? flippedBits(target, random);
@@ -178,8 +192,9 @@ function garbage(target: Target, random: Random): Scar {
 function unwritten(target: Target, random: Random): Scar[] {
   const { starts } = target.segment;
   const whole = starts.findLastIndex((start) => start <= target.end);
-  if (whole < 1) return [flippedBits(target, random)];
-  const first = random.below(whole), last = Math.min(whole, first + 1 + random.below(3));
+  const least = Math.max(0, starts.findIndex((start) => start >= target.from));
+  if (whole <= least) return [flippedBits(target, random)];
+  const first = random.between(least, whole - 1), last = Math.min(whole, first + 1 + random.below(3));
   return overwritten(target, starts[first]!, new Uint8Array(starts[last]! - starts[first]!));
 }
 
@@ -190,15 +205,25 @@ function overwritten({ segment, bytes, end }: Target, at: number, by: Uint8Array
   return [{ segment: segment.number, at, bytes: by.slice(0, length) }];
 }
 
-function sectorOf(at: number): number {
-  return Math.floor(at / SECTOR_BYTES) * SECTOR_BYTES;
+/** Where a sector of the target begins, or the target within it. */
+function sectorIn({ from, end }: Target, random: Random): number {
+  const at = from + random.below(end - from);
+  return Math.max(from, at - at % SECTOR_BYTES);
 }
 
 function encodeItem({ content, durableUpTo }: Item, sequence: number, salt: number): Uint8Array {
   const options = { firstSequence: sequence, durableUpTo, salt, head: content.kind === "head" };
-  return content.kind === "mark"
-    ? encodeMark(content.headRecords, options)
-    : encodeRecords([content.record], options);
+  switch (content.kind) {
+    case "live":
+    case "head":
+      return encodeRecords([content.record], options);
+    case "mark":
+      return encodeMark(content.headRecords, options);
+    case "seal":
+      return encodeSeal(options);
+    default:
+      return unreachable(content);
+  }
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

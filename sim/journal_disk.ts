@@ -1,4 +1,4 @@
-import { invariant } from "../core/base/invariant.ts";
+import { invariant, unreachable } from "../core/base/invariant.ts";
 import type { NodeId } from "../core/base/ids.ts";
 import type { Random } from "../core/base/random.ts";
 import { SEGMENT_HEADER_BYTES } from "../core/wire/journal.ts";
@@ -10,6 +10,7 @@ import {
 } from "../core/wire/journal_recovery.ts";
 import type { JournalRecord } from "../core/wire/kernel.ts";
 import {
+  cachedBytes,
   type Content,
   crashedBytes,
   crashedHeader,
@@ -25,6 +26,15 @@ import {
   type WrittenSegment,
 } from "./journal_bytes.ts";
 
+/**
+ * How a process ends. in-order: it was asked to. process: it is killed, and its machine runs on with what it had written in
+ * the page cache. power: of what was not synced each sector is on the disk or not.
+ */
+export type StopKind = "in-order" | "process" | "power";
+
+/** A seal follows a sync after this long without a record, as SEAL_AFTER_MS of cli/host/journal.ts says. */
+export const SEAL_AFTER_US = 5_000;
+
 interface Segment {
   readonly number: number;
   readonly firstSequence: number;
@@ -33,34 +43,46 @@ interface Segment {
 /** What became of a node's journal in a crash, in records. */
 export interface CrashDamage {
   readonly durable: number;
-  /** Written and not synced, and how many of those recovery found. */
+  /** Added and not synced, and how many of those recovery found. Seals are not counted. */
   readonly pending: number;
   readonly survived: number;
   /** Bytes that recovery cut off: parts of records, or whole ones behind them. Zeros that filled the file do not count. */
   readonly torn: number;
+  /** How many times recovery was cut short, and begun again. */
+  readonly interrupted: number;
 }
 
 /** How a journal is read back after a stop. */
 export type Readback =
   | { readonly kind: "recovered"; readonly damage: CrashDamage; readonly recovery: JournalRecovery }
-  /** What had been durable was damaged, and recovery says so. */
-  | { readonly kind: "corrupt"; readonly error: JournalCorruptError }
+  /** What had been durable was damaged, and recovery says so. `behindSeal`: nothing but a seal proves that it had been. */
+  | { readonly kind: "corrupt"; readonly error: JournalCorruptError; readonly behindSeal: boolean }
   /** Recovery did what it must not: which check that breaks, and how. */
   | { readonly kind: "wrong"; readonly check: "recovery" | "damage is detected"; readonly detail: string };
 
 /** The real recovery, or a broken one in tests. */
 export type Recover = (segments: readonly JournalSegment[], node: NodeId) => JournalRecovery;
 
+/** The files as a stop left them. `cached`: much of them is in memory alone. */
+interface Image {
+  readonly segments: JournalSegment[];
+  readonly cached: boolean;
+}
+
 /**
  * A simulated journal: what was appended, how much of it is durable, and what a stop leaves. Its bytes are made only
  * when a stop or damage needs them, by the real format, and read by the real recovery. Sequences are the journal's own.
  *
  * Invariants (J1 to J9 are those of core/wire/journal.ts, which this keeps to as a host must):
- * 1. Items up to #durable survive every crash; the bytes of later ones reach the disk or not, sector by sector.
+ * 1. Items up to #durable survive every stop. Those up to #written survive the end of the process alone; when power is
+ *    lost, their bytes reach the disk or not, sector by sector. Later ones were never written.
  * 2. A sync ends at the end of its segment: the next segment is created only afterwards (J2).
- * 3. Damage strikes only bytes that something later on the same disk proves to have been durable: the last batch is
- *    proven by the next. Damage to it in between, before a crash, would be two faults at once, and no journal that
- *    acknowledges with one sync can tell it from a torn end.
+ * 3. Damage strikes only bytes of which something else on the same disk proves that they had been durable: a durable
+ *    record or a written seal. Where a seal alone does (#guard), power loss spares that seal: damage and the loss of its
+ *    only witness would be two faults at once, and no journal that acknowledges with one sync can tell that from a torn
+ *    end.
+ * 4. What recovery found is durable before the node starts, for all that was not is written again (J9), which is checked.
+ *    A recovery that is cut short finds as much the next time, or as little as was durable.
  */
 export class JournalDisk {
   readonly #node: NodeId;
@@ -72,6 +94,11 @@ export class JournalDisk {
   /** The last sequence that is durable, and the one the sync under way ends at. */
   #durable = 0;
   #syncing = 0;
+  /** The sequence of the last seal, and when the next is due if nothing follows. */
+  #sealed = 0;
+  #sealDueAt = 0;
+  /** The seal that alone proves what was damaged to have been durable; 0: none. */
+  #guard = 0;
   #scars: Scar[] = [];
 
   constructor(node: NodeId, recover: Recover = recoverJournal) {
@@ -119,52 +146,104 @@ export class JournalDisk {
 
   /** The segments before the last are not needed any more. */
   dropOlder(): void {
-    const segment = this.#segments[this.#segments.length - 1]!;
-    this.#items = this.#items.slice(segment.firstSequence - this.#first);
-    this.#first = segment.firstSequence;
-    this.#segments = [segment];
-    this.#scars = this.#scars.filter((scar) => scar.segment === segment.number);
+    this.#dropBefore(this.#segments[this.#segments.length - 1]!.number);
   }
 
-  /** Begins a sync of what is pending, if anything is and none is under way. */
+  /** The host opens the journal: a timer for the seal begins. */
+  open(now: number): void {
+    this.#sealDueAt = now + SEAL_AFTER_US;
+  }
+
+  /** To be called before all else that happens at `now`: writes the seal that became due meanwhile (J8). */
+  settle(now: number): void {
+    if (now >= this.#sealDueAt) this.#seal();
+  }
+
+  /** Begins a sync of what is pending, if anything is and none is under way. A seal alone needs none. */
   beginSync(): boolean {
-    if (this.#syncing > 0 || this.#durable === this.last) return false;
+    if (this.#syncing > 0 || this.#durable === this.last || this.#isSealed) return false;
     this.#syncing = this.#nextBoundary();
     return true;
   }
 
-  endSync(): void {
+  endSync(now: number): void {
     invariant(this.#syncing > this.#durable, "A sync ends after it began");
     this.#durable = this.#syncing;
     this.#syncing = 0;
+    this.#sealDueAt = now + SEAL_AFTER_US;
   }
 
   /** Damages what is proven to have been durable (invariant 3). False where there is no such byte yet. */
   damage(damage: Damage, random: Random): boolean {
-    const targets = this.#targets();
+    const all = this.#targets(), fresh = all.filter(({ from, end }) => from < end);
+    // What a seal alone proves is little of all there is, and is worth striking often.
+    const targets = fresh.length > 0 && random.chance(1, 3)
+      ? fresh
+      : all.map((target) => ({ ...target, from: 0 }));
     if (targets.length === 0) return false;
     const scars = damaged(damage, targets, random);
     this.#scars.push(...scars);
+    if (scars.some((scar) => scar.at + scar.bytes.length > this.#provenByRecords(scar.segment))) {
+      this.#guard = this.#sealed;
+    }
     return scars.length > 0;
   }
 
-  /** The process ends; then the machine reads back what it finds. `random` null: in good order, all was synced. */
-  stop(random: Random | null): Readback {
-    if (random === null) this.#durable = this.last;
-    const written = this.#written();
-    const segments = random === null ? written.map(whole) : this.#crashed(written, random);
-    for (const [i, { bytes }] of segments.entries()) scarred(bytes, written[i]!.number, this.#scars);
-    let recovery: JournalRecovery;
-    try {
-      recovery = this.#recover(segments, this.#node);
-    } catch (error) {
-      return this.#refused(error, written);
+  /** The process ends; then the machine reads back what it finds, perhaps several times (invariant 4). */
+  stop(kind: StopKind, random: Random): Readback {
+    if (kind === "in-order") {
+      if (!this.#isSealed) this.#durable = this.last;
+      this.#syncing = 0;
+      this.#seal();
     }
-    return this.#accepted(recovery, written, segments);
+    const written = this.#written();
+    let image = this.#image(kind, written, random), read = this.#read(image, written, 0);
+    for (let times = 1; read.kind === "recovered" && random.chance(1, 8); times++) {
+      const { recovery } = read;
+      const next = this.#interrupted(image, recovery, { written, random });
+      const again = this.#read(next, written, times);
+      const lost = again.kind === "recovered" && again.recovery.lastSequence !== recovery.lastSequence;
+      if (lost && !image.cached) {
+        const detail =
+          `Recovery found records up to ${recovery.lastSequence}, and when it was begun again up to ` +
+          `${again.recovery.lastSequence}`;
+        return { kind: "wrong", check: "recovery", detail };
+      }
+      [image, read] = [next, again];
+    }
+    if (read.kind === "recovered") this.#cut(read.recovery);
+    return read;
+  }
+
+  #dropBefore(number: number): void {
+    const kept = this.#segments.filter((segment) => segment.number >= number), first = kept[0];
+    if (first === undefined || first === this.#segments[0]) return;
+    this.#items = this.#items.slice(first.firstSequence - this.#first);
+    this.#first = first.firstSequence;
+    this.#segments = kept;
+    this.#scars = this.#scars.filter((scar) => scar.segment >= number);
   }
 
   #push(content: Content, number: number): void {
     this.#items.push({ content, number, durableUpTo: this.#durable });
+  }
+
+  /** Behind what is durable to its end only, and in no empty segment. */
+  #seal(): void {
+    const last = this.last;
+    if (this.#isSealed || this.#durable !== last || this.#syncing > 0) return;
+    if (last < this.#segments[this.#segments.length - 1]!.firstSequence) return;
+    this.#push({ kind: "seal" }, this.numberAt(last));
+    this.#sealed = last + 1;
+  }
+
+  get #isSealed(): boolean {
+    return this.#sealed > 0 && this.#sealed === this.last;
+  }
+
+  /** The last sequence that was handed to the machine: during a sync the host keeps back what follows. */
+  get #writtenUpTo(): number {
+    return this.#syncing > 0 ? this.#syncing : this.last;
   }
 
   /** The end of the first segment that is not durable to its end. */
@@ -187,20 +266,69 @@ export class JournalDisk {
     return written;
   }
 
+  #image(kind: StopKind, written: readonly WrittenSegment[], random: Random): Image {
+    switch (kind) {
+      case "in-order":
+        return { segments: this.#scarredNow(written.map(whole)), cached: false };
+      case "process":
+        return { segments: this.#scarredNow(this.#killed(written, random)), cached: true };
+      case "power":
+        return { segments: this.#scarredNow(this.#crashed(written, random)), cached: false };
+      default:
+        return unreachable(kind);
+    }
+  }
+
+  /** The process or the power goes again while the host repairs what it found. */
+  #interrupted(
+    image: Image,
+    { tail }: JournalRecovery,
+    { written, random }: { written: readonly WrittenSegment[]; random: Random },
+  ): Image {
+    // What the host writes again is what it has read, so all that power loss can undo is what never was on the disk.
+    if (image.cached && random.chance(1, 2)) return this.#image("power", written, random);
+    if (tail === null || random.chance(1, 2)) return image;
+    const segments = image.segments
+      .map(({ name, bytes }) => ({ name, bytes: name === tail.segment ? bytes.slice(0, tail.cutAt) : bytes }))
+      .filter(({ bytes }) => bytes.length > 0);
+    return { ...image, segments };
+  }
+
+  #killed(written: readonly WrittenSegment[], random: Random): JournalSegment[] {
+    return written.map(({ number, firstSequence, bytes, starts }) => {
+      const end = starts[Math.min(this.#writtenUpTo - firstSequence + 1, starts.length - 1)]!;
+      // A segment is cut to its length before the next is created.
+      const isLast = number === written[written.length - 1]!.number;
+      return { name: segmentName(number), bytes: isLast ? cachedBytes(bytes, end, random) : bytes.slice() };
+    });
+  }
+
   #crashed(written: readonly WrittenSegment[], random: Random): JournalSegment[] {
-    const segments: JournalSegment[] = [];
+    const segments: JournalSegment[] = [], kept = Math.max(this.#durable, this.#guard);
     for (const segment of written) {
       const { number, firstSequence, starts } = segment;
-      const durable = starts[Math.min(this.#durable - firstSequence + 1, starts.length - 1)]!;
+      const durable = starts[Math.min(kept - firstSequence + 1, starts.length - 1)]!;
       if (durable === SEGMENT_HEADER_BYTES && random.chance(1, 3)) {
         const header = crashedHeader(segment.bytes, random);
         if (header !== null) segments.push({ name: segmentName(number), bytes: header });
         break;
       }
+      const end = starts[Math.min(this.#writtenUpTo - firstSequence + 1, starts.length - 1)]!;
       const bytes = durable === segment.bytes.length
         ? segment.bytes.slice()
-        : crashedBytes(segment.bytes, { durable, random, stale: this.#stale(segment, random) });
+        : crashedBytes(segment.bytes.subarray(0, end), {
+          durable,
+          random,
+          stale: this.#stale(segment, random),
+        });
       segments.push({ name: segmentName(number), bytes });
+    }
+    return segments;
+  }
+
+  #scarredNow(segments: JournalSegment[]): JournalSegment[] {
+    for (const { name, bytes } of segments) {
+      for (const scar of this.#scars) if (segmentName(scar.segment) === name) bytes.set(scar.bytes, scar.at);
     }
     return segments;
   }
@@ -211,57 +339,104 @@ export class JournalDisk {
     return staleSegment({ node: this.#node, number, firstSequence }, items);
   }
 
-  /** What damage may strike: of each segment the part that is proven (invariant 3). */
+  /** What damage may strike: of each segment the part that is proven (invariant 3), `from` where a seal alone does. */
   #targets(): Target[] {
     const written = this.#written(), targets: Target[] = [];
     for (const [i, segment] of written.entries()) {
-      const next = written[i + 1];
-      // Once a newer segment holds something durable, this one was whole (J2).
-      const end = next !== undefined && this.#durable >= next.firstSequence
-        ? segment.bytes.length
-        : segment.starts[Math.max(0, this.#provenIn(segment) - segment.firstSequence + 1)]!;
+      const end = this.#provenEnd(segment, { next: written[i + 1], seals: true });
       if (end === SEGMENT_HEADER_BYTES && this.#durable < segment.firstSequence) continue;
       const bytes = segment.bytes.slice();
       scarred(bytes, segment.number, this.#scars);
-      targets.push({ segment, bytes, end });
+      const from = this.#provenEnd(segment, { next: written[i + 1], seals: false });
+      targets.push({ segment, bytes, from, end });
     }
     return targets;
   }
 
-  /** The last sequence that a durable record of the same segment proves. */
-  #provenIn({ firstSequence, starts }: WrittenSegment): number {
-    const last = Math.min(this.#durable, firstSequence + starts.length - 2);
-    return last < firstSequence ? 0 : this.#items[last - this.#first]!.durableUpTo;
+  /** Where the part of a segment ends that durable records prove, or those and the last seal. */
+  #provenEnd(
+    { firstSequence, starts, bytes }: WrittenSegment,
+    { next, seals }: { next: WrittenSegment | undefined; seals: boolean },
+  ): number {
+    // Once a newer segment holds something durable, this one was whole (J2).
+    if (next !== undefined && this.#durable >= next.firstSequence) return bytes.length;
+    const end = firstSequence + starts.length - 1, last = Math.min(this.#durable, end - 1);
+    let proven = last < firstSequence ? 0 : this.#items[last - this.#first]!.durableUpTo;
+    if (seals && this.#sealed >= firstSequence && this.#sealed < end) {
+      proven = Math.max(proven, this.#sealed - 1);
+    }
+    return starts[Math.max(0, proven - firstSequence + 1)]!;
   }
 
-  #accepted(
-    recovery: JournalRecovery,
-    written: readonly WrittenSegment[],
-    segments: readonly JournalSegment[],
-  ): Readback {
-    const found = recovery.lastSequence, durable = this.#durable, pending = this.last - durable;
-    const start = this.#startSegment(found);
+  #provenByRecords(segment: number): number {
+    const written = this.#written(), at = written.findIndex(({ number }) => number === segment);
+    return at < 0 ? 0 : this.#provenEnd(written[at]!, { next: written[at + 1], seals: false });
+  }
+
+  #read({ segments, cached }: Image, written: readonly WrittenSegment[], interrupted: number): Readback {
+    // Recovery may keep parts of what it reads: the next one reads its own.
+    const read = segments.map(({ name, bytes }) => ({ name, bytes: bytes.slice() }));
+    try {
+      const recovery = this.#recover(read, this.#node);
+      const wrong = this.#wrong(recovery, written, cached);
+      return wrong ??
+        { kind: "recovered", recovery, damage: this.#damageOf(recovery, segments, interrupted) };
+    } catch (error) {
+      return this.#refused(error, written);
+    }
+  }
+
+  /** What is wrong with a recovery that took the journal for whole; null: nothing. */
+  #wrong(recovery: JournalRecovery, written: readonly WrittenSegment[], cached: boolean): Readback | null {
+    const found = recovery.lastSequence, durable = this.#durable, start = this.#startSegment(found);
     const scars = this.#felt(written).filter(({ segment }) => segment >= start);
     if (scars.length > 0) {
       const detail = `Recovery took a journal for whole that is damaged at ${describeScar(scars[0]!)}`;
       return { kind: "wrong", check: "damage is detected", detail };
     }
     if (found < durable || found > this.last) {
-      const range = `${durable} was durable and ${this.last} the last`;
-      return {
-        kind: "wrong",
-        check: "recovery",
-        detail: `Recovery found records up to ${found} where ${range}`,
-      };
+      const detail =
+        `Recovery found records up to ${found} where ${durable} was durable and ${this.last} the last`;
+      return { kind: "wrong", check: "recovery", detail };
     }
-    const damage: CrashDamage = {
+    const kept = Math.min(this.#writtenUpTo, endOf(written));
+    if (cached && found < kept) {
+      const detail = `Recovery found records up to ${found} where all up to ${kept} were in the page cache`;
+      return { kind: "wrong", check: "recovery", detail };
+    }
+    const { append } = recovery, last = written.find(({ number }) => number === append?.segment);
+    if (append === null || last === undefined) return null;
+    const { starts, firstSequence } = last;
+    const unsynced = starts[Math.min(starts.length - 1, Math.max(0, durable + 1 - firstSequence))]!;
+    if (append.unproven <= Math.min(unsynced, append.offset)) return null;
+    const detail =
+      `Recovery writes ${append.name} again from byte ${append.unproven} on, and no sync had passed ` +
+      `byte ${unsynced}`;
+    return { kind: "wrong", check: "recovery", detail };
+  }
+
+  #damageOf(
+    recovery: JournalRecovery,
+    segments: readonly JournalSegment[],
+    interrupted: number,
+  ): CrashDamage {
+    const found = recovery.lastSequence, durable = this.#durable;
+    return {
       durable: durable - this.#first + 1,
-      pending,
-      survived: found - durable,
+      pending: this.#countRecords(durable, this.last),
+      survived: this.#countRecords(durable, found),
       torn: tornBytes(recovery, segments),
+      interrupted,
     };
-    this.#cut(found, recovery.append?.segment ?? 1);
-    return { kind: "recovered", damage, recovery };
+  }
+
+  /** How many items after `from` and up to `to` say something. */
+  #countRecords(from: number, to: number): number {
+    let count = 0;
+    for (let sequence = from + 1; sequence <= to; sequence++) {
+      if (this.#items[sequence - this.#first]!.content.kind !== "seal") count++;
+    }
+    return count;
   }
 
   /** An error is right where something durable is damaged, and names a place that is. */
@@ -271,7 +446,10 @@ export class JournalDisk {
       return { kind: "wrong", check: "recovery", detail: what };
     }
     const within = this.#felt(written).filter(({ segment }) => segmentName(segment) === error.file);
-    if (within.some(({ at, bytes }) => at + bytes.length > error.offset)) return { kind: "corrupt", error };
+    const met = within.find(({ at, bytes }) => at + bytes.length > error.offset);
+    if (met !== undefined) {
+      return { kind: "corrupt", error, behindSeal: error.offset >= this.#provenByRecords(met.segment) };
+    }
     const places = this.#scars.map(describeScar).join(", ");
     return { kind: "wrong", check: "damage is detected", detail: `${what}; the damage is at ${places}` };
   }
@@ -296,13 +474,17 @@ export class JournalDisk {
     return 0;
   }
 
-  #cut(last: number, segment: number): void {
+  /** What recovery found is all there is, and durable; segments before the one it began with are deleted. */
+  #cut({ lastSequence: last, append }: JournalRecovery): void {
+    const start = this.#startSegment(last);
     this.#items.length = Math.max(0, last - this.#first + 1);
     this.#items = this.#items.map((item) => ({ ...item, number: 0 }));
-    const kept = this.#segments.filter(({ number }) => number <= segment);
+    const kept = this.#segments.filter(({ number }) => number <= (append?.segment ?? 1));
     if (kept.length > 0) this.#segments = kept;
     this.#durable = last;
-    this.#syncing = 0;
+    this.#syncing = this.#guard = 0;
+    this.#sealed = this.#items.at(-1)?.content.kind === "seal" ? last : 0;
+    this.#dropBefore(start);
   }
 }
 
@@ -314,10 +496,18 @@ export function recordsSize(records: readonly JournalRecord[]): number {
 }
 
 function sizeOf(content: Content): number {
+  // Seals come by themselves: what a full disk has room for is counted without them.
+  if (content.kind === "seal") return 0;
   if (content.kind === "mark") return 32;
   const { record } = content;
   if (record.kind === "entries") return record.entries.reduce((sum, { data }) => sum + data.length + 16, 32);
   return record.kind === "view" ? 64 * record.view.members.length + 32 * record.view.assignment.length : 64;
+}
+
+/** The last sequence of the segments that exist. */
+function endOf(written: readonly WrittenSegment[]): number {
+  const last = written[written.length - 1];
+  return last === undefined ? 0 : last.firstSequence + last.starts.length - 2;
 }
 
 function whole({ number, bytes }: WrittenSegment): JournalSegment {

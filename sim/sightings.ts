@@ -84,11 +84,17 @@ export class Sightings implements Observer {
   crashed(machine: Machine, damage: CrashDamage): void {
     if (damage.torn > 0) this.#sometimes.fire("torn tail cut");
     if (damage.survived > 0) this.#sometimes.fire("unsynced records survived");
+    if (damage.interrupted > 0) this.#sometimes.fire("recovery interrupted");
+    if (damage.pending > 0 && damage.survived === 0) this.#sometimes.fire("crash lost everything unsynced");
+    if (damage.pending > 0 && damage.survived === damage.pending) {
+      this.#sometimes.fire("crash kept everything");
+    }
     if (this.#checkpoints[machine.index]!.underWay) this.#sometimes.fire("checkpoint interrupted by a crash");
   }
 
   readBack(_machine: Machine, state: DiskState): void {
     if (state.kind === "lost") this.#sometimes.fire("journal damage detected");
+    if (state.kind === "lost" && state.behindSeal) this.#sometimes.fire("damage behind a seal detected");
     if (state.kind === "whole" && state.tablesLost) this.#sometimes.fire("tables found damaged");
   }
 

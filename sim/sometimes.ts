@@ -52,12 +52,20 @@ export const SOMETIMES = {
   "sole replica elected": often("a partition of one replica elected itself"),
   // Disks and restarts
   "torn tail cut": often("a crash tore a record, and recovery cut the journal there"),
+  "crash kept everything": often("a crash lost nothing of what was not synced yet, and something was not"),
+  "crash lost everything unsynced": often(
+    "a crash lost all of what was not synced yet, and something was not",
+  ),
+  "recovery interrupted": often("a node was stopped again while it repaired its journal, and began anew"),
   "unsynced records survived": often("records that were not synced were found after a crash"),
   "checkpoint interrupted by a crash": often(
     "a node crashed between the beginning and the end of a checkpoint",
   ),
   "several checkpoints in one life": often("a node completed three checkpoints without a restart"),
   "journal damage detected": often("a node found its journal damaged, or gone, and had to be replaced"),
+  "damage behind a seal detected": often(
+    "a node found damage to what it had synced last, where only a seal told it from a torn end",
+  ),
   "tables found damaged": often("a node found its tables damaged, or gone, and its journal whole"),
   "disk nearly full": often("a node was told that its disk is about to be full"),
   "disk nearly full and back": often("a node was told that its disk has room again"),

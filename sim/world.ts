@@ -153,6 +153,7 @@ export class World implements EventHandler {
     machine.silent = false;
     machine.busyUntil = 0;
     if (origin.kind !== "recovered") machine.origin = origin;
+    machine.disk.open(this.loop.now);
     try {
       machine.kernel = this.#options.kernel({
         id: machine.id,
@@ -179,12 +180,16 @@ export class World implements EventHandler {
     this.start(machine, isEmpty ? machine.origin! : { kind: "recovered", recovered });
   }
 
-  /** The process dies. `silent`: peers notice only that it no longer answers. */
+  /**
+   * The process dies. `silent`: its machine lost power, and peers notice only that it no longer answers. Else the machine
+   * runs on, or is up again at once, and refuses connections.
+   */
   crash(machine: Machine, silent: boolean): void {
     if (!machine.running) return;
+    const kind = silent || machine.random.chance(1, 2) ? "power" : "process";
     machine.silent = silent;
     this.#halt(machine, "crashed");
-    this.#readBack(machine, machine.disk.crash());
+    this.#readBack(machine, machine.disk.crash(kind, this.loop.now));
   }
 
   /** The disk fails the process: nothing that is pending is acknowledged, until it starts again. */
@@ -192,7 +197,8 @@ export class World implements EventHandler {
     if (!machine.running) return;
     machine.silent = false;
     this.#halt(machine, "down");
-    this.#readBack(machine, machine.disk.crash());
+    // After a write or sync that failed nobody knows which sectors got through, and the page cache forgets them.
+    this.#readBack(machine, machine.disk.crash("power", this.loop.now));
   }
 
   /** A disk is gone with all that it held. */
@@ -352,7 +358,7 @@ export class World implements EventHandler {
       this.down(machine);
       return failed();
     }
-    disk.endSync();
+    disk.endSync(this.loop.now);
     const upTo = disk.durableUpTo, checkpoint = disk.takeCompleted();
     this.#beginSync(machine);
     const withheld = machine.withheld;
@@ -369,7 +375,7 @@ export class World implements EventHandler {
   #tablesDurable(index: number, life: number): void {
     const machine = this.machines[index]!;
     if (!machine.running || machine.life !== life) return;
-    machine.disk.endTables();
+    machine.disk.endTables(this.loop.now);
     this.#beginSync(machine);
   }
 
@@ -419,7 +425,7 @@ export class World implements EventHandler {
   }
 
   #persist(machine: Machine, effects: Effects): void {
-    machine.disk.write(effects);
+    machine.disk.write(effects, this.loop.now);
     if (machine.reserve > 0) this.#watchRoom(machine);
     if (!machine.running) return;
     this.#beginSync(machine);

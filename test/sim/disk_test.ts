@@ -34,14 +34,14 @@ class Counter {
       this.#termOfCheckpoint.set(this.checkpoints, this.term);
     }
     this.#termOfNumber.set(this.effects.persistedUpTo, this.term);
-    this.disk.write(this.effects);
+    this.disk.write(this.effects, 0);
     this.disk.applied(this.effects.persistedUpTo);
   }
 
   /** Returns whether a checkpoint was completed. */
   sync(): boolean {
     if (this.disk.beginSync() < 0) return false;
-    this.disk.endSync();
+    this.disk.endSync(0);
     this.durableTerm = this.#termOfNumber.get(this.disk.durableUpTo) ?? this.durableTerm;
     const completed = this.disk.takeCompleted();
     if (completed >= 0) this.checkpointTerm = this.#termOfCheckpoint.get(completed)!;
@@ -50,7 +50,7 @@ class Counter {
 
   /** The terms that journal and tables hold afterwards. */
   afterCrash(): { journal: number; tables: number } {
-    this.disk.crash();
+    this.disk.crash("power", 0);
     const journal = this.disk.recovered().replicas.get(SYSTEM_PARTITION)?.term ?? 0;
     return { journal, tables: this.disk.tables.get(KEY)?.[0] ?? 0 };
   }
@@ -74,7 +74,7 @@ Deno.test("Disk.crash() keeps what was durable, and tables between the checkpoin
           node.step(true);
           underWay = tablesDue = true;
         } else if (act === "tables" && tablesDue) {
-          node.disk.endTables();
+          node.disk.endTables(0);
           tablesDue = false;
         } else if (act === "sync" && node.sync()) {
           underWay = false;
@@ -114,7 +114,7 @@ Deno.test("Disk goes on after crash upon crash", () => {
             if (act === "checkpoint" && !underWay) {
               node.step(true);
               underWay = true;
-              node.disk.endTables();
+              node.disk.endTables(0);
             } else if (act === "step") node.step(false);
             else if (node.sync()) underWay = false;
           }
@@ -143,7 +143,7 @@ Deno.test("Disk.damageTables() is met at the next stop: they come back empty, th
   node.sync();
   node.disk.damageTables();
   assert.ok(node.disk.damaged);
-  const state = node.disk.crash();
+  const state = node.disk.crash("power", 0);
   assert.ok(state.kind === "whole" && state.tablesLost);
   assert.equal(node.disk.recovered().replicas.get(SYSTEM_PARTITION)?.term, 5);
   assert.equal(node.disk.tables.size, 0);
@@ -157,8 +157,8 @@ Deno.test("Disk.damageJournal() is met at the next stop, in good order or not: t
       node.step(false);
       node.sync();
     }
-    assert.ok(node.disk.damageJournal("rot", Random.fromSeed(1)));
-    const state = inOrder ? node.disk.shutDown() : node.disk.crash();
+    assert.ok(node.disk.damageJournal("rot", Random.fromSeed(1), 0));
+    const state = inOrder ? node.disk.shutDown() : node.disk.crash("power", 0);
     assert.ok(state.kind === "lost" && state.why.includes("is damaged at byte"), JSON.stringify(state));
   }
 });
@@ -170,7 +170,7 @@ Deno.test("Disk.room shrinks with the journal, and a checkpoint gives back what 
   const before = node.disk.room;
   assert.ok(before < 500 && before > 0, `${before}`);
   node.step(true);
-  node.disk.endTables();
+  node.disk.endTables(0);
   while (!node.sync());
   assert.ok(node.disk.room > before + 300, `${node.disk.room} after ${before}`);
 });

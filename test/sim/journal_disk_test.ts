@@ -10,7 +10,13 @@ import {
 } from "../../core/wire/journal_recovery.ts";
 import type { JournalRecord } from "../../core/wire/kernel.ts";
 import type { Damage } from "../../sim/journal_bytes.ts";
-import { JournalDisk, type Readback, type Recover } from "../../sim/journal_disk.ts";
+import {
+  JournalDisk,
+  type Readback,
+  type Recover,
+  SEAL_AFTER_US,
+  type StopKind,
+} from "../../sim/journal_disk.ts";
 
 const NODE = nodeId("rigel");
 const PARTITION = 1 as PartitionId;
@@ -22,6 +28,7 @@ class Writer {
   readonly random: Random;
   index = 0;
   durable = 0;
+  now = 0;
 
   constructor(seed: number, recover?: Recover) {
     this.disk = new JournalDisk(NODE, recover);
@@ -29,13 +36,26 @@ class Writer {
   }
 
   write(count: number): void {
+    this.disk.settle(this.now);
     for (let i = 0; i < count; i++) this.disk.append(this.#entry(), ++this.index);
   }
 
   sync(): void {
     if (!this.disk.beginSync()) return;
-    this.disk.endSync();
+    this.disk.endSync(++this.now);
     this.durable = this.disk.numberAt(this.disk.durable);
+  }
+
+  /** Nothing happens for long enough that a seal is written, if one is due. */
+  rest(): void {
+    this.now += SEAL_AFTER_US;
+    this.disk.settle(this.now);
+  }
+
+  /** The process or its machine dies. */
+  stop(kind?: StopKind): Readback {
+    this.disk.settle(this.now);
+    return this.disk.stop(kind ?? (this.random.chance(1, 2) ? "power" : "process"), this.random);
   }
 
   /** A whole checkpoint: the segments before it are dropped. */
@@ -48,6 +68,7 @@ class Writer {
       configuration: { voters: [NODE], outgoing: [], learners: [] },
       configurationIndex: 0 as LogIndex,
     };
+    this.disk.settle(this.now);
     this.disk.beginSegment([base], this.index);
     for (let i = 0; i < 2; i++) this.sync();
     this.disk.mark(1);
@@ -73,7 +94,7 @@ function lastIndex(read: Readback): number {
   return replica === undefined ? 0 : replica.base.index + replica.entries.length;
 }
 
-const plan = fc.array(fc.constantFrom("write", "write", "sync", "sync", "checkpoint"), {
+const plan = fc.array(fc.constantFrom("write", "write", "sync", "sync", "rest", "checkpoint"), {
   maxLength: 30,
   size: "max",
 });
@@ -82,18 +103,19 @@ function carriedOut(writer: Writer, actions: readonly string[]): void {
   for (const action of actions) {
     if (action === "write") writer.write(1 + writer.random.below(6));
     else if (action === "sync") writer.sync();
+    else if (action === "rest") writer.rest();
     else writer.checkpoint();
   }
 }
 
 Deno.test("JournalDisk.stop() loses nothing durable, whatever became of the sectors behind", () => {
-  const seen = { torn: 0, survived: 0, allLost: 0 };
+  const seen = { torn: 0, survived: 0, allLost: 0, interrupted: 0 };
   fc.assert(
     fc.property(fc.nat(1e9), plan, (seed, actions) => {
       const writer = new Writer(seed);
       carriedOut(writer, actions);
       writer.write(writer.random.below(20));
-      const read = writer.disk.stop(writer.random), found = lastIndex(read);
+      const read = writer.stop(), found = lastIndex(read);
       assert.ok(
         found >= writer.durable && found <= writer.index,
         `${found} of ${writer.durable}..${writer.index}`,
@@ -102,11 +124,12 @@ Deno.test("JournalDisk.stop() loses nothing durable, whatever became of the sect
       if (read.damage.torn > 0) seen.torn++;
       if (read.damage.survived > 0) seen.survived++;
       if (read.damage.pending > 0 && read.damage.survived === 0) seen.allLost++;
+      if (read.damage.interrupted > 0) seen.interrupted++;
       // And it goes on from there.
       writer.index = found;
       writer.write(3);
       writer.sync();
-      assert.equal(lastIndex(writer.disk.stop(writer.random)), found + 3);
+      assert.equal(lastIndex(writer.stop()), found + 3);
     }),
     { numRuns: 400 },
   );
@@ -127,7 +150,7 @@ Deno.test("JournalDisk.damage() to what was durable is always found out by the r
       assert.ok(writer.disk.damaged);
       writer.write(more);
       if (more > 5) writer.sync();
-      const read = writer.disk.stop(writer.random);
+      const read = writer.stop();
       assert.equal(read.kind, "corrupt", JSON.stringify(read));
     }),
     { numRuns: 600 },
@@ -143,7 +166,7 @@ Deno.test("JournalDisk forgets damage in a segment that a checkpoint drops", () 
   assert.ok(!writer.disk.damaged);
   writer.write(2);
   writer.sync();
-  assert.equal(lastIndex(writer.disk.stop(writer.random)), writer.index);
+  assert.equal(lastIndex(writer.stop()), writer.index);
 });
 
 Deno.test("JournalDisk.damage() spares what nothing proves yet", () => {
@@ -154,7 +177,53 @@ Deno.test("JournalDisk.damage() spares what nothing proves yet", () => {
   writer.sync();
   // A file that holds a record had a whole header: that much is proven, and no more.
   assert.ok(writer.disk.damage("rot", writer.random));
-  assert.equal(writer.disk.stop(writer.random).kind, "corrupt");
+  assert.equal(writer.stop().kind, "corrupt");
+});
+
+Deno.test("JournalDisk writes a seal once nothing follows a sync for a moment, and none behind what is not durable", () => {
+  const writer = new Writer(4);
+  writer.write(1);
+  writer.rest();
+  assert.equal(writer.disk.last, 1);
+  writer.sync();
+  writer.write(1);
+  assert.equal(writer.disk.last, 2);
+  writer.sync();
+  for (let i = 0; i < 3; i++) writer.rest();
+  assert.equal(writer.disk.last, 3);
+  assert.ok(!writer.disk.beginSync(), "a seal has no sync of its own");
+  writer.write(1);
+  writer.sync();
+  assert.equal(writer.disk.durable, 4);
+});
+
+Deno.test("JournalDisk.damage() strikes the last batch once a seal proves it, and each kind of stop finds that out", () => {
+  for (const kind of ["in-order", "process", "power"] as const) {
+    let struck = 0;
+    for (let seed = 0; seed < 40; seed++) {
+      const writer = new Writer(seed);
+      writer.write(3);
+      writer.sync();
+      writer.rest();
+      assert.ok(writer.disk.damage("lost-write", writer.random));
+      const read = writer.stop(kind);
+      assert.ok(read.kind === "corrupt", JSON.stringify(read));
+      if (read.behindSeal) struck++;
+    }
+    // Without the seal nothing behind the segment's header may be struck.
+    assert.ok(struck > 20, `${struck}`);
+  }
+});
+
+Deno.test("JournalDisk.stop() keeps all that was written when the process alone ends, but not what waited for a sync", () => {
+  for (let seed = 0; seed < 40; seed++) {
+    const writer = new Writer(seed);
+    writer.write(2);
+    assert.ok(writer.disk.beginSync());
+    writer.write(3);
+    const read = writer.disk.stop("process", Random.fromSeed(0));
+    assert.equal(lastIndex(read), 2);
+  }
 });
 
 // ---- recoveries that do what they must not
@@ -176,7 +245,7 @@ function ruined(recover: Recover, damage: Damage | null): { read: Readback; dura
   for (let i = 0; i < 6; i++) carriedOut(writer, ["write", "sync"]);
   if (damage !== null) assert.ok(writer.disk.damage(damage, writer.random));
   writer.write(2);
-  return { read: writer.disk.stop(writer.random), durable: writer.durable };
+  return { read: writer.stop(), durable: writer.durable };
 }
 
 Deno.test("damage is detected catches a recovery that cuts a journal at its first bad byte", () => {
@@ -216,4 +285,29 @@ Deno.test("recovery catches a recovery that takes what a crash leaves for damage
     throw new JournalCorruptError(segments[0]!.name, 128, "the end is torn");
   }, null);
   assert.ok(read.kind === "wrong" && read.check === "recovery");
+});
+
+Deno.test("recovery catches a recovery that does not write again what no sync had passed", () => {
+  const writer = new Writer(5, (segments, node) => {
+    const recovery = recoverJournal(segments, node), { append } = recovery;
+    return { ...recovery, append: append === null ? null : { ...append, unproven: append.offset } };
+  });
+  carriedOut(writer, ["write", "sync", "write"]);
+  const read = writer.stop("process");
+  assert.ok(read.kind === "wrong" && read.check === "recovery" && read.detail.includes("again from byte"));
+});
+
+Deno.test("recovery catches a recovery that finds something else when it is begun again", () => {
+  let asked = 0, caught = 0;
+  for (let seed = 0; seed < 100; seed++) {
+    const writer = new Writer(seed, (segments, node) => {
+      const recovery = recoverJournal(segments, node);
+      return { ...recovery, lastSequence: recovery.lastSequence - (asked++ % 2) };
+    });
+    carriedOut(writer, ["write", "sync", "write"]);
+    asked = 0;
+    const read = writer.stop("power");
+    if (read.kind === "wrong") caught++;
+  }
+  assert.ok(caught > 3, `${caught}`);
 });

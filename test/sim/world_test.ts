@@ -324,7 +324,7 @@ Deno.test("World.restart() of a machine whose journal is damaged retires it, and
   const lost: Machine[] = [];
   world.onLost = (machine) => lost.push(machine);
   world.run(SECOND);
-  assert.ok(machines[0]!.disk.damageJournal("rot", Random.fromSeed(1)));
+  assert.ok(machines[0]!.disk.damageJournal("rot", Random.fromSeed(1), world.loop.now));
   world.crash(machines[0]!, false);
   assert.deepEqual([lost.length, machines[0]!.power], [0, "crashed"]);
   world.restart(machines[0]!);
@@ -341,7 +341,7 @@ Deno.test("World reports a recovery that takes a damaged journal for a whole one
   };
   const { world, machines } = toyWorld({ nodes: 2, recover });
   world.run(SECOND);
-  assert.ok(machines[0]!.disk.damageJournal("lost-write", Random.fromSeed(1)));
+  assert.ok(machines[0]!.disk.damageJournal("lost-write", Random.fromSeed(1), world.loop.now));
   for (const machine of machines) world.crash(machine, false);
   assert.deepEqual(world.violations.map(({ check }) => check), ["damage is detected", "recovery"]);
   assert.deepEqual(machines.map(({ power }) => power), ["broken", "broken"]);
