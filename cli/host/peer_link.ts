@@ -102,10 +102,12 @@ export class PeerLink {
     this.#retry = null;
     const address = this.#options.address();
     if (address === null) return this.#wait(`no address of node "${this.#options.peer}" is known`);
+    const hello = this.#options.hello();
+    if (address === hello.address) return this.#wait("its address is this node's own now");
     this.#state = "connecting";
     const socket = connectTo(address, {
       connected: () => {
-        socket.send(seal(encodeHello(this.#options.hello(), FRAME_HEADER_BYTES)));
+        socket.send(seal(encodeHello(hello, FRAME_HEADER_BYTES)));
         this.#late = setTimeout(
           () => socket.close(`no answer to the hello within ${HELLO_MS_MAX} ms`),
           HELLO_MS_MAX,

@@ -242,11 +242,14 @@ export class Transport {
   }
 
   #takePeer(connection: FrameSocket, peer: NodeId): Role {
-    this.#incoming.get(peer)?.close("the peer made a new connection");
-    this.#incoming.set(peer, connection);
     this.#peers.get(peer)?.hurry();
     return {
       take: (payloads) => {
+        // Not at the hello already: it may have been for a node that had this address before, and goes no further.
+        if (this.#incoming.get(peer) !== connection) {
+          this.#incoming.get(peer)?.close("the peer made a new connection");
+          this.#incoming.set(peer, connection);
+        }
         for (const payload of payloads) this.#events.messages(peer, decodeMessages(payload));
       },
       gone: () => {

@@ -25,16 +25,21 @@ const QUIET: TransportEvents = {
 };
 const NETWORK = "0".repeat(32);
 
-function linkTo(address: string, lost: (why: string) => void): PeerLink {
+function linkTo(
+  address: string,
+  lost: (why: string) => void,
+  own = "127.0.0.1:1",
+  peer = "b",
+): PeerLink {
   return new PeerLink({
-    peer: nodeId("b"),
+    peer: nodeId(peer),
     address: () => address,
     hello: () => ({
       version: WIRE_VERSION,
       role: "peer",
       network: NETWORK,
       node: nodeId("a"),
-      address: "127.0.0.1:1",
+      address: own,
     }),
     lost,
     count() {},
@@ -54,6 +59,52 @@ Deno.test("PeerLink: who answers in the peer's place is not the peer, and the pe
   link.close();
   await transport.close();
   assert.deepEqual(heard, []);
+});
+
+Deno.test("PeerLink: a peer that is said to be where this node is, is not called", async () => {
+  const calls: string[] = [];
+  const transport = new Transport({ ...QUIET, refused: (_, why) => calls.push(why) });
+  const address = await transport.listen("127.0.0.1:0");
+  transport.begin({ node: nodeId("b.2"), network: NETWORK, address }, () => null);
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const link = linkTo(address, resolve, address);
+  link.queue({ kind: "nack", sequence: 1 });
+  link.flush();
+  assert.equal(await promise, "its address is this node's own now");
+  link.close();
+  await transport.close();
+  assert.deepEqual(calls, []);
+});
+
+Deno.test("Transport: who calls for a former node of this address leaves the connection that stands alone", async () => {
+  const heard: number[] = [];
+  const transport = new Transport({
+    ...QUIET,
+    messages: (_, messages) =>
+      messages.forEach((message) => message.kind === "nack" && heard.push(message.sequence)),
+  });
+  const address = await transport.listen("127.0.0.1:0");
+  transport.begin({ node: nodeId("b"), network: NETWORK, address }, () => null);
+  const lost: string[] = [];
+  const good = linkTo(address, (why) => lost.push(why));
+  const say = (sequence: number) => {
+    good.queue({ kind: "nack", sequence });
+    good.flush();
+  };
+  say(1);
+  await until("the first message", () => Promise.resolve(heard.length === 1));
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const former = linkTo(address, resolve, "127.0.0.1:1", "b.0");
+  former.queue({ kind: "nack", sequence: 9 });
+  former.flush();
+  assert.equal(await promise, 'node "b" answered instead');
+  say(2);
+  await until("the second message", () => Promise.resolve(heard.length === 2));
+  assert.deepEqual(heard, [1, 2]);
+  assert.deepEqual(lost, []);
+  good.close();
+  former.close();
+  await transport.close();
 });
 
 Deno.test("PeerLink: a process that takes the connection and does not answer the hello is lost", async () => {
