@@ -5,14 +5,8 @@ import type { Random } from "../core/base/random.ts";
 import type { JournalRecovery } from "../core/wire/journal_recovery.ts";
 import type { Effects, Recovered } from "../core/wire/kernel.ts";
 import type { Damage } from "./journal_bytes.ts";
-import {
-  type CrashDamage,
-  JournalDisk,
-  type Readback,
-  recordsSize,
-  type Recover,
-  type StopKind,
-} from "./journal_disk.ts";
+import { type CrashDamage, JournalDisk, type Readback, recordsSize, type Recover } from "./journal_disk.ts";
+import type { StopKind } from "./journal_image.ts";
 import { MemoryTables, type TablesCheckpoint } from "./tables.ts";
 
 /** How a disk behaves. Times in microseconds. */

@@ -32,9 +32,8 @@ export interface Item {
 }
 
 /** A segment as the node meant it. */
-export interface WrittenSegment {
-  readonly number: number;
-  readonly firstSequence: number;
+export interface WrittenSegment extends SegmentPlace {
+  readonly items: readonly Item[];
   readonly bytes: Uint8Array;
   /** Where each record begins; one more for the end. */
   readonly starts: readonly number[];
@@ -62,12 +61,12 @@ export function writeSegment(
     parts.push(bytes);
     starts.push(starts[i]! + bytes.length);
   }
-  return { number, firstSequence, bytes: joined(parts), starts };
+  return { node, number, firstSequence, items, bytes: joined(parts), starts };
 }
 
 /** What blocks that an earlier segment gave back may hold: records much like these, under that segment's salt. */
-export function staleSegment(place: SegmentPlace, items: readonly Item[]): Uint8Array {
-  return writeSegment({ ...place, number: place.number + 1_000_000 }, items).bytes;
+export function staleSegment(segment: WrittenSegment): Uint8Array {
+  return writeSegment({ ...segment, number: segment.number + 1_000_000 }, segment.items).bytes;
 }
 
 export interface CrashOptions {

@@ -1,4 +1,4 @@
-import { invariant, unreachable } from "../core/base/invariant.ts";
+import { invariant } from "../core/base/invariant.ts";
 import type { NodeId } from "../core/base/ids.ts";
 import type { Random } from "../core/base/random.ts";
 import { SEGMENT_HEADER_BYTES } from "../core/wire/journal.ts";
@@ -10,27 +10,18 @@ import {
 } from "../core/wire/journal_recovery.ts";
 import type { JournalRecord } from "../core/wire/kernel.ts";
 import {
-  cachedBytes,
   type Content,
-  crashedBytes,
-  crashedHeader,
   type Damage,
   damaged,
   type Item,
   type Scar,
   scarred,
   segmentName,
-  staleSegment,
   type Target,
   writeSegment,
   type WrittenSegment,
 } from "./journal_bytes.ts";
-
-/**
- * How a process ends. in-order: it was asked to. process: it is killed, and its machine runs on with what it had written in
- * the page cache. power: of what was not synced each sector is on the disk or not.
- */
-export type StopKind = "in-order" | "process" | "power";
+import { endOf, type Image, imageAfter, interruptedRepair, type StopKind } from "./journal_image.ts";
 
 /** A seal follows a sync after this long without a record, as SEAL_AFTER_MS of cli/host/journal.ts says. */
 export const SEAL_AFTER_US = 5_000;
@@ -62,12 +53,6 @@ export type Readback =
 
 /** The real recovery, or a broken one in tests. */
 export type Recover = (segments: readonly JournalSegment[], node: NodeId) => JournalRecovery;
-
-/** The files as a stop left them. `cached`: much of them is in memory alone. */
-interface Image {
-  readonly segments: JournalSegment[];
-  readonly cached: boolean;
-}
 
 /**
  * A simulated journal: what was appended, how much of it is durable, and what a stop leaves. Its bytes are made only
@@ -196,11 +181,17 @@ export class JournalDisk {
       this.#syncing = 0;
       this.#seal();
     }
-    const written = this.#written();
-    let image = this.#image(kind, written, random), read = this.#read(image, written, 0);
+    const written = this.#written(),
+      stopped = {
+        written,
+        spared: Math.max(this.#durable, this.#guard),
+        writtenUpTo: this.#writtenUpTo,
+        scars: this.#scars,
+      };
+    let image = imageAfter(kind, stopped, random), read = this.#read(image, written, 0);
     for (let times = 1; read.kind === "recovered" && random.chance(1, 8); times++) {
       const { recovery } = read;
-      const next = this.#interrupted(image, recovery, { written, random });
+      const next = interruptedRepair(image, recovery, stopped, random);
       const again = this.#read(next, written, times);
       const lost = again.kind === "recovered" && again.recovery.lastSequence !== recovery.lastSequence;
       if (lost && !image.cached) {
@@ -264,79 +255,6 @@ export class JournalDisk {
       written.push(writeSegment({ node: this.#node, number, firstSequence }, items));
     }
     return written;
-  }
-
-  #image(kind: StopKind, written: readonly WrittenSegment[], random: Random): Image {
-    switch (kind) {
-      case "in-order":
-        return { segments: this.#scarredNow(written.map(whole)), cached: false };
-      case "process":
-        return { segments: this.#scarredNow(this.#killed(written, random)), cached: true };
-      case "power":
-        return { segments: this.#scarredNow(this.#crashed(written, random)), cached: false };
-      default:
-        return unreachable(kind);
-    }
-  }
-
-  /** The process or the power goes again while the host repairs what it found. */
-  #interrupted(
-    image: Image,
-    { tail }: JournalRecovery,
-    { written, random }: { written: readonly WrittenSegment[]; random: Random },
-  ): Image {
-    // What the host writes again is what it has read, so all that power loss can undo is what never was on the disk.
-    if (image.cached && random.chance(1, 2)) return this.#image("power", written, random);
-    if (tail === null || random.chance(1, 2)) return image;
-    const segments = image.segments
-      .map(({ name, bytes }) => ({ name, bytes: name === tail.segment ? bytes.slice(0, tail.cutAt) : bytes }))
-      .filter(({ bytes }) => bytes.length > 0);
-    return { ...image, segments };
-  }
-
-  #killed(written: readonly WrittenSegment[], random: Random): JournalSegment[] {
-    return written.map(({ number, firstSequence, bytes, starts }) => {
-      const end = starts[Math.min(this.#writtenUpTo - firstSequence + 1, starts.length - 1)]!;
-      // A segment is cut to its length before the next is created.
-      const isLast = number === written[written.length - 1]!.number;
-      return { name: segmentName(number), bytes: isLast ? cachedBytes(bytes, end, random) : bytes.slice() };
-    });
-  }
-
-  #crashed(written: readonly WrittenSegment[], random: Random): JournalSegment[] {
-    const segments: JournalSegment[] = [], kept = Math.max(this.#durable, this.#guard);
-    for (const segment of written) {
-      const { number, firstSequence, starts } = segment;
-      const durable = starts[Math.min(kept - firstSequence + 1, starts.length - 1)]!;
-      if (durable === SEGMENT_HEADER_BYTES && random.chance(1, 3)) {
-        const header = crashedHeader(segment.bytes, random);
-        if (header !== null) segments.push({ name: segmentName(number), bytes: header });
-        break;
-      }
-      const end = starts[Math.min(this.#writtenUpTo - firstSequence + 1, starts.length - 1)]!;
-      const bytes = durable === segment.bytes.length
-        ? segment.bytes.slice()
-        : crashedBytes(segment.bytes.subarray(0, end), {
-          durable,
-          random,
-          stale: this.#stale(segment, random),
-        });
-      segments.push({ name: segmentName(number), bytes });
-    }
-    return segments;
-  }
-
-  #scarredNow(segments: JournalSegment[]): JournalSegment[] {
-    for (const { name, bytes } of segments) {
-      for (const scar of this.#scars) if (segmentName(scar.segment) === name) bytes.set(scar.bytes, scar.at);
-    }
-    return segments;
-  }
-
-  #stale({ number, firstSequence, starts }: WrittenSegment, random: Random): Uint8Array | null {
-    if (random.chance(3, 4)) return null;
-    const from = firstSequence - this.#first, items = this.#items.slice(from, from + starts.length - 1);
-    return staleSegment({ node: this.#node, number, firstSequence }, items);
   }
 
   /** What damage may strike: of each segment the part that is proven (invariant 3), `from` where a seal alone does. */
@@ -502,16 +420,6 @@ function sizeOf(content: Content): number {
   const { record } = content;
   if (record.kind === "entries") return record.entries.reduce((sum, { data }) => sum + data.length + 16, 32);
   return record.kind === "view" ? 64 * record.view.members.length + 32 * record.view.assignment.length : 64;
-}
-
-/** The last sequence of the segments that exist. */
-function endOf(written: readonly WrittenSegment[]): number {
-  const last = written[written.length - 1];
-  return last === undefined ? 0 : last.firstSequence + last.starts.length - 2;
-}
-
-function whole({ number, bytes }: WrittenSegment): JournalSegment {
-  return { name: segmentName(number), bytes: bytes.slice() };
 }
 
 function tornBytes({ tail }: JournalRecovery, segments: readonly JournalSegment[]): number {

@@ -10,13 +10,8 @@ import {
 } from "../../core/wire/journal_recovery.ts";
 import type { JournalRecord } from "../../core/wire/kernel.ts";
 import type { Damage } from "../../sim/journal_bytes.ts";
-import {
-  JournalDisk,
-  type Readback,
-  type Recover,
-  SEAL_AFTER_US,
-  type StopKind,
-} from "../../sim/journal_disk.ts";
+import { JournalDisk, type Readback, type Recover, SEAL_AFTER_US } from "../../sim/journal_disk.ts";
+import type { StopKind } from "../../sim/journal_image.ts";
 
 const NODE = nodeId("rigel");
 const PARTITION = 1 as PartitionId;
