@@ -16,13 +16,26 @@
  * leader, elected with the lost vote, never had. So it gets nothing, votes for nobody and acknowledges nothing, until a
  * configuration without it is committed and it comes in as a learner, like any newcomer.
  */
-import type { LogIndex, Term } from "../base/ids.ts";
-import { decodeConfiguration, NO_CONFIGURATION } from "../wire/configuration.ts";
+import type { LogIndex, PartitionId, Term } from "../base/ids.ts";
+import { NO_CONFIGURATION } from "../wire/configuration.ts";
 import type { RecoveredReplica } from "../wire/kernel.ts";
 import type { Configuration } from "../wire/messages.ts";
 import type { StateMachine } from "./contracts.ts";
 
 export const NOWHERE = { index: 0 as LogIndex, term: 0 as Term } as const;
+
+/**
+ * The tables have what the journal has not, though nothing reaches them before the journal holds it durably (P1): the
+ * journal has lost its end, and with it perhaps votes and what was acknowledged. The node must not go on as who it was.
+ */
+export class JournalBehindError extends Error {
+  override readonly name = "JournalBehindError";
+  constructor(partition: PartitionId, applied: LogIndex, last: number) {
+    super(
+      `The journal has lost its end: for partition ${partition} it goes to entry ${last}, and the tables to ${applied}`,
+    );
+  }
+}
 
 /** The log as it was, and how much of it the state contains. */
 interface StartingLog
@@ -30,8 +43,6 @@ interface StartingLog
   readonly commit: LogIndex;
   /** The state that the log builds upon is not there: a snapshot is needed. */
   readonly hollow: boolean;
-  /** The journal's log ends before the tables: it begins anew where they are. */
-  readonly logLags: boolean;
 }
 export interface StartingPoint extends StartingLog, Pick<RecoveredReplica, "term" | "votedFor"> {}
 
@@ -39,8 +50,11 @@ export function startingPoint(
   recovered: RecoveredReplica | null,
   bootstrap: Configuration | null,
   machine: StateMachine,
+  partition: PartitionId,
 ): StartingPoint {
-  const log = recovered !== null && recovered.exists ? recoveredLog(recovered, machine) : emptyLog(bootstrap);
+  const log = recovered !== null && recovered.exists
+    ? recoveredLog(recovered, machine, partition)
+    : emptyLog(bootstrap);
   const lastTerm = log.entries[log.entries.length - 1]?.term ?? log.base.term;
   // The vote record is written before the entries of its term, but nothing rests on that: the log may be newer.
   if (recovered === null || lastTerm > recovered.term) return { ...log, term: lastTerm, votedFor: null };
@@ -55,37 +69,18 @@ function emptyLog(bootstrap: Configuration | null): StartingLog {
     entries: [],
     commit: NOWHERE.index,
     hollow: bootstrap === null,
-    logLags: false,
   };
 }
 
 function recoveredLog(
   recovered: RecoveredReplica,
-  { appliedIndex, appliedTerm }: StateMachine,
+  { appliedIndex }: StateMachine,
+  partition: PartitionId,
 ): StartingLog {
   const { base, configuration, configurationIndex, entries } = recovered;
-  if (appliedIndex > base.index + entries.length) {
-    return {
-      base: { index: appliedIndex, term: appliedTerm },
-      ...newestConfiguration(recovered),
-      entries: [],
-      commit: appliedIndex,
-      hollow: false,
-      logLags: true,
-    };
-  }
+  const last = base.index + entries.length;
+  if (appliedIndex > last) throw new JournalBehindError(partition, appliedIndex, last);
   const hollow = appliedIndex < base.index;
   const commit = hollow ? base.index : appliedIndex;
-  return { base, configuration, configurationIndex, entries, commit, hollow, logLags: false };
-}
-
-function newestConfiguration(
-  { configuration, configurationIndex, entries }: RecoveredReplica,
-): Pick<RecoveredReplica, "configuration" | "configurationIndex"> {
-  for (let i = entries.length - 1; i >= 0; i--) {
-    const { kind, index, data } = entries[i]!;
-    const newer = kind === "config" && index > configurationIndex ? decodeConfiguration(data) : null;
-    if (newer !== null) return { configuration: newer, configurationIndex: index };
-  }
-  return { configuration, configurationIndex };
+  return { base, configuration, configurationIndex, entries, commit, hollow };
 }

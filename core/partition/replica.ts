@@ -103,8 +103,8 @@ export class Replica {
     this.#host = host;
     const { effects } = host;
     const reachable = (node: NodeId) => host.reachable(node);
-    const past = startingPoint(recovered, bootstrap, machine);
-    this.#beginsLog = past.logLags || bootstrap !== null;
+    const past = startingPoint(recovered, bootstrap, machine, partition);
+    this.#beginsLog = bootstrap !== null;
     const tuning = options.tuning ?? DEFAULT_TUNING;
     const ledger = new Ledger({ partition, effects, tuning, ...past });
     const openSnapshot = (atLeast: LogIndex) => machine.appliedIndex < atLeast ? null : machine.snapshot();

@@ -1,4 +1,5 @@
 /** How one life of a node ends, and what that asks for. */
+import { JournalBehindError } from "../../../core/partition/recovery.ts";
 import { JournalCorruptError, JournalError } from "../../../core/wire/journal_recovery.ts";
 import { JournalWriteError } from "../journal_segments.ts";
 
@@ -45,9 +46,10 @@ export class RejoinError extends Error {
  * What `error` asks for. `lived`: the node ran in this process before, so that its directory was one that can be used.
  */
 export function endingOf(error: Error, { lived }: { lived: boolean }): Ending {
-  if (error instanceof JournalCorruptError || error instanceof JournalLostError) {
-    return { kind: "journal-damaged", error };
-  }
+  if (
+    error instanceof JournalCorruptError || error instanceof JournalLostError ||
+    error instanceof JournalBehindError
+  ) return { kind: "journal-damaged", error };
   if (error instanceof JournalError) return { kind: "refused", error };
   if (
     error instanceof TablesLostError || error.name === "TablesCorruptError" ||

@@ -1,5 +1,6 @@
 /** What a node has promised others survives whatever happens to it in the same moment. */
 import assert from "node:assert/strict";
+import { utf8Encode } from "../../../core/base/bytes.ts";
 import { type LogIndex, nodeId, type PartitionId, type Term } from "../../../core/base/ids.ts";
 import { foldRecords } from "../../../core/wire/journal_state.ts";
 import type { Message } from "../../../core/wire/messages.ts";
@@ -63,4 +64,15 @@ Deno.test("Founder that lost its first records elects nobody while a leader that
   network.run(5_000_000);
   network.step(nodeId("Capella"), { kind: "messages", from, messages: [vote(partition, 99)] });
   assert.equal(votedFor(), from);
+});
+
+Deno.test("Node whose journal ends before its tables does not go on: the journal has lost what was promised (P1)", () => {
+  const network = new Network(["Alnilam", "Bellatrix", "Capella"]);
+  network.settle();
+  assert.equal(network.ask("Alnilam", { kind: "put", key: "k", value: utf8Encode("v") }).kind, "written");
+  network.run(1_000_000);
+  const disk = network.disk("Capella");
+  const last = disk.records.findLastIndex((r) => r.kind === "entries" && r.partition > 0);
+  disk.records = disk.records.slice(0, last);
+  assert.throws(() => network.restart("Capella"), { name: "JournalBehindError", message: /lost its end/ });
 });

@@ -154,6 +154,35 @@ Deno.test("a damaged journal makes a node of a network a new one, which gets its
     });
   }));
 
+Deno.test("a node whose journal lost its end, as its tables show, comes back as a new one", () =>
+  withLives(async (lives) => {
+    const a = await lives.start("a");
+    const seed = (await a.ready).address;
+    const b = await lives.start("b", { join: [seed] });
+    const c = await lives.start("c", { join: [seed] });
+    const [atB, atC] = [(await b.ready).address, (await c.ready).address];
+    const client = await lives.client(seed, atC);
+    await until(
+      "b to hold what is written",
+      async () => (await client.layout()).view.assignment.every((r) => r.length === 3),
+    );
+    for (let i = 0; i < 50; i++) await client.put(`k${i}`, "x".repeat(200));
+    await until("b to have it all", async () => {
+      const [at, of] = await Promise.all([statusAt(atB), statusAt(seed)]);
+      return at.replicas.length === 3 &&
+        at.replicas.every(({ applied }, i) => applied === of.replicas[i]!.applied);
+    });
+    await b.stop();
+    const journal = newestJournal(join(lives.directory, "b"));
+    await Deno.truncate(journal, (await Deno.stat(journal)).size - 2000);
+    const again = await lives.start("b", { listen: atB, join: [seed] });
+    await again.ready;
+    await until("a new node to be there", async () => {
+      const { view } = await client.layout();
+      return view.members.some(({ id, state }) => id === "b.2" && state === "active");
+    });
+  }));
+
 Deno.test("a rebuilt node whose peers are away says so, founds nothing, and joins when they are back", () =>
   withLives(async (lives) => {
     const a = await lives.start("a");
