@@ -52,6 +52,8 @@ export const LIMITS = {
   journalRecordBytesMax: 8 * MiB,
   /** A new checkpoint is begun when the journal has grown by this much. */
   journalBytesPerCheckpoint: 32 * MiB,
+  /** While a checkpoint is under way and the journal holds this many times as much, a node takes no more writes. */
+  journalBacklogMax: 3,
 
   /** One frame of a flight recording. Holds what all clients together may ask within one turn of a node. */
   recordingFrameBytesMax: 64 * MiB,

@@ -5,10 +5,13 @@
  * N1. A replica is evaluated once after all items of an input were handed to it, never in between.
  * N2. At most one checkpoint is under way; a replica that asked for one is told of a checkpoint that began afterwards.
  * N3. A replica outside the layout is dropped only on word of a committed configuration at least as new as its own.
+ * N4. The journal is bounded, however long a checkpoint takes and however often the node starts anew: what recovery read
+ *     counts toward the next checkpoint, and while one is under way a node whose journal holds too much takes no writes
+ *     of clients and no entries of leaders. Those it could not keep are as lost on the way; beats still tell of both.
  */
 import { after, type Instant, NEVER, type NodeId, type PartitionId, SYSTEM_PARTITION } from "../base/ids.ts";
 import { fmix32 } from "../base/hash.ts";
-import type { Settings } from "../base/limits.ts";
+import { LIMITS, type Settings } from "../base/limits.ts";
 import type { Tables } from "../base/ports.ts";
 import type { Random } from "../base/random.ts";
 import type { Tuning } from "../base/tuning.ts";
@@ -17,7 +20,7 @@ import type { ReplicaHost } from "../partition/contracts.ts";
 import { Replica, type ReplicaOptions } from "../partition/replica.ts";
 import { System } from "../system/system.ts";
 import type { Effects, JournalRecord, RecoveredReplica } from "../wire/kernel.ts";
-import type { Beat, BeatReply, Message, MessageOf, SystemView } from "../wire/messages.ts";
+import type { Beat, BeatReply, Entry, Message, MessageOf, SystemView } from "../wire/messages.ts";
 import type { Response } from "../wire/requests.ts";
 import { ByPeer } from "./by_peer.ts";
 import type { Room } from "./room.ts";
@@ -93,7 +96,9 @@ export class Replicas implements ReplicaHost {
   #checkpoints = 0;
   #checkpointUnderWay = false;
   #checkpointWanted = false;
+  /** Since the last checkpoint began, and what had been there before it (N4). */
   #journalBytes = 0;
+  #journalBytesBefore = 0;
   #askedForCheckpoint: Slot[] = [];
   #coveredByCheckpoint: Slot[] = [];
   /** The replica at work, which is who calls requestCheckpoint(). */
@@ -114,6 +119,12 @@ export class Replicas implements ReplicaHost {
   }
   get(partition: PartitionId): Slot | undefined {
     return this.#slots[partition];
+  }
+  /** The journal may not grow by what others ask for, until the checkpoint under way is done (N4). */
+  get congested(): boolean {
+    const { journalBytesPerCheckpoint } = this.#options.tuning;
+    return this.#checkpointUnderWay &&
+      this.#journalBytesBefore + this.#journalBytes >= LIMITS.journalBacklogMax * journalBytesPerCheckpoint;
   }
 
   // ---- opening and closing
@@ -154,6 +165,7 @@ export class Replicas implements ReplicaHost {
       leasesEnded: 0,
     };
     if (this.#options.room.low) replica.yield(true, now);
+    if (origin.recovered !== null) this.#journalBytes += entriesBytes(origin.recovered.entries);
     this.#slots[partition] = slot;
     this.#open = this.#slots.filter((s) => s !== undefined);
     replica.start(now);
@@ -191,6 +203,7 @@ export class Replicas implements ReplicaHost {
   handle(from: NodeId, message: RaftMessage, now: Instant): void {
     const slot = this.#openFor(message.partition, now);
     if (slot === null) return this.#refuse(from, message.kind, "There is no such partition");
+    if (message.kind === "append" && message.entries.length > 0 && this.congested) return;
     this.#current = slot;
     slot.replica.handle(from, message, now);
     this.#current = null;
@@ -481,6 +494,7 @@ export class Replicas implements ReplicaHost {
     this.#checkpointWanted = false;
     this.#coveredByCheckpoint = this.#askedForCheckpoint; // N2
     this.#askedForCheckpoint = [];
+    this.#journalBytesBefore = this.#journalBytes;
     this.#journalBytes = 0;
     this.effects.checkpoint = { number: ++this.#checkpoints, records };
     this.effects.note({ kind: "checkpoint", number: this.#checkpoints, done: false });
@@ -545,10 +559,12 @@ function emptyReplica(term: RecoveredReplica["term"], votedFor: NodeId | null): 
 
 /** About what a record takes in the journal. */
 function recordBytes(record: JournalRecord): number {
-  if (record.kind === "entries") {
-    let bytes = 32;
-    for (const entry of record.entries) bytes += entry.data.length + 16;
-    return bytes;
-  }
+  if (record.kind === "entries") return entriesBytes(record.entries);
   return record.kind === "view" ? 64 * record.view.members.length + 32 * record.view.assignment.length : 64;
+}
+
+function entriesBytes(entries: readonly Entry[]): number {
+  let bytes = 32;
+  for (const entry of entries) bytes += entry.data.length + 16;
+  return bytes;
 }

@@ -116,6 +116,11 @@ export class Router {
     if (this.#options.room.low && fillsDisk(request.op)) {
       return this.#finish(waiting.token, this.#noRoom(slot), now);
     }
+    if (this.#options.replicas().congested) {
+      const message =
+        `The journal of "${this.#options.self}" is full until its checkpoint is done: try again shortly`;
+      return this.#finish(waiting.token, refusal("busy", message), now);
+    }
     slot.replica.propose(encodeCommand(request), waiting.token, now);
   }
 

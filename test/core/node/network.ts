@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { type Instant, NEVER, type NodeId, nodeId } from "../../../core/base/ids.ts";
 import { DEFAULT_SETTINGS, type Settings } from "../../../core/base/limits.ts";
+import { type Tuning, tuningOf } from "../../../core/base/tuning.ts";
 import { Random } from "../../../core/base/random.ts";
 import { genesisView } from "../../../core/node/genesis.ts";
 import { findMember } from "../../../core/system/system.ts";
@@ -40,11 +41,16 @@ export class Network {
   /** What a crash leaves of each node: its journal, as of its last sync, and its tables. */
   readonly disks = new Map<NodeId, Disk>();
   readonly #down = new Set<NodeId>();
+  /** How long checkpoints take, and those of single nodes. */
+  checkpointUs = SYNC_US;
+  readonly checkpointUsOf = new Map<string, number>();
   readonly #settings: Settings;
+  readonly #tuning: Tuning;
   readonly #events: Event[] = [];
   #request = 0;
 
-  constructor(names: readonly string[], settings: Partial<Settings> = {}) {
+  constructor(names: readonly string[], settings: Partial<Settings> = {}, tuning: Partial<Tuning> = {}) {
+    this.#tuning = tuningOf(tuning);
     this.#settings = { ...DEFAULT_SETTINGS, partitions: 4, graceUs: 2_000_000, ...settings };
     const members = names.map(member);
     const view = genesisView({ network: "0".repeat(32), settings: this.#settings, members });
@@ -55,7 +61,8 @@ export class Network {
     const random = Random.fromSeed(7).fork(id);
     const disk = origin.kind === "recovered" ? this.disk(id) : { records: [], tables: new MemoryTables() };
     this.disks.set(id, disk);
-    const node = new Node({ id, address: `${id}:1`, origin, random, tables: disk.tables });
+    const options = { id, address: `${id}:1`, origin, random, tables: disk.tables, tuning: this.#tuning };
+    const node = new Node(options);
     this.nodes.set(id, node);
     this.#durable.delete(id);
     this.#down.delete(id);
@@ -115,8 +122,10 @@ export class Network {
     });
     if (checkpoint !== null) {
       this.at(
-        this.now + SYNC_US,
-        () => this.step(id, { kind: "checkpointed", checkpoint: checkpoint.number }),
+        this.now + (this.checkpointUsOf.get(id) ?? this.checkpointUs),
+        () =>
+          this.nodes.get(id) === node &&
+          this.step(id, { kind: "checkpointed", checkpoint: checkpoint.number }),
       );
     }
     if (effects.stopped) this.stopped.add(id);
