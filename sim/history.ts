@@ -1,5 +1,4 @@
 import { crc32 } from "../core/base/hash.ts";
-import { unreachable } from "../core/base/invariant.ts";
 import type { Op, Response, TransactItem, TransactOp } from "../core/wire/requests.ts";
 import { linearizable, type Verdict } from "./checkers/linearizability.ts";
 import {
@@ -11,6 +10,7 @@ import {
   type RegisterOperation,
   registersModel,
 } from "./checkers/register_model.ts";
+import { settleUnknown } from "./checkers/unknown.ts";
 
 /** One operation of one client, as the client saw it. Times are virtual microseconds. */
 export interface Recorded {
@@ -297,53 +297,6 @@ function renumbered({ keys, operation }: Keyed, all: readonly string[]): Registe
     ...operation,
     action: { ...action, conditions, then: items(action.then), otherwise: items(action.otherwise) },
   };
-}
-
-/**
- * A write of unknown outcome whose value was seen did happen, and no later than the first that saw it ended. One whose
- * value was never seen is of no use for explaining the others (but for what it may have deleted).
- */
-function settleUnknown(
-  operations: readonly RegisterOperation[],
-): { readonly operation: RegisterOperation; readonly useful: boolean }[] {
-  const seen = new Map<number, number>();
-  const see = (value: number | null, complete: number) => {
-    if (value !== null && value !== ABSENT) seen.set(value, Math.min(complete, seen.get(value) ?? Infinity));
-  };
-  for (const { action, complete } of operations) {
-    if (action.kind === "read") see(action.value, complete);
-    if (action.kind === "cas" && action.applied === true && action.guard.kind === "value") {
-      see(action.guard.value, complete);
-    }
-    if (action.kind === "cas") see(action.found, complete);
-    if (action.kind === "transact") { for (const value of action.results ?? []) see(value, complete); }
-  }
-  return operations.map((operation) => {
-    if (operation.complete !== Infinity) return { operation, useful: true };
-    const values = valuesWritten(operation.action);
-    if (values.length === 0) return { operation, useful: true };
-    const complete = Math.min(...values.map((value) => seen.get(value) ?? Infinity));
-    if (complete === Infinity) return { operation, useful: false };
-    return { operation: { ...operation, complete: Math.max(complete, operation.invoke) }, useful: true };
-  });
-}
-
-/** What an action may leave behind that tells it from all others. */
-function valuesWritten(action: Action): number[] {
-  switch (action.kind) {
-    case "write":
-    case "cas":
-      return action.value === ABSENT ? [] : [action.value];
-    case "transact":
-      return [...action.then, ...action.otherwise].flatMap((item) =>
-        item.kind === "write" && item.value !== ABSENT ? [item.value] : []
-      );
-    case "read":
-    case "expire":
-      return [];
-    default:
-      return unreachable(action);
-  }
 }
 
 /** Every refusal but "unsure" says that nothing was changed. */

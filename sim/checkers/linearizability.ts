@@ -17,6 +17,8 @@ export interface SequentialModel<O, S extends string | number> {
   readonly initial: S;
   /** The state after the operation, or undefined where the object would not have answered so. */
   step(state: S, operation: O): S | undefined;
+  /** Names what the operation does and answers: two of the same name may stand for each other. */
+  nameOf(operation: O): string;
 }
 
 export type Verdict =
@@ -56,6 +58,8 @@ class Search<O extends Interval, S extends string | number> {
   /** Placed operations, those that returned and those that did not, each numbered in the order of their calls. */
   readonly #rank: Int32Array;
   readonly #placed: Uint8Array;
+  /** For each operation that did not return, the one called before it that does the same; -1: none. */
+  readonly #twins: Int32Array;
   #lowest = 0;
   #highest = -1;
   readonly #optionalsPlaced = new Set<number>();
@@ -67,6 +71,7 @@ class Search<O extends Interval, S extends string | number> {
     this.#configurationsMax = configurationsMax;
     this.#rank = new Int32Array(operations.length);
     this.#placed = new Uint8Array(operations.length + 1);
+    this.#twins = new Int32Array(operations.length).fill(-1);
     this.#head = this.#listOfMarks();
   }
 
@@ -84,8 +89,8 @@ class Search<O extends Interval, S extends string | number> {
         }
         const next = this.#model.step(state, this.#operations[mark!.operation]!);
         // What need not have happened and would change nothing is left out: that says the same with fewer orders.
-        const isIdle = next === state && mark!.match === null;
-        if (next !== undefined && !isIdle && this.#place(mark!, next)) {
+        const isIdle = next === state && optional;
+        if (next !== undefined && !isIdle && !this.#waitsForTwin(mark!) && this.#place(mark!, next)) {
           if (this.#seen.size > this.#configurationsMax) {
             return { kind: "undecided", configurations: this.#seen.size };
           }
@@ -121,8 +126,14 @@ class Search<O extends Interval, S extends string | number> {
       .sort((x, y) => this.#operations[x]!.invoke - this.#operations[y]!.invoke || x - y);
     const marks: { readonly time: number; readonly mark: Mark }[] = [];
     let required = 0, optional = 0;
+    const lastOf = new Map<string, number>();
     for (const operation of byCall) {
       const { invoke, complete } = this.#operations[operation]!;
+      if (complete === Infinity) {
+        const name = this.#model.nameOf(this.#operations[operation]!);
+        this.#twins[operation] = lastOf.get(name) ?? -1;
+        lastOf.set(name, operation);
+      }
       const returned: Mark | null = complete === Infinity
         ? null
         : { operation, match: null, isCall: false, previous: null, next: null };
@@ -144,6 +155,12 @@ class Search<O extends Interval, S extends string | number> {
       last = mark;
     }
     return head;
+  }
+
+  /** Of those that did not return and do the same, the one called first is placed first: no other order says more. */
+  #waitsForTwin(call: Mark): boolean {
+    const twin = call.match === null ? this.#twins[call.operation]! : -1;
+    return twin >= 0 && !this.#optionalsPlaced.has(this.#rank[twin]!);
   }
 
   /** Places a call next in the order, unless the same operations were placed before with the same state. */

@@ -6,6 +6,8 @@ import type { Interval, SequentialModel } from "./linearizability.ts";
  * each written once in a run; ABSENT is a key that is not there.
  */
 export const ABSENT = 0;
+/** Any value that nobody ever saw, compared with or let expire: which one it is makes no difference. */
+export const UNSEEN = -2;
 
 /** What is compared with a register. */
 export type Guard =
@@ -51,6 +53,8 @@ export interface RegisterOperation extends Interval {
   readonly action: Action;
 }
 
+const nameOf = ({ action }: RegisterOperation): string => JSON.stringify(action);
+
 /** One register alone: the state is its value. */
 export const registerModel: SequentialModel<RegisterOperation, number> = {
   initial: ABSENT,
@@ -58,6 +62,7 @@ export const registerModel: SequentialModel<RegisterOperation, number> = {
     const registers = [state];
     return act(registers, action) ? registers[0] : undefined;
   },
+  nameOf,
 };
 
 /** `count` registers: the state is their values, joined. */
@@ -68,6 +73,7 @@ export function registersModel(count: number): SequentialModel<RegisterOperation
       const registers = state.split(",").map(Number);
       return act(registers, action) ? registers.join() : undefined;
     },
+    nameOf,
   };
 }
 

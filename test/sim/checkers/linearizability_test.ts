@@ -104,6 +104,12 @@ Deno.test("linearizable() gives up past its bound", () => {
   assert.equal(linearizable(history, registerModel).kind, "broken");
 });
 
+Deno.test("linearizable() tries unknown operations that do the same in one order only", () => {
+  const lost = (start: number) => Array.from({ length: 20 }, (_, i) => op(start + i, UNKNOWN, put(0)));
+  const history = [op(0, 1, put(1)), ...lost(2), op(30, 31, put(2)), ...lost(32), op(60, 61, get(1))];
+  assert.equal(linearizable(history, registerModel, 1000).kind, "broken");
+});
+
 Deno.test("linearizable() takes long histories of one busy key in its stride", () => {
   const history: RegisterOperation[] = [];
   for (let i = 0; i < 5000; i++) {
