@@ -41,6 +41,23 @@ export const STORAGE: readonly Mutant[] = [
     first: "tests",
   },
   {
+    name: "seal-proves-nothing",
+    rule: "A seal proves that what is before it had been durable (J8)",
+    file: JOURNAL,
+    original: "    if (readRawRecord(bytes, at, salt) !== null) return true;",
+    mutated: "    const raw = readRawRecord(bytes, at, salt);\n" +
+      "    if (raw !== null && raw.part !== PART.seal) return true;",
+    first: "tests",
+  },
+  {
+    name: "unproven-end-not-written-again",
+    rule: "What no record proves is written again before the node starts (J9)",
+    file: RECOVERY,
+    original: "this.#append = { name, segment: number, salt, offset: at, unproven, version };",
+    mutated: "this.#append = { name, segment: number, salt, offset: at, unproven: at, version };",
+    first: "crashes",
+  },
+  {
     name: "drop-forgets-the-vote",
     rule: "Term and vote outlive a dropped replica (S3)",
     file: STATE,
