@@ -59,8 +59,9 @@ export class DataDirectory {
   get hasJournal(): boolean {
     return oldestSegment(this.path) !== null;
   }
+  /** An empty file is no tables: SQLite would take it for a new database. */
   get hasTables(): boolean {
-    return exists(this.tables);
+    return exists(this.tables) && Deno.statSync(this.tables).size > 0;
   }
   /** A checkpoint has been taken: the journal relies on what it made durable in the tables. */
   get journalReliesOnTables(): boolean {

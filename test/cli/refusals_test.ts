@@ -123,6 +123,9 @@ Deno.test("tables that the journal can still replay are made anew, those that it
     for (let i = 0; i < 40; i++) await client.put(`big/${i}`, value);
     await node.stop();
     assert(!(await names(data)).includes(JOURNAL));
+    await Deno.truncate(join(data, "tables.db"));
+    assert.match(await refused(data), /has lost its tables\.db.*No other node has the data of partition \d/);
+    assert.equal((await Deno.stat(join(data, "tables.db"))).size, 0);
     await Deno.remove(join(data, "tables.db"));
     const said = await refused(data);
     assert.match(said, /has lost its tables\.db.*No other node has the data of partition \d.*Restore/);
