@@ -50,6 +50,10 @@ export function survey(path: string): Promise<Survivor> {
 export function applyRecovery(path: string, plan: RecoveryPlan): Promise<boolean> {
   return withDirectory(path, async ({ directory, identity, journal, recovered, sync }) => {
     if (identity.network === plan.network) return false;
+    await dropTables(
+      directory,
+      plan.partitions.filter((p) => p.kind === "begin" && p.node === identity.node),
+    );
     const records = recoveryRecords(plan, identity.node, recovered);
     if (records.length > 0) {
       journal.append(records, records.length);
@@ -61,6 +65,29 @@ export function applyRecovery(path: string, plan: RecoveryPlan): Promise<boolean
     directory.writeIdentity({ ...identity, network: plan.network, peers });
     return true;
   });
+}
+
+/**
+ * What begins anew begins with nothing: the tables may still hold what a replica left that was dropped just before the
+ * crash. Done before the journal says that it begins, and so that it can be done twice.
+ */
+async function dropTables(
+  directory: DataDirectory,
+  dropped: readonly { readonly partition: PartitionId }[],
+): Promise<void> {
+  if (dropped.length === 0 || !directory.hasTables) return;
+  const failed = Promise.withResolvers<void>();
+  const tables = new SqliteTables(directory.tables, (why) => failed.reject(new Error(why)));
+  try {
+    for (const { partition } of dropped) {
+      const system = partition === SYSTEM_PARTITION;
+      (system ? new System({ tables, initial: null }) : new Catalog({ partition, tables })).drop();
+    }
+    tables.endStep(0);
+    await Promise.race([tables.checkpoint(0), failed.promise]);
+  } finally {
+    await tables.abandon();
+  }
 }
 
 async function withDirectory<T>(path: string, use: (opened: Opened) => Promise<T>): Promise<T> {
