@@ -164,7 +164,12 @@ function openLock(path: string): Deno.FsFile {
     Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
     return Deno.openSync(join(path, "lock"), { create: true, read: true, write: true, mode: 0o600 });
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    // Making the folder found a file in its place.
+    const why = error instanceof Deno.errors.AlreadyExists
+      ? "Not a directory"
+      : error instanceof Error
+      ? error.message
+      : String(error);
     throw new Error(`Cannot use the data directory "${path}": ${why}. ${adviceOn(error)}`, { cause: error });
   }
 }

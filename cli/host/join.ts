@@ -61,7 +61,8 @@ export async function askToJoin(options: JoinOptions): Promise<SystemView> {
     if (forGood || performance.now() > giveUp || signal.aborted) {
       throw new JoinError(
         forGood ? "refused" : "no-answer",
-        `Cannot join the network at "${address}": ${why}. Check that the node runs there, and --join`,
+        `Cannot join the network at "${address}": ${why}` +
+          (forGood ? "" : ". Check that the node runs there, and --join"),
       );
     }
     await new Promise((done) => setTimeout(done, PAUSE_MS));

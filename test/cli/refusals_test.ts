@@ -139,6 +139,7 @@ Deno.test("a directory or an address that cannot be used is refused with the sys
       await refused(join(file, "x")),
       /Cannot use the data directory ".*\/file\/x": Not a directory/,
     );
+    assert.match(await refused(file), /Cannot use the data directory ".*\/file": Not a directory/);
     const node = await lab.start({ id: "a" });
     assert.match(await refused(join(lab.directory, "a")), /another node runs on it\. Stop that node/);
     const said = await program("node", "--data", join(lab.directory, "b"), "--listen", node.address);

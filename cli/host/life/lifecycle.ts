@@ -75,7 +75,11 @@ export class Lifecycle {
         log.info("Lost peer {peer}: {why}", { peer, why });
         if (this.#up) this.#life?.runner?.input({ kind: "peer-lost", peer });
       },
-      refused: (from, why) => log.warn("Refused a connection from {from}: {why}", { from, why }),
+      refused: (from, why) => {
+        // A node that starts, stops or is down turns everyone away, many times: it has said so itself.
+        if (why === "closing") return log.debug("Refused a connection from {from}: {why}", { from, why });
+        log.warn("Refused a connection from {from}: {why}", { from, why });
+      },
       deaf: (address) => log.warn("No longer heard connections at {address}: listening anew", { address }),
     });
     this.#space = new SpaceWatch({
