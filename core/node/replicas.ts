@@ -4,7 +4,9 @@
  *
  * N1. A replica is evaluated once after all items of an input were handed to it, never in between.
  * N2. At most one checkpoint is under way; a replica that asked for one is told of a checkpoint that began afterwards.
- * N3. A replica outside the layout is dropped only on word of a committed configuration at least as new as its own.
+ * N3. A replica outside the layout is dropped only on word of someone whose log is committed as far as the newest
+ *     configuration here, and whose newest committed configuration does without it: then the one here is that one,
+ *     an older one, or one that was never committed.
  * N4. The journal is bounded, however long a checkpoint takes and however often the node starts anew: what recovery read
  *     counts toward the next checkpoint, and while one is under way a node whose journal holds too much takes no writes
  *     of clients and no entries of leaders. Those it could not keep are as lost on the way; beats still tell of both.
@@ -380,18 +382,17 @@ export class Replicas implements ReplicaHost {
   answerCheck(from: NodeId, partition: PartitionId): void {
     const slot = this.#slots[partition];
     if (slot === undefined) return;
-    const { committedConfiguration: c, committedConfigurationIndex, term } = slot.replica;
+    const { committedConfiguration: c, commitIndex: commit, term } = slot.replica;
     if (c.voters.length === 0) return;
     const needed = c.voters.includes(from) || c.outgoing.includes(from) || c.learners.includes(from);
-    const configurationIndex = committedConfigurationIndex;
-    this.effects.send(from, { kind: "replica-verdict", partition, term, configurationIndex, needed });
+    this.effects.send(from, { kind: "replica-verdict", partition, term, commit, needed });
   }
 
   handleVerdict(verdict: MessageOf<"replica-verdict">, now: Instant): void {
     const slot = this.#slots[verdict.partition];
     if (slot === undefined || verdict.needed || slot.replica.isLeader) return;
     if (this.#assigned(slot, this.#options.view())) return;
-    if (verdict.configurationIndex < slot.replica.configurationIndex) return; // N3
+    if (verdict.commit < slot.replica.configurationIndex) return; // N3
     this.#drop(slot, now);
     this.#scheduleCheck(now);
   }

@@ -101,8 +101,8 @@ function describeReplicaMessage(message: Extract<Message, { partition: unknown }
     case "replica-check":
       return "";
     case "replica-verdict": {
-      const { term, configurationIndex, needed } = message;
-      return `t${term} configuration ${configurationIndex} ${needed ? "needed" : "not needed"}`;
+      const { term, commit, needed } = message;
+      return `t${term} commit ${commit} ${needed ? "needed" : "not needed"}`;
     }
     default:
       return unreachable(message);

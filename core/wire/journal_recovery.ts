@@ -11,6 +11,7 @@ import {
   readSegmentHeader,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
+  type SegmentStart,
 } from "./journal.ts";
 import { JournalState } from "./journal_state.ts";
 import type { JournalRecord, Recovered } from "./kernel.ts";
@@ -64,6 +65,8 @@ export class JournalOwnerError extends JournalError {
 export interface JournalSegment {
   /** For messages: the file's name. */
   readonly name: string;
+  /** By its name. A header that says another is what a removed segment left on the disk, and counts as none. */
+  readonly number?: number;
   /** Read once, before recovery ends; nothing recovered refers to them afterwards. */
   readonly bytes: Uint8Array;
 }
@@ -123,8 +126,9 @@ function startSegment(segments: readonly JournalSegment[]): number {
  * reads one file at a time looks from the newest to the oldest for the first such, and feeds a JournalReplay from there.
  * @throws {JournalVersionError}
  */
-export function isCheckpointed({ name, bytes }: JournalSegment): boolean {
-  const start = readSegmentHeader(bytes);
+export function isCheckpointed(segment: JournalSegment): boolean {
+  const { name, bytes } = segment;
+  const start = startOf(segment);
   if (start.kind === "version") throw new JournalVersionError(name, start.version);
   if (start.kind === "damaged") return false;
   if (start.header.segment === 1) return true;
@@ -136,6 +140,12 @@ export function isCheckpointed({ name, bytes }: JournalSegment): boolean {
     if (raw.part === PART.mark) return true;
     at = raw.end;
   }
+}
+
+function startOf({ bytes, number }: JournalSegment): SegmentStart {
+  const start = readSegmentHeader(bytes);
+  if (start.kind !== "segment" || number === undefined || start.header.segment === number) return start;
+  return { kind: "damaged" };
 }
 
 /** Recovery segment by segment, from the one to start at to the newest; keeps no segment's bytes. */
@@ -193,7 +203,7 @@ export class JournalReplay {
   /** The header; null where the segment is nothing but a torn one. */
   #open(segment: JournalSegment, last: boolean): Required<SegmentHeader> | null {
     const { name, bytes } = segment;
-    const start = readSegmentHeader(bytes);
+    const start = startOf(segment);
     if (start.kind === "version") throw new JournalVersionError(name, start.version);
     if (start.kind === "damaged") {
       // J2: with anything behind it, the header had been whole.

@@ -93,8 +93,8 @@ export function messageWire(message: Message): Wire {
     case "replica-check":
       return [MESSAGE["replica-check"], message.partition];
     case "replica-verdict": {
-      const { partition, term, configurationIndex, needed } = message;
-      return [MESSAGE["replica-verdict"], partition, term, configurationIndex, needed];
+      const { partition, term, commit, needed } = message;
+      return [MESSAGE["replica-verdict"], partition, term, commit, needed];
     }
     case "space":
       return [MESSAGE.space, message.low];
@@ -246,7 +246,7 @@ function readReplicaMessage(reader: Reader, arity: number, tag: number): Message
         kind: "replica-verdict",
         partition: reader.partition(),
         term: reader.term(),
-        configurationIndex: reader.index(),
+        commit: reader.index(),
         needed: reader.boolean(),
       };
     case MESSAGE.space:

@@ -291,8 +291,8 @@ export interface ReplicaVerdict {
   readonly kind: "replica-verdict";
   readonly partition: PartitionId;
   readonly term: Term;
-  /** Index of the newest committed configuration at the answerer, and whether the asker is in it. */
-  readonly configurationIndex: LogIndex;
+  /** How far the answerer's log is committed, and whether the newest configuration up to there names the asker. */
+  readonly commit: LogIndex;
   readonly needed: boolean;
 }
 

@@ -432,7 +432,7 @@ const MESSAGES: { [K in MessageKind]: Arb<Extract<Message, { kind: K }>> } = {
     kind: kind("replica-verdict"),
     partition: arbPartition,
     term: arbTerm,
-    configurationIndex: arbIndex,
+    commit: arbIndex,
     needed: fc.boolean(),
   }),
   "space": whole({ kind: kind("space"), low: fc.boolean() }),

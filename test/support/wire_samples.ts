@@ -292,7 +292,7 @@ export const MESSAGES: Samples<Message> = {
     kind: "replica-verdict",
     partition: p3,
     term: t2,
-    configurationIndex: logIndex(7),
+    commit: logIndex(7),
     needed: false,
   },
   "space": { kind: "space", low: true },

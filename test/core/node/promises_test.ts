@@ -17,7 +17,8 @@ const vote = (partition: number, term: number): Message =>
     lastTerm: term - 1 as Term,
   }) as Message;
 
-Deno.test("Node records a vote that it gives in the step in which it drops the replica (E2)", () => {
+/** Deneb holds a replica that the newest layout gives to others, who are too slow to say so. */
+function outsider() {
   const names = ["Alnilam", "Bellatrix", "Capella", "Deneb"];
   const network = new Network(names);
   network.settle();
@@ -26,24 +27,39 @@ Deno.test("Node records a vote that it gives in the step in which it drops the r
   assert.ok(held.length > 0);
   const { partition } = held[0]!;
   const { term, configurationIndex } = held[0]!.replica;
-  // It is to go, and the others are too slow to tell.
   for (const name of names.slice(0, 3)) network.cut.add(`${name} Deneb`);
   const view = network.node("Alnilam").view();
   const assignment = view.assignment.map((replicas) => replicas.filter((id) => id !== "Deneb"));
-  const version = view.version + 1;
-  const newer: Message = { kind: "layout-is", view: { ...view, version, assignment } };
-  const from = nodeId("Alnilam"), later = term + 5;
+  const newer: Message = { kind: "layout-is", view: { ...view, version: view.version + 1, assignment } };
+  const from = nodeId("Alnilam");
   network.run(5_000_000);
   network.step(deneb.id, { kind: "messages", from, messages: [newer] });
-  const verdict: Message = {
+  const verdict = (commit: number): Message => ({
     kind: "replica-verdict",
     partition,
     term,
-    configurationIndex: configurationIndex + 1 as LogIndex,
+    commit: commit as LogIndex,
     needed: false,
-  };
-  network.step(deneb.id, { kind: "messages", from, messages: [vote(partition, later), verdict] });
-  assert.equal(deneb.replicas().some((s) => s.partition === partition), false, "It is dropped");
+  });
+  const hear = (...messages: Message[]) => network.step(deneb.id, { kind: "messages", from, messages });
+  const holds = () => deneb.replicas().some((s) => s.partition === partition);
+  return { network, from, partition, term, configurationIndex, verdict, hear, holds };
+}
+
+Deno.test("Node drops a replica when told of a log committed as far as its own newest configuration (N3)", () => {
+  const { configurationIndex, verdict, hear, holds } = outsider();
+  hear(verdict(configurationIndex - 1));
+  assert.ok(holds(), "Its configuration may be a newer one");
+  // Seed 626 of swarm: the committed configuration was older than its own, which had never been committed.
+  hear(verdict(configurationIndex));
+  assert.ok(!holds());
+});
+
+Deno.test("Node records a vote that it gives in the step in which it drops the replica (E2)", () => {
+  const { network, from, partition, term, configurationIndex, verdict, hear, holds } = outsider();
+  const later = term + 5;
+  hear(vote(partition, later), verdict(configurationIndex + 1));
+  assert.ok(!holds(), "It is dropped");
   const recovered = foldRecords(network.disk("Deneb").records).replicas.get(partition)!;
   assert.deepEqual([recovered.exists, recovered.term, recovered.votedFor], [false, later, from]);
 });

@@ -53,7 +53,7 @@ Deno.test("describeMessage() says what a trace needs, in one line", () => {
     watch-stop p3 id 8
     watch-events p3 id 8 ok after 9 to 11 ["a" 6B:09ea95e1 10@2, "b" none 11@2]
     replica-check p3
-    replica-verdict p3 t2 configuration 7 not needed
+    replica-verdict p3 t2 commit 7 not needed
     space low
   `),
   );
