@@ -5,7 +5,7 @@ import type { SourceFile } from "./rules.ts";
 export const LINES_MAX = 600;
 
 const SKIPPED = new Set([".git", "node_modules", "dist", "coverage", "space-opera-data"]);
-const DATA = /\.(csv|json|jsonl|yaml|yml|txt|hex|bin|md)$/;
+const DATA = /\.(csv|json|jsonl|yaml|yml|txt|hex|bin|md|log|db)$/;
 // Put together from halves, or this file would find itself.
 const MARKERS = new RegExp(
   ["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK", "W" + "IP"].map((word) => `\\b${word}\\b`)
