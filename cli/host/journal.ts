@@ -8,6 +8,8 @@
  *     takes the zeros for a torn end; a segment that is left is cut at its end before the next one begins (J2).
  * H4. Once nothing was added for a moment after a sync, a seal is written behind what is durable (J8), never a second
  *     behind the first.
+ * H5. A checkpoint's segment is begun beside the steps: the old one is synced and the head written and synced through
+ *     the pool, a piece at a time. What is added meanwhile waits, and follows the head.
  *
  * A sync of a small batch blocks the loop as long as the disk is quick: the way to a thread and back costs more than
  * the sync. Measured on a virtual disk, 400 bytes, median: 0.08 ms blocking into filled blocks, 0.12 ms blocking where
@@ -35,6 +37,8 @@ import {
 } from "./journal_segments.ts";
 
 const FILL_BYTES = 512 * 1024;
+/** A head is encoded, written and synced in pieces of about this size. */
+const HEAD_PIECE_BYTES = 256 * 1024;
 const BLOCKING_BYTES_MAX = 512 * 1024;
 const BLOCKING_MS_MAX = 1;
 /** After this many syncs through the pool a blocking one is tried again. */
@@ -83,6 +87,9 @@ export class JournalFiles {
   /** Calls waiting for a sequence to be durable, in order. */
   #waiting: { readonly sequence: number; readonly done: () => void }[] = [];
   #headRecords = 0;
+  /** What was added since rotate() and follows the head; null: the head is written (H5). */
+  #behind: { readonly records: readonly JournalRecord[]; readonly upTo: number }[] | null = null;
+  #rotated: Promise<void> = Promise.resolve();
   /** The sequence of the last seal, and the timer that may write the next. */
   #sealed: number;
   #sealTimer: ReturnType<typeof setTimeout> | null = null;
@@ -121,17 +128,22 @@ export class JournalFiles {
 
   /** Adds records; `upTo` is the node's number of the last of them. Durable only after commit(). */
   append(records: readonly JournalRecord[], upTo: number): void {
+    if (this.#behind !== null) {
+      this.#behind.push({ records: records.slice(), upTo });
+      return;
+    }
     this.#buffer(encodeRecords(records, this.#place()), records.length);
     this.#upTo = upTo;
   }
 
   /** Begins to make all that was added durable; events.durable() follows, perhaps before this returns. */
   commit(): void {
-    if (this.#syncing !== null || this.#failed || this.#bufferedBytes + this.#dirtyBytes === 0) return;
+    if (this.#syncing !== null || this.#behind !== null || this.#failed) return;
+    if (this.#bufferedBytes + this.#dirtyBytes === 0) return;
     try {
       this.#write();
       if (this.#mayBlock()) this.#syncBlocking();
-      else this.#syncPooled();
+      else void this.#syncPooled();
     } catch (error) {
       this.#fail(error);
     }
@@ -143,30 +155,38 @@ export class JournalFiles {
    */
   rotate(head: readonly JournalRecord[]): Promise<void> {
     if (this.#failed) return Promise.resolve();
-    try {
+    this.#behind = [];
+    return this.#rotated = this.#beginSegment(head).catch((error) => this.#fail(error));
+  }
+
+  async #beginSegment(head: readonly JournalRecord[]): Promise<void> {
+    await this.#idle();
+    if (this.#failed) return;
+    this.#write();
+    const old = this.#segment.file;
+    old.truncateSync(this.#offset);
+    await this.#syncPooled();
+    if (this.#failed) return;
+    this.#segment = createSegment(this.#files, this.#directory, {
+      node: this.#node,
+      number: this.#segment.number + 1,
+      firstSequence: this.#sequence + 1,
+    });
+    old.close();
+    this.#offset = this.#filledTo = SEGMENT_HEADER_BYTES;
+    this.#headRecords = head.length;
+    for (let next = 0; next < head.length;) {
+      while (next < head.length && this.#bufferedBytes < HEAD_PIECE_BYTES) {
+        this.#buffer(encodeRecords([head[next++]!], { ...this.#place(), head: true }), 1);
+      }
       this.#write();
-      const old = this.#segment.file;
-      old.truncateSync(this.#offset);
-      old.syncSync();
-      this.#dirtyBytes = 0;
-      void this.#idle().then(() => old.close());
-      // A failed write is reported once: where the pool's sync hears of it, this one succeeds all the same. Hence
-      // nothing is durable before that one is back.
-      if (this.#syncing === null) this.#synced(this.#sequence, this.#upTo);
-      else this.#syncing = { sequence: this.#sequence, upTo: this.#upTo };
-      this.#segment = createSegment(this.#files, this.#directory, {
-        node: this.#node,
-        number: this.#segment.number + 1,
-        firstSequence: this.#sequence + 1,
-      });
-      this.#offset = this.#filledTo = SEGMENT_HEADER_BYTES;
-      this.#headRecords = head.length;
-      if (head.length > 0) this.#buffer(encodeRecords(head, { ...this.#place(), head: true }), head.length);
-    } catch (error) {
-      this.#fail(error);
-      return Promise.resolve();
+      await this.#syncPooled();
+      if (this.#failed) return;
     }
-    return this.#durable(this.#sequence);
+    const behind = this.#behind!;
+    this.#behind = null;
+    for (const { records, upTo } of behind) this.append(records, upTo);
+    this.commit();
   }
 
   /** Makes the last rotate()'s checkpoint count, and removes older segments once that is durable (J3, J4). */
@@ -186,12 +206,16 @@ export class JournalFiles {
 
   /** Waits for what is under way, seals, cuts the zeros and closes. */
   async close(): Promise<void> {
+    await this.#rotated;
     // What was added during one sync is synced by the next.
     for (this.commit(); this.#syncing !== null; this.commit()) await this.#idle();
     if (this.#sealTimer !== null) clearTimeout(this.#sealTimer);
     this.#seal();
-    if (!this.#failed) this.#segment.file.truncateSync(this.#offset);
-    this.#segment.file.close();
+    try {
+      if (!this.#failed) this.#segment.file.truncateSync(this.#offset);
+    } finally {
+      this.#segment.file.close();
+    }
   }
 
   /** One timer for any number of syncs; it is set again where records came meanwhile. */
@@ -208,7 +232,7 @@ export class JournalFiles {
 
   /** Behind what is durable to its end only: otherwise the next sync sees to it. */
   #seal(): void {
-    if (this.#failed || !this.#isDurable || this.#sealed === this.#sequence) return;
+    if (this.#failed || this.#behind !== null || !this.#isDurable || this.#sealed === this.#sequence) return;
     if (this.#offset === SEGMENT_HEADER_BYTES) return;
     try {
       this.#buffer(encodeSeal(this.#place()), 1);
@@ -269,12 +293,13 @@ export class JournalFiles {
     this.#synced(this.#sequence, this.#upTo);
   }
 
-  #syncPooled(): void {
+  /** Resolves when it has succeeded or failed. */
+  #syncPooled(): Promise<void> {
     this.#syncing = { sequence: this.#sequence, upTo: this.#upTo };
     const small = this.#dirtyBytes <= BLOCKING_BYTES_MAX;
     const began = performance.now();
     this.#dirtyBytes = 0;
-    this.#segment.file.syncData().then(() => {
+    return this.#segment.file.syncData().then(() => {
       const { sequence, upTo } = this.#syncing!;
       this.#syncing = null;
       if (small) this.#timed(performance.now() - began);

@@ -209,3 +209,34 @@ Deno.test("JournalFiles seals what is durable once it rests, so that damage to t
     });
     await journal.close();
   }));
+
+Deno.test("JournalFiles writes a long head in pieces, and behind it what is added meanwhile (H5)", () =>
+  withDirectory(async (directory) => {
+    const { journal, durable } = opened(directory);
+    const { syncData } = Deno.FsFile.prototype;
+    let pooled = 0;
+    Deno.FsFile.prototype.syncData = function () {
+      pooled++;
+      // Within a turn between two pieces of the head.
+      journal.append([vote(2, pooled)], 1 + pooled);
+      journal.commit();
+      return syncData.call(this);
+    };
+    const head = Array.from({ length: 20_000 }, () => vote(1, 1));
+    try {
+      journal.append([vote(1, 1)], 1);
+      await journal.rotate(head);
+    } finally {
+      Object.assign(Deno.FsFile.prototype, { syncData });
+    }
+    await journal.finishCheckpoint();
+    assert.ok(pooled > 3, `${pooled} syncs through the pool`);
+    assert.equal(durable[0], 1, "What was there before is durable before the head is");
+    assert.equal(durable.at(-1), 1 + pooled);
+    await crashed(directory, (copy) => {
+      const again = opened(copy);
+      assert.deepEqual(again.terms, new Map([[1, 1], [2, pooled]]));
+      return again.journal.close();
+    });
+    await journal.close();
+  }));
