@@ -47,7 +47,7 @@ export function openJournal(files: JournalFileSystem, directory: string, node: N
     return { recovered: append === null ? null : recovered, segment, offset, sequence: lastSequence, sealed };
   } catch (error) {
     segment.file.close();
-    throw error;
+    throw new JournalWriteError(directory, error);
   }
 }
 
@@ -59,6 +59,7 @@ function recover(
 ): { recovery: JournalRecovery; older: readonly number[] } {
   const segmentAt = (i: number) => ({
     name: segmentName(numbers[i]!),
+    number: numbers[i]!,
     bytes: files.read(segmentPath(directory, numbers[i]!)),
   });
   const last = numbers.length - 1;

@@ -539,3 +539,20 @@ function crcOf(bytes: Uint8Array, seed: number): number {
   }
   return ~crc >>> 0;
 }
+
+Deno.test("A header that a removed segment left in a new one's place counts as none", () => {
+  const first = encodeSegmentHeader({ node: sirius, segment: 1, firstSequence: 1, salt: 1 });
+  const said = encodeRecords([vote(7)], { firstSequence: 1, durableUpTo: 0, salt: 1 });
+  const second = encodeSegmentHeader({ node: sirius, segment: 2, firstSequence: 9, salt: 2 });
+  const head = encodeRecords([vote(8)], { firstSequence: 9, durableUpTo: 8, salt: 2, head: true });
+  const mark = encodeMark(1, { firstSequence: 10, durableUpTo: 9, salt: 2 });
+  const checkpointed = { name: "journal-2", number: 2, bytes: new Uint8Array([...second, ...head, ...mark]) };
+  const left = { name: "journal-3", number: 3, bytes: first };
+  const { recovered, append, tail } = recoverJournal([checkpointed, left], sirius);
+  assert.equal(recovered.replicas.get(p1)?.term, 8);
+  assert.equal(append?.segment, 2);
+  assert.deepEqual(tail, { segment: "journal-3", cutAt: 0, bytes: SEGMENT_HEADER_BYTES });
+  // With anything behind it, it had been another whole header (J2).
+  const grown = { ...left, bytes: new Uint8Array([...first, ...said]) };
+  assert.throws(() => recoverJournal([checkpointed, grown], sirius), /journal-3" is damaged at byte 0/);
+});
