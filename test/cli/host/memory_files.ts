@@ -166,6 +166,15 @@ export class MemoryFiles implements JournalFileSystem {
     for (const { end } of this.#flights.splice(0)) end();
   }
 
+  /** Changes the bits of `mask` of one byte that is on the disk. Behind the end of the file it changes nothing. */
+  flip(name: string, at: number, mask: number): void {
+    const inode = this.#inode(name), index = Math.floor(at / SECTOR_BYTES);
+    const sector = Uint8Array.from(inode.cache.get(index) ?? ZERO);
+    sector[at % SECTOR_BYTES]! ^= mask;
+    inode.cache.set(index, sector);
+    inode.disk.set(index, sector);
+  }
+
   /** The disk after a loss of power now. */
   crash(random: Random): MemoryFiles {
     const after = new MemoryFiles(random);
