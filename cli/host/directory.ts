@@ -63,8 +63,8 @@ export class DataDirectory {
   get hasTables(): boolean {
     return exists(this.tables) && Deno.statSync(this.tables).size > 0;
   }
-  /** A checkpoint has been taken: the journal relies on what it made durable in the tables. */
-  get journalReliesOnTables(): boolean {
+  /** A checkpoint has been taken, and the segments before it are gone: the journal has not all that was in the tables. */
+  get journalBeganAnew(): boolean {
     return (oldestSegment(this.path) ?? 1) > 1;
   }
 

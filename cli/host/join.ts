@@ -16,6 +16,8 @@ export interface JoinOptions {
   readonly network: string | null;
   /** The node has no data of its own yet. */
   readonly fresh: boolean;
+  /** It may take another name: a conflict is looked into, by views of others, before it is taken for a final answer. */
+  readonly renames: boolean;
   /** How long to try. */
   readonly msMax: number;
   /** Gives up at once. */
@@ -35,7 +37,7 @@ export class JoinError extends Error {
 /**
  * Asks the nodes at `addresses`, one after the other, to take `member` into their network.
  *
- * A fresh node must not take the name of a member that is not gone: with that member's data its votes and what it had
+ * A fresh node must not take the name of a member, be it gone: with that member's data its votes and what it had
  * acknowledged are lost, and as a voter it would help to elect a leader that never had them (Raft 5.1 relies on both).
  * @throws {JoinError}
  */
@@ -57,7 +59,11 @@ export async function askToJoin(options: JoinOptions): Promise<SystemView> {
     const why = answer instanceof Error || answer.kind === "refused"
       ? answer.message
       : `it answered "${answer.kind}"`;
-    const forGood = !(answer instanceof Error) && answer.kind === "refused" && FOR_GOOD.has(answer.reason);
+    const reason = !(answer instanceof Error) && answer.kind === "refused" ? answer.reason : null;
+    // Whoever told the layout may have been behind the leader that refused.
+    const again = options.fresh && options.renames && reason === "conflict";
+    if (again) nameIsFree = false;
+    const forGood = reason !== null && FOR_GOOD.has(reason) && !again;
     if (forGood || performance.now() > giveUp || signal.aborted) {
       throw new JoinError(
         forGood ? "refused" : "no-answer",
@@ -71,15 +77,29 @@ export async function askToJoin(options: JoinOptions): Promise<SystemView> {
 
 const LAYOUT: Request = { op: { kind: "layout" } };
 
-function checkName({ id, disk }: Member, view: SystemView): void {
+/** @throws {JoinError} where the view has another data directory under this name, or one that was removed on purpose */
+export function checkName({ id, disk }: Member, view: SystemView): void {
   const known = view.members.find((member) => member.id === id);
-  if (known === undefined || isFormer(known.state)) return;
-  // It was taken in before, and the answer was lost.
-  if (known.disk === disk) return;
+  if (known === undefined) return;
+  if (known.disk === disk) {
+    // It was taken in before, and the answer was lost.
+    if (known.state !== "removed") return;
+    throw new JoinError(
+      "refused",
+      `Cannot join as node "${id}": it was removed from the network. \`space-opera drain --cancel ${id}\` takes it back`,
+    );
+  }
+  if (isFormer(known.state)) {
+    throw new JoinError(
+      "name-taken",
+      `Cannot join as node "${id}": it is known with another data directory, though it is ${known.state}. Start it ` +
+        `with its own --data, or choose another --id`,
+    );
+  }
   throw new JoinError(
     "name-taken",
     `Cannot join as node "${id}": it is a member at ${known.address} already, and this data directory has nothing ` +
-      `of it. Start it with its own --data, choose another --id, or take it out first: remove ${id} --force`,
+      `of it. Start it with its own --data, or choose another --id`,
   );
 }
 

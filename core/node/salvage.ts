@@ -353,17 +353,22 @@ export function surveyed(
 
 function holdingOf(partition: PartitionId, replica: RecoveredReplica, applied: Position): Holding {
   const { term, exists, base, entries } = replica;
-  let { configuration, configurationIndex } = replica;
-  for (const { kind, index, data } of entries) {
-    const newer = kind === "config" && index > configurationIndex ? decodeConfiguration(data) : null;
-    if (newer === null) continue;
-    configuration = newer;
-    configurationIndex = index;
-  }
+  const configuration = newestConfiguration(replica);
   const { index, term: lastTerm } = entries[entries.length - 1] ?? base;
   // Tables ahead of the journal are not to be: what is wrong there is not known, so nothing is built on it.
   const hollow = exists && (applied.index < base.index || applied.index > index);
   return { partition, term, exists, hollow, lastIndex: index, lastTerm, applied, configuration };
+}
+
+/** The last in its log, committed or not. */
+export function newestConfiguration(
+  { configuration, configurationIndex, entries }: RecoveredReplica,
+): Configuration {
+  let newest = configuration;
+  for (const { kind, index, data } of entries) {
+    if (kind === "config" && index > configurationIndex) newest = decodeConfiguration(data) ?? newest;
+  }
+  return newest;
 }
 
 /** The view once all that the log holds is committed. */

@@ -34,7 +34,7 @@ Deno.test("a member that lost its data is not taken for the one it was (its vote
       /its journal is missing/,
     );
     await Deno.remove(join(lab.directory, "b"), { recursive: true });
-    await assert.rejects(lab.start(again), /Cannot join as node "b".*remove b --force/);
+    await assert.rejects(lab.start(again), /Cannot join as node "b".*choose another --id/);
     const other = await lab.start({ ...again, id: "b2" });
     assert.equal(other.ready.origin, "joined");
   }));

@@ -77,7 +77,7 @@ export class Life {
     let identity = this.#identity = this.#settledIdentity();
     introduced({ node: identity?.node ?? newcomer.node, network: identity?.network ?? null });
     this.#checkJournal(identity);
-    // A new node knows who it is before it has a journal, which bears its name.
+    // A new node knows who it is before it has a journal, which bears its name; one that is rebuilt may change it yet.
     let first: FirstOrigin | null = null;
     if (identity === null) {
       const begun = first = await this.#first();
@@ -85,7 +85,7 @@ export class Life {
       directory.writeIdentity(identity);
       this.#identity = identity;
       introduced(identity);
-    }
+    } else if (!directory.hasJournal) first = await this.#first();
     const recovered = this.#openJournal(identity);
     let origin: Origin;
     if (recovered !== null && recovered.view !== null) {
@@ -186,12 +186,21 @@ export class Life {
   #openTables(recovered: Recovered | null, identity: NodeIdentity): void {
     const { directory, failed } = this.#options;
     let damage = this.#options.tablesDamage;
-    if (damage === null && directory.journalReliesOnTables && !directory.hasTables) {
+    if (damage === null && !directory.hasTables && this.#reliesOnTables(recovered)) {
       damage = new TablesLostError(`The data directory "${directory.path}" has lost its tables.db`);
     }
     if (damage !== null) this.#giveUpTables(damage, recovered, identity);
     else if (directory.hasTablesRemains) directory.setTablesAside(directory.nameAside());
     this.#tables = new SqliteTables(directory.tables, (message) => failed(new DiskError(message)));
+  }
+
+  /** A log may begin later than its journal: a mark is durable before the segments that it replaces are removed. */
+  #reliesOnTables(recovered: Recovered | null): boolean {
+    if (this.#options.directory.journalBeganAnew) return true;
+    for (const { exists, base } of recovered?.replicas.values() ?? []) {
+      if (exists && base.index > 0) return true;
+    }
+    return false;
   }
 
   #giveUpTables(damage: Error, recovered: Recovered | null, { node }: NodeIdentity): void {

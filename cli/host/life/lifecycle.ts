@@ -289,7 +289,12 @@ export class Lifecycle {
   /** Only a node that was rebuilt chooses another name by itself. */
   #takeNextName(): void {
     const identity = this.#directory.identity();
-    if (identity !== null) this.#directory.writeIdentity({ ...identity, node: nextName(identity.node) });
+    if (identity === null) return;
+    const node = nextName(identity.node);
+    // A journal bears the name that was tried. It is empty, or the node would not have to join.
+    const aside = this.#directory.hasJournal ? this.#directory.nameAside() : null;
+    this.#directory.writeIdentity({ ...identity, node, aside });
+    this.#options.log.info("The name {old} is another's: tries {node}", { old: identity.node, node });
   }
 
   #requests(client: number, requests: readonly ClientRequestFrame[]): void {

@@ -48,18 +48,20 @@ export async function firstOrigin(options: StartOptions, newcomer: Newcomer): Pr
       `Node "${id}" has not finished joining network ${known?.network}. Name a node of that network with --join`,
     );
   }
+  const rebuilt = known !== null && known.formerly !== null;
   try {
     const view = await askToJoin({
       addresses,
       member: { ...member, state: "joining" },
       network: known?.network ?? null,
-      fresh: known === null || known.formerly !== null,
-      msMax: known === null || known.formerly === null ? JOIN_MS_MAX : REJOIN_MS_MAX,
+      fresh: known === null || rebuilt,
+      renames: rebuilt,
+      msMax: rebuilt ? REJOIN_MS_MAX : JOIN_MS_MAX,
       signal,
     });
     return { kind: "joined", view };
   } catch (error) {
-    if (known === null || known.formerly === null || !(error instanceof JoinError)) throw error;
+    if (!rebuilt || !(error instanceof JoinError)) throw error;
     if (error.reason === "refused") throw error;
     throw new RejoinError(
       error.reason === "no-answer" ? "alone" : error.reason,

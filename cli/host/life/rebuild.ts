@@ -4,11 +4,12 @@
  */
 import { join } from "node:path";
 import { type NodeId, nodeId } from "../../../core/base/ids.ts";
+import { newestConfiguration } from "../../../core/node/salvage.ts";
 import { readRawRecord, readSegmentHeader, SEGMENT_HEADER_BYTES } from "../../../core/wire/journal.ts";
 import { WireError } from "../../../core/wire/codec.ts";
 import type { JournalRecord, Recovered } from "../../../core/wire/kernel.ts";
 import { isFormer } from "../../../core/wire/members.ts";
-import type { SystemView } from "../../../core/wire/messages.ts";
+import type { Configuration, SystemView } from "../../../core/wire/messages.ts";
 import { readRecord } from "../../../core/wire/record_codec.ts";
 import { decodeWith } from "../../../core/wire/shared_codec.ts";
 import type { DataDirectory, NodeIdentity } from "../directory.ts";
@@ -110,15 +111,21 @@ export function nextName(node: NodeId): NodeId {
 
 /**
  * The partitions whose data would be lost with the tables: what the journal does not hold any more, no other node has.
+ * Both count, the configuration where the log begins and the newest in it: whether that is committed is not known.
  */
 export function onlyHere(recovered: Recovered, self: NodeId): number[] {
   const partitions: number[] = [];
-  for (const [partition, { exists, base, configuration }] of recovered.replicas) {
-    if (!exists || base.index === 0) continue;
-    const others = [...configuration.voters, ...configuration.outgoing].some((voter) => voter !== self);
-    if (!others) partitions.push(partition);
+  for (const [partition, replica] of recovered.replicas) {
+    if (!replica.exists || replica.base.index === 0) continue;
+    if (isAlone(replica.configuration, self) || isAlone(newestConfiguration(replica), self)) {
+      partitions.push(partition);
+    }
   }
   return partitions.sort((a, b) => a - b);
+}
+
+function isAlone({ voters, outgoing }: Configuration, self: NodeId): boolean {
+  return [...voters, ...outgoing].every((voter) => voter === self);
 }
 
 function unique(addresses: readonly string[]): string[] {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { connect } from "../../../../cli/client/client.ts";
-import { RequestError } from "../../../../mod.ts";
+import { nodeId, RequestError } from "../../../../mod.ts";
 import { text, until } from "../../support.ts";
 import { FailingFiles, statusAt, systemError, withLives } from "./lives.ts";
 
@@ -152,6 +152,26 @@ Deno.test("a damaged journal makes a node of a network a new one, which gets its
       return replicas.length === 3 &&
         replicas.every(({ applied, commit }) => applied === commit && applied > 0);
     });
+  }));
+
+Deno.test("a rebuilt node passes over names that another data directory had, of members and of former ones (S5)", () =>
+  withLives(async (lives) => {
+    const a = await lives.start("a");
+    const seed = (await a.ready).address;
+    const b = await lives.start("b", { join: [seed] });
+    const atB = (await b.ready).address;
+    const former = await lives.start("b.2", { join: [seed] });
+    await (await lives.start("b.3", { join: [seed] })).ready;
+    await former.ready;
+    const client = await lives.client(seed);
+    await former.stop();
+    await client.setState(nodeId("b.2"), "removed", { force: true });
+    await b.stop();
+    await Deno.remove(newestJournal(join(lives.directory, "b")));
+    const again = await lives.start("b", { listen: atB, join: [seed] });
+    assert.equal((await again.ready).id, "b.4");
+    const { members } = (await client.layout()).view;
+    assert.equal(members.find(({ id }) => id === "b.2")?.state, "removed");
   }));
 
 Deno.test("a node whose journal lost its end, as its tables show, comes back as a new one", () =>

@@ -1,0 +1,18 @@
+/** A node whose tables are lost while its journal still begins with segment 1. */
+import assert from "node:assert/strict";
+import { nodeId } from "../../../../core/base/ids.ts";
+import { leave, replicaAt, viewOf } from "../directories.ts";
+import { withLives } from "./lives.ts";
+
+Deno.test("a node is refused that lost the only copy, though a crash left the journal's first segment", () =>
+  withLives(async (lives) => {
+    const a = nodeId("a");
+    const records = [0, 1].flatMap((partition) => replicaAt(partition, a));
+    const path = await leave(lives.directory, "a", { view: viewOf(["a"]), records, tables: null });
+    const names = () => [...Deno.readDirSync(path)].map(({ name }) => name).sort();
+    const before = names();
+    assert(before.includes("journal-00000001.log"), String(before));
+    const node = await lives.start("a");
+    await assert.rejects(node.done, /has lost its tables\.db\. No other node has the data of partition 0, 1/);
+    assert.deepEqual(names(), before);
+  }));
