@@ -5,6 +5,9 @@
  *
  * T1. One proposal is under way at a time; the next is computed from the view that it left.
  * T2. Unreachable time is counted by the leader itself, anew after each election, so a clock elsewhere does not matter.
+ * T3. While an active member is missed, and not given up yet, the layout stays, up to twice the grace period. Else a
+ *     newcomer, or a drain, could move a partition that bears the loss of one to a group that needs just that one: of
+ *     a, b and the dead c, with d joining, to c, d and e.
  */
 import { after, type Instant, NEVER, type NodeId, SYSTEM_PARTITION } from "../base/ids.ts";
 import type { Membership } from "../membership/membership.ts";
@@ -31,6 +34,8 @@ export class Steward {
   readonly #unreachableSince = new Map<NodeId, Instant>();
   #lookAt: Instant = NEVER;
   #proposedAt: Instant | null = null;
+  /** Since when a layout waits for somebody who is missed (T3). */
+  #waitsSince: Instant | null = null;
   /** The view that needs no other assignment as long as no member changes its state. */
   #settled: SystemView | null = null;
 
@@ -43,6 +48,7 @@ export class Steward {
   leadershipChanged(leads: boolean, now: Instant): void {
     this.#unreachableSince.clear();
     this.#proposedAt = null;
+    this.#waitsSince = null;
     this.#lookAt = leads ? now : NEVER;
   }
 
@@ -97,10 +103,21 @@ export class Steward {
       const state = this.#stateOf(member, view, now);
       if (state !== member.state) states.push([member.id, state]);
     }
-    if (states.length === 0 && view === this.#settled) return;
+    if (states.length === 0 && view === this.#settled) {
+      this.#waitsSince = null;
+      return;
+    }
     const changed = new Map(states);
     const members = view.members.map((m) => ({ ...m, state: changed.get(m.id) ?? m.state }));
     if (!members.some((m) => m.state === "active")) return;
+    if (this.#missesSomebody(view, members)) { // T3
+      this.#waitsSince ??= now;
+      if (now - this.#waitsSince < 2 * view.settings.graceUs) {
+        this.#lookAt = after(now, LOOK_US);
+        return;
+      }
+    }
+    this.#waitsSince = null;
     const assignment = assign(view.assignment, members, view.settings);
     if (states.length === 0 && equalAssignments(assignment, view.assignment)) {
       this.#settled = view;
@@ -116,10 +133,22 @@ export class Steward {
     if (isFormer(member.state)) return member.state;
     const since = this.#unreachableSince.get(member.id);
     if (since !== undefined && now - since >= view.settings.graceUs) {
-      // Who was to leave has left, and does not come back by itself.
-      return member.state === "draining" ? "removed" : "gone";
+      // Who was to leave has left, and does not come back by itself; unless what it held had no other holder.
+      return member.state === "draining" && view.settings.replicas > 1 ? "removed" : "gone";
     }
     return member.state === "joining" && since === undefined ? "active" : member.state;
+  }
+
+  /** Somebody of `members`, as they are to be, may not be there. */
+  #missesSomebody(view: SystemView, members: readonly Member[]): boolean {
+    return members.some(({ id, address, state }) => {
+      if (state !== "active" || id === this.#self) return false;
+      // A newcomer at its address has taken its place; that it is missed shows later.
+      const replaced = view.members.some((m) =>
+        m.state === "joining" && m.id !== id && m.address === address
+      );
+      return replaced || this.#membership.liveness(id) !== "alive";
+    });
   }
 
   /** The proposal under way has been decided, or the view has changed under it. */

@@ -271,3 +271,30 @@ Deno.test("Node that crashed in its first step founds the partitions that its jo
     assert.equal(network.ask("Alnilam", put("k", "v")).kind, "written");
   }
 });
+
+Deno.test("Newcomer is given nothing while an active member is missed, so that it can be lost as well (T3)", () => {
+  const network = new Network(["Alnilam", "Bellatrix", "Capella"]);
+  const writer = new Writer(network);
+  network.settle();
+  for (let i = 0; i < 16; i++) writer.write("Alnilam");
+  network.kill("Capella");
+  network.run(1_000_000);
+  network.join("Deneb", "Alnilam");
+  network.run(500_000);
+  assert.equal(network.stateOf("Deneb", "Alnilam"), "joining");
+  network.kill("Deneb");
+  // Two of the first three are there, which is enough.
+  network.run(MINUTE / 4);
+  writer.check("Bellatrix");
+  writer.write("Alnilam");
+  writer.check("Alnilam");
+});
+
+Deno.test("Newcomer at the address of a member waits until that one is given up (T3)", () => {
+  const network = new Network(["Alnilam", "Bellatrix", "Capella"]);
+  network.settle();
+  const newcomer = { ...member("Deneb"), address: member("Capella").address };
+  assert.equal(network.ask("Alnilam", { kind: "join", member: newcomer, network: null }).kind, "joined");
+  network.run(300_000);
+  assert.equal(network.stateOf("Deneb", "Alnilam"), "joining");
+});
