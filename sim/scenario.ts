@@ -367,6 +367,7 @@ export const CHECK_NAMES = [
   "equal state at equal index",
   "linearizability",
   "no acknowledged write lost",
+  "answers fit their questions",
   "stale reads are as old as they say",
   "watches tell all in order",
   "placement as the epoch says",

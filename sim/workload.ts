@@ -3,6 +3,7 @@ import type { Random } from "../core/base/random.ts";
 import type { PartitionId } from "../core/base/ids.ts";
 import type { Op, RefusalReason, Response } from "../core/wire/requests.ts";
 import type { StarRecord } from "./cast.ts";
+import { answerProblem } from "./checkers/answers.ts";
 import { WatchChecker } from "./checkers/watch.ts";
 import { ClientDriver } from "./client_driver.ts";
 import type { Client } from "./clients.ts";
@@ -230,6 +231,8 @@ export class Workload {
     const recorded = this.#history.invoked(client, op, this.#world.loop.now);
     driver.submit(op, (response, now) => {
       this.#history.completed(recorded, response, now);
+      const wrong = answerProblem(op, response);
+      if (wrong !== null) this.#world.violate("answers fit their questions", wrong);
       if (response.kind === "refused") {
         if (response.reason === "unsure") this.#sometimes.fire("client was left unsure");
         this.refusals.set(response.reason, 1 + (this.refusals.get(response.reason) ?? 0));
