@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { utf8Decode, utf8Encode } from "../../../core/base/bytes.ts";
-import { nodeId } from "../../../core/base/ids.ts";
+import { type LogIndex, nodeId, type PartitionId } from "../../../core/base/ids.ts";
 import { LIMITS } from "../../../core/base/limits.ts";
 import { partitionOf } from "../../../core/placement/key.ts";
 import { findMember } from "../../../core/system/system.ts";
+import type { Message } from "../../../core/wire/messages.ts";
 import type { Op, Response } from "../../../core/wire/requests.ts";
 import { member, Network } from "./network.ts";
 
@@ -185,6 +186,32 @@ Deno.test("Node tells a watcher every event once and in order, also when leaders
   network.ask("Alnilam", put("k", "unseen"));
   network.run(1_000_000);
   assert.equal(told().length, before);
+});
+
+Deno.test("Gateway takes of events that overlap with what it knows only the new ones (W1)", () => {
+  const network = new Network(THREE, { partitions: 1 });
+  network.settle();
+  const from = network.leaderOf(1), gateway = THREE.find((name) => name !== from)!;
+  const watch = network.request(gateway, { kind: "watch", start: "", end: null, from: [] });
+  const told = () => network.replies.filter((r) => r.id === watch).map((r) => r.response);
+  const keys = () => told().flatMap((r) => r.kind === "events" ? r.events.map(({ key }) => key) : []);
+  network.until(() => told().some((r) => r.kind === "watching"), 5_000_000, "The watch begins");
+  const answer = network.ask(gateway, put("known", "v"));
+  assert.ok(answer.kind === "written");
+  network.until(() => keys().length === 1, 1_000_000, "The event is told");
+  const { term, index } = answer.version, next = index + 1 as LogIndex;
+  const event = (key: string, index: LogIndex) => ({ key, value: null, term, index });
+  const message: Message = {
+    kind: "watch-events",
+    id: 1,
+    partition: 1 as PartitionId,
+    after: index - 1 as LogIndex,
+    upTo: next,
+    events: [event("known", index), event("new", next)],
+    status: "ok",
+  };
+  network.step(nodeId(gateway), { kind: "messages", from, messages: [message] });
+  assert.deepEqual(keys(), ["known", "new"]);
 });
 
 Deno.test("Node says how old a stale read may be, and reads without a leader", () => {

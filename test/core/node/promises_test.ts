@@ -2,9 +2,15 @@
 import assert from "node:assert/strict";
 import { utf8Encode } from "../../../core/base/bytes.ts";
 import { type LogIndex, nodeId, type PartitionId, type Term } from "../../../core/base/ids.ts";
+import { partitionOf } from "../../../core/placement/key.ts";
 import { foldRecords } from "../../../core/wire/journal_state.ts";
 import type { Message } from "../../../core/wire/messages.ts";
 import { Network } from "./network.ts";
+
+/** A key of a partition, of the four that these networks have. */
+function keyIn(partition: number): string {
+  for (let i = 0;; i++) if (partitionOf(`k${i}`, 4) === partition) return `k${i}`;
+}
 
 const vote = (partition: number, term: number): Message =>
   ({
@@ -91,4 +97,83 @@ Deno.test("Node whose journal ends before its tables does not go on: the journal
   const last = disk.records.findLastIndex((r) => r.kind === "entries" && r.partition > 0);
   disk.records = disk.records.slice(0, last);
   assert.throws(() => network.restart("Capella"), { name: "JournalBehindError", message: /lost its end/ });
+});
+
+Deno.test("Node that opens a dropped replica again keeps to the vote of its earlier life (E2)", () => {
+  const { network, partition, term, configurationIndex, verdict, hear, holds, from } = outsider();
+  const later = term + 5, deneb = nodeId("Deneb");
+  hear(vote(partition, later), verdict(configurationIndex + 1));
+  assert.ok(!holds());
+  const append: Message = {
+    kind: "append",
+    partition,
+    term: later as Term,
+    prevIndex: 0 as LogIndex,
+    prevTerm: 0 as Term,
+    commit: 0 as LogIndex,
+    entries: [],
+  };
+  network.step(deneb, { kind: "messages", from: nodeId("Capella"), messages: [append] });
+  const replica = network.node("Deneb").replicas().find((s) => s.partition === partition)?.replica;
+  assert.deepEqual([replica?.term, replica?.votedFor], [later, from]);
+});
+
+Deno.test("Node's view never goes back, and is in the journal (L1, L2)", () => {
+  const network = new Network(["Alnilam", "Bellatrix", "Capella"]);
+  network.settle();
+  const capella = network.node("Capella"), from = nodeId("Alnilam");
+  for (const name of ["Alnilam", "Bellatrix"]) network.cut.add(`${name} Capella`);
+  const view = capella.view(), version = view.version + 2;
+  const hear = (version: number) =>
+    network.step(capella.id, {
+      kind: "messages",
+      from,
+      messages: [{ kind: "layout-is", view: { ...view, version } }],
+    });
+  hear(version);
+  assert.equal(foldRecords(network.disk("Capella").records).view?.version, version);
+  hear(version - 1);
+  assert.equal(capella.view().version, version);
+  network.restart("Capella");
+  assert.equal(network.node("Capella").view().version, version);
+});
+
+Deno.test("Gateway that lost who had a write says that it may have been done, not that it was not (R1)", () => {
+  const names = ["Alnilam", "Bellatrix", "Capella"];
+  const network = new Network(names);
+  network.settle();
+  const leader = network.leaderOf(1);
+  const gateway = names.find((name) => name !== leader)!;
+  const key = keyIn(1);
+  network.cut.add(`${leader} ${gateway}`);
+  const id = network.request(gateway, { kind: "put", key, value: utf8Encode("v") });
+  network.run(50_000);
+  network.step(nodeId(gateway), { kind: "peer-lost", peer: leader });
+  const answer = network.replies.find((reply) => reply.id === id)?.response;
+  assert.equal(answer?.kind === "refused" && answer.reason, "unsure");
+  network.cut.clear();
+  assert.equal(network.ask(leader, { kind: "get", key, read: "linearizable" }).kind, "value");
+});
+
+Deno.test("Node that leads again counts a member's absence anew (T2)", () => {
+  const names = ["Alnilam", "Bellatrix", "Capella", "Deneb"];
+  const network = new Network(names, { graceUs: 20_000_000, systemReplicas: 3 });
+  network.settle();
+  network.run(10_000_000);
+  const first = network.leaderOf(0);
+  const away = names.find((name) => !network.node(first).view().assignment[0]!.includes(nodeId(name)))!;
+  const space = (low: boolean) => network.step(first, { kind: "space", low });
+  network.kill(away);
+  network.run(5_000_000);
+  space(true);
+  network.until(() => network.leaderOf(0) !== first, 10_000_000, "Another leads the system partition");
+  network.restart(away);
+  network.run(20_000_000);
+  assert.equal(network.stateOf(away, first), "active");
+  network.kill(away);
+  space(false);
+  network.until(() => network.leaderOf(0) === first, 15_000_000, "The first leads again");
+  network.run(2_000_000);
+  assert.equal(network.stateOf(away, first), "active");
+  network.until(() => network.stateOf(away, first) === "gone", 40_000_000, "Then it is declared gone");
 });

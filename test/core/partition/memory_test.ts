@@ -145,6 +145,51 @@ Deno.test("P3: a snapshot of an earlier position takes nothing back that was ack
   assert.ok(!grants(alone.step((r, now) => r.handle(c, vote(12, 2), now))));
 });
 
+Deno.test("P3: a snapshot older than the base is not installed: one as new as what was acknowledged is asked for", () => {
+  const alone = new Alone(journal(10, []));
+  const { sendNow } = alone.step((r, now) => r.handle(a, snapshot(8, 1), now));
+  assert.ok(alone.replica.hollow);
+  assert.deepEqual([alone.toy.appliedIndex, alone.checkpoints], [0, 0]);
+  const asked = sendNow.map(({ message }) => message).filter((m) => m.kind === "append-reply");
+  assert.deepEqual(asked.map(({ ok, index }) => [ok, index]), [[false, 10]]);
+});
+
+Deno.test("P1: what is committed is applied only when it is durable in the own journal", () => {
+  const alone = new Alone({ ...journal(0, []), base: { index: at(0), term: inTerm(0) } });
+  const append: MessageOf<"append"> = {
+    kind: "append",
+    partition: PARTITION,
+    term: inTerm(2),
+    prevIndex: at(0),
+    prevTerm: inTerm(0),
+    commit: at(1),
+    entries: [entry(1, 2)],
+  };
+  alone.step((r, now) => r.handle(a, append, now));
+  assert.deepEqual([alone.replica.commitIndex, alone.toy.appliedIndex], [1, 0]);
+  // The sync that follows a step is over by the next.
+  alone.step(() => {});
+  assert.equal(alone.toy.appliedIndex, 1);
+});
+
+Deno.test("S1: chunks of two attempts are not put together, be they of one leader and one term", () => {
+  const newcomer = new Alone(null), configuration = { voters: [a, c], outgoing: [], learners: [b] };
+  const chunk = (transfer: number, sequence: number) => ({
+    ...snapshot(5, 1, configuration),
+    transfer,
+    sequence,
+    done: sequence === 1,
+  });
+  newcomer.step((r, now) => r.handle(a, chunk(1, 0), now));
+  newcomer.step((r, now) => r.handle(a, chunk(2, 1), now));
+  assert.equal(newcomer.toy.appliedIndex, 0);
+  newcomer.step((r, now) => r.handle(a, chunk(2, 0), now));
+  newcomer.step((r, now) => r.handle(a, chunk(1, 1), now));
+  assert.equal(newcomer.toy.appliedIndex, 0);
+  newcomer.step((r, now) => r.handle(a, chunk(2, 1), now));
+  assert.equal(newcomer.toy.appliedIndex, 5);
+});
+
 Deno.test("P3: a snapshot that contradicts what follows the base takes its place: none of that was committed", () => {
   const alone = new Alone(journal(10, [11, 12, 13].map((i) => entry(i, 1)), 1));
   alone.step((r, now) => r.handle(a, snapshot(12, 2), now));

@@ -252,6 +252,20 @@ Deno.test("D 4.2.2: a leader that is not wanted hands over, then leaves", () => 
   assert.ok(!old.replica!.isLeader);
 });
 
+Deno.test("D 4.2.2: a leader that nobody takes over from goes when the configuration without it is committed", () => {
+  const cluster = ready({ nodes: 4, founders: 3 });
+  const old = cluster.leader!, { term } = old.replica!;
+  const rest = cluster.ids.filter((id) => id !== old.id);
+  cluster.filter = (_from, _to, message) => message.kind === "timeout-now";
+  cluster.retarget(rest);
+  const gone = () => {
+    const { voters, outgoing } = old.replica!.committedConfiguration;
+    return outgoing.length === 0 && !voters.includes(old.id);
+  };
+  assert.ok(cluster.runUntil(30 * SECOND, gone));
+  assert.deepEqual([old.replica!.term, old.replica!.isLeader], [term, false]);
+});
+
 Deno.test("D 4.2.3: a server that was removed and does not know it disturbs no one", () => {
   const cluster = ready({ nodes: 4, founders: 4 });
   const removed = followersOf(cluster)[0]!;

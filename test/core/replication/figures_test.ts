@@ -1,6 +1,8 @@
 /** The figures of the Raft paper (Ongaro and Ousterhout, extended version) that show logs, played through. */
 import assert from "node:assert/strict";
-import { type LogIndex, nodeId, type Term } from "../../../core/base/ids.ts";
+import { after, type LogIndex, nodeId, type Term } from "../../../core/base/ids.ts";
+import { DEFAULT_SETTINGS } from "../../../core/base/limits.ts";
+import { Leading } from "../../../core/replication/leading.ts";
 import type { AppendReply, Configuration } from "../../../core/wire/messages.ts";
 import { NOW, Side } from "./roles.ts";
 
@@ -153,4 +155,17 @@ Deno.test("An append with entries out of order, or of a later term than its own,
   const bad = { ...entry(1, 1), kind: "config" as const, data: Uint8Array.of(1) };
   assert.equal(follower.following.accept(A, { ...base, entries: [bad] }), "malformed");
   assert.deepEqual(follower.terms, []);
+});
+
+Deno.test("D 6.4.1: a lease ends a tenth before the earliest election, since clocks drift apart (E6)", () => {
+  const { ledger } = new Side(A, TWO, []);
+  const settings = { ...DEFAULT_SETTINGS, leaseReads: true };
+  const leading = new Leading({ self: A, settings, ledger, openSnapshot: () => null, reachable: () => true });
+  leading.begin(4 as Term, NOW);
+  leading.beat(false, NOW, () => {});
+  const answered = after(NOW, 1_000);
+  const reply = { partition: 1 as AppendReply["partition"], term: 4 as Term, match: 0 as LogIndex, round: 1 };
+  leading.handleBeatReply(B, reply, answered);
+  // Counted from when the round began: a follower may have taken its promise up just then.
+  assert.equal(leading.leaseUntil, after(NOW, settings.electionTimeoutUsMin * 0.9));
 });
