@@ -310,6 +310,31 @@ const CONFIGURATIONS: readonly Mutant[] = [
     mutated: "",
     first: "changes",
   },
+  {
+    name: "applied-past-the-own-journal",
+    rule: "Tables never run ahead of the own journal (P1)",
+    file: "core/partition/replica.ts",
+    original: "const upTo = Math.min(commit, log.stable) as LogIndex;",
+    mutated: "const upTo = Math.min(commit, log.last) as LogIndex;",
+    first: "tests",
+  },
+  {
+    name: "removed-leader-stays",
+    rule: "A leader that a committed configuration leaves out goes (Raft 6)",
+    file: "core/partition/replica.ts",
+    original:
+      '    this.#leadership.leave();\n    this.#election.resign(now);\n    this.#settleRole("left the configuration", now);\n',
+    mutated: "",
+    first: "tests",
+  },
+  {
+    name: "lease-ignores-drift",
+    rule: "A lease leaves room for clocks that drift apart (E6)",
+    file: "core/replication/leading.ts",
+    original: "Math.floor(this.#options.settings.electionTimeoutUsMin * 9 / 10)",
+    mutated: "this.#options.settings.electionTimeoutUsMin",
+    first: "tests",
+  },
 ];
 
 export const CONSENSUS: readonly Mutant[] = [...ELECTIONS, ...REPLICATION, ...READS, ...CONFIGURATIONS];

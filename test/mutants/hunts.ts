@@ -10,7 +10,9 @@ import { tuningOf } from "../../core/base/tuning.ts";
 import { Node } from "../../core/node/node.ts";
 import { Run } from "../../sim/run.ts";
 import { type Scenario, type ScenarioInput, scenarioOf } from "../../sim/scenario.ts";
+import type { KernelFactory } from "../../sim/world.ts";
 import { storm, StormError, type StormOptions } from "../core/partition/storm.ts";
+import { resolveScenario } from "../../sim/swarm.ts";
 import { STARS } from "../sim/scenarios.ts";
 
 type Limits = { -readonly [K in keyof typeof LIMITS]: number };
@@ -114,10 +116,11 @@ const TUNING = tuningOf({
 
 function scenarioHunt(seeds: number, input: Omit<ScenarioInput, "sky">, nodes: number): Hunt {
   const scenario = scenarioOf({ sky: { nodes, records: 24 }, ...input });
-  return { name: scenario.name, seeds, limits: NARROW, run: (seed) => simulate(scenario, seed) };
+  const kernel: KernelFactory = (options) => new Node({ ...options, tuning: TUNING });
+  return { name: scenario.name, seeds, limits: NARROW, run: (seed) => simulate({ scenario, seed, kernel }) };
 }
 
-function simulate(scenario: Scenario, seed: number): Outcome {
+function simulate({ scenario, seed, kernel }: Simulated): Outcome {
   const run: Run = new Run({
     scenario,
     stars: STARS,
@@ -126,7 +129,7 @@ function simulate(scenario: Scenario, seed: number): Outcome {
     tracer: () => {
       if (run.world.violations.length > 0) throw new Caught();
     },
-    kernel: (options) => new Node({ ...options, tuning: TUNING }),
+    ...(kernel === undefined ? {} : { kernel }),
   });
   const caught = (check: string, detail: string, virtualUs = run.world.loop.now) => ({
     caught: { check, detail },
@@ -143,6 +146,12 @@ function simulate(scenario: Scenario, seed: number): Outcome {
     if (!(error instanceof Error)) throw error;
     return caught("the simulator stops", error.message);
   }
+}
+
+interface Simulated {
+  readonly scenario: Scenario;
+  readonly seed: number;
+  readonly kernel?: KernelFactory;
 }
 
 class Caught extends Error {}
@@ -258,7 +267,28 @@ const leases = scenarioHunt(80, {
   ],
 }, 4);
 
-export const HUNTS: readonly Hunt[] = [storms, elections, changes, crashes, moves, losses, leases];
+const SWARM = scenarioOf({
+  name: "swarm",
+  swarm: {},
+  duration: "12s",
+  settle: "60s",
+  converge: "60s",
+  sky: { nodes: 7 },
+});
+
+/** What a seed draws from the swarm, with watchers in every run: they are cheap, and who else would miss an event. */
+const swarm: Hunt = {
+  name: "swarm",
+  seeds: 64,
+  limits: {},
+  run(seed) {
+    const drawn = resolveScenario(SWARM, seed);
+    const scenario = { ...drawn, workload: { ...drawn.workload, watchers: 2 } };
+    return simulate({ scenario, seed });
+  },
+};
+
+export const HUNTS: readonly Hunt[] = [storms, elections, changes, crashes, moves, losses, leases, swarm];
 
 export function huntNamed(name: string): Hunt {
   const found = HUNTS.find((h) => h.name === name);

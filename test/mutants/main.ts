@@ -29,6 +29,7 @@ const COPIED = [
 /** Staged scenes, such as the figures of the papers: the last hunt, for what chance brings about too seldom. */
 const STAGED = [
   "test/core/partition/raft_test.ts",
+  "test/core/partition/memory_test.ts",
   "test/core/replication",
   "test/core/election",
   "test/core/wire/journal_test.ts",

@@ -175,4 +175,28 @@ export const STATE: readonly Mutant[] = [
     mutated: "      from: null,\n",
     first: "tests",
   },
+  {
+    name: "watch-gap-unnoticed",
+    rule: "Events are taken only where all before them are known (W1)",
+    file: "core/node/watches.ts",
+    original: "if (!gap && s.upTo !== null && message.after > s.upTo) return this.#retry(s, now); // W1",
+    mutated: "",
+    first: "swarm",
+  },
+  {
+    name: "watch-gap-hidden",
+    rule: "What is no longer remembered is told as a gap (W3)",
+    file: "core/node/watches.ts",
+    original: 'const status = found === "compacted" ? "compacted" : "ok";',
+    mutated: 'const status = "ok";',
+    first: "swarm",
+  },
+  {
+    name: "event-told-twice",
+    rule: "A watcher is told each event once",
+    file: "core/node/watches.ts",
+    original: "known === null ? message.events : message.events.filter((e) => e.index > known);",
+    mutated: "message.events;",
+    first: "tests",
+  },
 ];

@@ -137,4 +137,47 @@ export const STORAGE: readonly Mutant[] = [
     original: "    const limit = Math.min(applied, log.stable) as LogIndex;\n    const tail",
     mutated: "    const limit = log.stable;\n    const tail",
   },
+  {
+    name: "snapshots-mixed",
+    rule: "All chunks installed are of one attempt (S1)",
+    file: "core/replication/snapshots.ts",
+    original: "return this.#from === from && this.#term === chunk.term && this.#transfer === chunk.transfer;",
+    mutated: "return this.#from === from;",
+    first: "tests",
+  },
+  {
+    name: "older-snapshot-accepted",
+    rule: "An older state does not take the place of one that was acknowledged (P3)",
+    file: "core/partition/installation.ts",
+    original:
+      "if (chunk.index < ledger.log.base) following.askForSnapshot(from, chunk.term);\n    else this.#collect",
+    mutated: "this.#collect",
+    first: "tests",
+  },
+  {
+    name: "acknowledged-suffix-dropped",
+    rule: "A snapshot takes nothing back that the log has behind it (P3)",
+    file: "core/partition/installation.ts",
+    original: "    if (ledger.log.termAt(index) === indexTerm) ledger.commitTo(index);\n    else {\n",
+    mutated: "    {\n",
+    first: "tests",
+  },
+  {
+    name: "blank-voter-takes-a-snapshot",
+    rule: "A replica without a journal is no voter under its old name (P6)",
+    file: "core/partition/installation.ts",
+    original:
+      "    if (blank && isVoter(chunk.configuration, self)) return null; // P6; or it is late, and this replica was dropped\n",
+    mutated: "",
+    first: "tests",
+  },
+  {
+    name: "blank-replica-vouches-for-a-leader",
+    rule: "A replica without a journal confirms no leader's round (P6)",
+    file: "core/partition/replica.ts",
+    original:
+      "const round = this.#initialised ? beat.round : 0; // P6: a blank replica vouches for no leader.",
+    mutated: "const round = beat.round;",
+    first: "tests",
+  },
 ];
