@@ -33,6 +33,14 @@ Deno.test("Run of a calm network holds every check and answers every client", ()
   assert.deepEqual(result.clients.refusals, []);
 });
 
+Deno.test("Run reads every key at the end that transactions wrote, however few keys the others work on", () => {
+  for (const keys of [1, 5, 20]) {
+    const workload = { clients: 4, every: "60ms", keys, percent: { get: 10, transact: 60 } };
+    const result = new Run({ scenario: smallScenario({ workload }), stars: STARS, seed: 1 }).run();
+    assert.deepEqual(failures(result), [], `${keys} keys`);
+  }
+});
+
 Deno.test("Run through crashes, cuts and a rough network holds every check", () => {
   const result = new Run({ scenario: smallScenario(ROUGH), stars: STARS, seed: 2 }).run();
   assert.deepEqual(failures(result), []);
