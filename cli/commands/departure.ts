@@ -169,6 +169,16 @@ function stateOf(view: SystemView, id: NodeId): SystemView["members"][number]["s
   return view.members.find((member) => member.id === id)?.state ?? null;
 }
 
+/** Nothing replicates elsewhere what one node alone has. */
+function warnOfOnlyCopies({ assignment }: SystemView, id: NodeId): void {
+  const alone = assignment.filter((replicas) => replicas.length === 1 && replicas[0] === id).length;
+  if (alone === 0) return;
+  tell(
+    `Node "${id}" alone holds ${alone} partitions (one replica): their data is lost with it. If its disk is left, ` +
+      `drain it instead: space-opera drain ${id}`,
+  );
+}
+
 /** `space-opera remove`: takes nodes out of the network for good. */
 export function removeCommand(): Command {
   return withConnection(new Command("remove"))
@@ -187,6 +197,7 @@ A removed node stays out when it starts again. To take it back: space-opera drai
     .action((ids: string[], flags: ConnectFlags & { force?: boolean }) =>
       withClient(flags, async (client) => {
         for (const id of ids) {
+          warnOfOnlyCopies((await client.layout()).view, nodeId(id));
           await client.setState(nodeId(id), "removed", { force: flags.force === true });
           print(flags.json ? JSON.stringify({ node: id, state: "removed" }) : `Node "${id}" is removed`);
         }

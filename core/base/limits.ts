@@ -22,7 +22,7 @@ export const LIMITS = {
   /** Members of one network. */
   membersMax: 10_000,
   /** Former members that are remembered, so that one that comes back learns its state. */
-  goneMembersKept: 256,
+  goneMembersKept: 1024,
   partitionsMax: 1024,
   /** Replicas of one partition, learners and both halves of a joint configuration included. */
   replicasMax: 16,

@@ -13,7 +13,7 @@ import { Membership } from "../membership/membership.ts";
 import { findMember } from "../system/system.ts";
 import { type ClientRequest, Effects, type Input, type JournalRecord, type Kernel } from "../wire/kernel.ts";
 import { isFormer } from "../wire/members.ts";
-import type { Configuration, Message, SystemView } from "../wire/messages.ts";
+import type { Configuration, Member, Message, SystemView } from "../wire/messages.ts";
 import type { LocalOp, Response, SystemOp } from "../wire/requests.ts";
 import { Layout } from "./layout.ts";
 import type { NodeOptions } from "./options.ts";
@@ -49,6 +49,8 @@ export class Node implements Kernel {
   #standingAt: Instant = NEVER;
   /** Where it stood in the view when it last said so. */
   #standing: Layout["state"] | null = null;
+  /** Its own record in the last view that named it. */
+  #known: Member | null;
   #fingerprint = 0;
 
   constructor(options: NodeOptions) {
@@ -60,6 +62,7 @@ export class Node implements Kernel {
     const view = origin.kind === "recovered" ? origin.recovered.view : origin.view;
     invariant(view !== null, "A node that ran before has a view in its journal");
     const { settings } = view;
+    this.#known = findMember(view, id);
     this.#membership = new Membership({
       self: id,
       address,
@@ -407,6 +410,7 @@ export class Node implements Kernel {
         this.#replicas.suspected(id, now);
       }
     }
+    this.#known = findMember(view, this.id) ?? this.#known;
     this.#replicas.follow(view, now);
     this.#steward.decided(now);
     this.#checkStanding(now);
@@ -442,7 +446,7 @@ export class Node implements Kernel {
   #standingOp(): SystemOp | null {
     const member = findMember(this.#layout.view, this.id);
     const { address } = this.#options;
-    if (member === null) return null;
+    if (member === null) return this.#rejoinForgotten();
     if (member.state === "gone") {
       return { kind: "join", member: { ...member, address }, network: this.#layout.view.network };
     }
@@ -451,6 +455,14 @@ export class Node implements Kernel {
       return { kind: "set-state", node: this.id, state: "removed", force: true };
     }
     return member.address === address ? null : { kind: "set-address", node: this.id, address };
+  }
+
+  /** Away for so long that the network forgot it with other former members (S5). Who was to leave stays out. */
+  #rejoinForgotten(): SystemOp | null {
+    const known = this.#known;
+    if (known === null || known.state === "draining" || known.state === "removed") return null;
+    const { address } = this.#options;
+    return { kind: "join", member: { ...known, address }, network: this.#layout.view.network };
   }
 
   #finishStopping(now: Instant): void {

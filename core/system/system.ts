@@ -264,20 +264,27 @@ function layout(
     ...view,
     version: index,
     epoch,
-    members: forgetSurplus(members, view),
+    members: forgetSurplus(members, view, command.assignment),
     assignment: command.assignment,
   };
 }
 
 /**
  * Keeps as many former members as LIMITS.goneMembersKept, so that one that comes back learns its state, and those that
- * became former with this very command. Past that they are forgotten in the order of their ids, see S5.
+ * became former with this very command or that a layout names, this one or the last. Past that they are forgotten in the
+ * order of their ids, see S5.
  */
-function forgetSurplus(members: readonly Member[], view: SystemView): readonly Member[] {
+function forgetSurplus(
+  members: readonly Member[],
+  view: SystemView,
+  assignment: SystemView["assignment"],
+): readonly Member[] {
   let surplus = members.reduce((n, m) => n + (isFormer(m.state) ? 1 : 0), 0) - LIMITS.goneMembersKept;
   if (surplus <= 0) return members;
+  const placed = new Set([...view.assignment, ...assignment].flat());
   return members.filter((m) =>
-    !isFormer(m.state) || !isFormer(findMember(view, m.id)?.state ?? "joining") || surplus-- <= 0
+    !isFormer(m.state) || !isFormer(findMember(view, m.id)?.state ?? "joining") || placed.has(m.id) ||
+    surplus-- <= 0
   );
 }
 

@@ -49,3 +49,20 @@ Deno.test("drain, remove and rejoin from the command line: everything stays read
     assert.match(last.stderr, /^Without "c" the network has 1 active members/);
     assert.match((await so("drain", "a")).stderr, /"a" is the last active member and must stay/);
   }));
+
+Deno.test("remove tells what is lost where a node has the only copies", () =>
+  withLab(async (lab) => {
+    const a = await lab.start({ id: "a", flags: [...FLAGS, "--replicas", "1"] });
+    const b = await lab.start({ id: "b", join: a.address });
+    const client = await lab.client(a);
+    const held = async () =>
+      (await client.layout()).view.assignment.filter((r) => r.length === 1 && r[0] === "b").length;
+    await until("b to have a share", async () => await held() > 0);
+    await b.kill();
+    const count = await held();
+    const { stderr } = await program("remove", "b", "--force", "--connect", a.address);
+    assert.match(
+      stderr,
+      new RegExp(`^Node "b" alone holds ${count} partitions .*their data is lost with it`),
+    );
+  }));

@@ -20,7 +20,8 @@ export function logNote(log: Logger, note: Note): void {
       }
       if (note.state === "outside") {
         return log.warn(
-          "The network does not know this node any more. Start it as a new one: with another --id, on an empty --data",
+          "The network does not know this node any more. If it is not taken in again within a minute, start it as a new " +
+            "one: with another --id, on an empty --data",
         );
       }
       return log.info("This node is {state}", { ...note });

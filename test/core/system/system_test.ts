@@ -109,13 +109,16 @@ Deno.test("nextView() refuses a member past LIMITS.membersMax", () => {
 
 Deno.test("nextView() forgets the oldest of very many gone members and nobody else", () => {
   const members = Array.from(
-    { length: 400 },
-    (_, i) => member(`n${String(i).padStart(4, "0")}`, i < 300 ? "gone" : "active"),
+    { length: LIMITS.goneMembersKept + 144 },
+    (_, i) => member(`n${String(i).padStart(4, "0")}`, i < LIMITS.goneMembersKept + 44 ? "gone" : "active"),
   );
-  const view = { ...genesis, members };
+  const named = members[3]!.id;
+  const view = { ...genesis, members, assignment: [[a, named], [a, b], [b, a]] };
   const next = after(view, { kind: "layout", base: 0, states: [], assignment: genesis.assignment });
-  assert.equal(next.members.filter((m) => m.state === "gone").length, 256);
+  assert.equal(next.members.filter((m) => m.state === "gone").length, LIMITS.goneMembersKept);
   assert.equal(next.members.filter((m) => m.state === "active").length, 100);
+  assert.notEqual(findMember(next, named), null, "A layout named it until now");
+  assert.equal(findMember(next, members[4]!.id), null);
 });
 
 Deno.test("System.apply() gives every replica the same view, digest and answers", () => {

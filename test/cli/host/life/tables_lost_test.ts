@@ -13,6 +13,9 @@ Deno.test("a node is refused that lost the only copy, though a crash left the jo
     const before = names();
     assert(before.includes("journal-00000001.log"), String(before));
     const node = await lives.start("a");
-    await assert.rejects(node.done, /has lost its tables\.db\. No other node has the data of partition 0, 1/);
+    await assert.rejects(
+      node.ready,
+      /has lost its tables\.db\. No other node has the data of partition 0, 1/,
+    );
     assert.deepEqual(names(), before);
   }));
