@@ -12,7 +12,10 @@
  * E5. A term has at most one leader. A second one is refused, whatever it says.
  * E6. With lease reads a node supports no election for electionTimeoutUsMin after it last heard its leader, whatever
  *     else it learns, and after a restart for as long, for it may have heard one just before.
- * E7. Who seeks a leader asks for pre-votes in its present term, which nobody can win anything with, and counts none. A
+ * E7. A candidate counts its own vote only when the journal has it. Else this could happen: the only voter, elected by
+ *     itself, sends a learner an entry of term 7 and dies with all of term 7 unsynced; elected once more, in term 7
+ *     again, it writes another entry there, which the learner takes for the one it has.
+ * E8. Who seeks a leader asks for pre-votes in its present term, which nobody can win anything with, and counts none. A
  *     leader that went quiet shows itself to whoever asks for its vote.
  */
 import {
@@ -67,9 +70,11 @@ export class Election {
 
   /** Term or vote changed since the caller last recorded them. */
   unrecorded = false;
+  /** The number of the record that holds the own vote of a candidate, until it is durable; else NEVER. */
+  awaited: number = NEVER;
   /** Set by the caller: a voter with a sound log, which may campaign. */
   electable = false;
-  /** Set by the caller: a member that may not campaign, for want of a state, and calls for a leader instead (E7). */
+  /** Set by the caller: a member that may not campaign, for want of a state, and calls for a leader instead (E8). */
   seeking = false;
 
   #quiet = false;
@@ -179,6 +184,20 @@ export class Election {
     }
     if (this.#votes.has(from)) return;
     this.#votes.set(from, reply.granted);
+    this.#count(ballot, now);
+  }
+
+  /** Term and vote are in the journal's record of this number. */
+  recorded(number: number): void {
+    this.unrecorded = false;
+    this.awaited = this.#role === "candidate" ? number : NEVER;
+  }
+
+  /** The record that was awaited is durable (E7). */
+  persisted(ballot: Ballot, now: Instant): void {
+    this.awaited = NEVER;
+    if (this.#role !== "candidate") return;
+    this.#votes.set(this.#options.self, true);
     this.#count(ballot, now);
   }
 
@@ -302,7 +321,7 @@ export class Election {
     const term = (pre ? this.#term + 1 : this.#term) as Term;
     effects.note({ kind: "campaign", partition, term, pre });
     this.#votes.clear();
-    this.#votes.set(self, true);
+    if (pre) this.#votes.set(self, true);
     const vote: Vote = { kind: "vote", partition, term, pre, transfer: this.#transfer, lastIndex, lastTerm };
     for (const node of membersOf(configuration)) {
       if (node === self || configuration.learners.includes(node)) continue;

@@ -406,8 +406,11 @@ export class Replica {
   // ---- the world around
 
   /** Journal records up to this number are durable. */
-  persisted(upTo: number, _now: Instant): void {
+  persisted(upTo: number, now: Instant): void {
     this.#ledger.log.persisted(upTo);
+    if (upTo < this.#election.awaited) return;
+    this.#election.persisted(this.#ballot(), now);
+    this.#settleRole("", now);
   }
 
   /** A checkpoint that began after this replica asked for one is complete (P4). */
@@ -576,8 +579,8 @@ export class Replica {
   #record(): void {
     const { effects } = this.#host;
     if (this.#election.unrecorded) {
-      this.#election.unrecorded = false;
       effects.record({ kind: "vote", partition: this.partition, term: this.term, votedFor: this.votedFor });
+      this.#election.recorded(effects.persistedUpTo);
     }
     this.#ledger.record();
   }

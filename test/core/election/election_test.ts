@@ -119,8 +119,26 @@ Deno.test("D 9.6: a candidate asks whether it could win before it raises its ter
   reply(B, { pre: true });
   assert.deepEqual([election.role, election.term, election.votedFor], ["candidate", 4, A]);
   assert.equal(effects.sendAfterPersist.length, 2);
+  election.recorded(1);
+  election.persisted(BALLOT, at(0));
   reply(C, { pre: false });
   assert.equal(election.role, "leader");
+});
+
+Deno.test("A candidate counts its own vote when the journal has it, and not one of an earlier term (E7)", () => {
+  const alone = { ...BALLOT, configuration: { voters: [A], outgoing: [], learners: [] } };
+  const { election } = voter();
+  election.campaign(alone, at(0));
+  assert.deepEqual([election.role, election.term, election.unrecorded], ["candidate", 4, true]);
+  election.recorded(7);
+  assert.deepEqual([election.role, election.awaited], ["candidate", 7]);
+  election.hear(B, t(5), at(1));
+  election.persisted(alone, at(2));
+  assert.deepEqual([election.role, election.term], ["follower", 5]);
+  election.campaign(alone, at(3));
+  election.recorded(8);
+  election.persisted(alone, at(4));
+  assert.deepEqual([election.role, election.term], ["leader", 6]);
 });
 
 Deno.test("5.2: a candidate gives up when it cannot win, and when it meets a leader", () => {

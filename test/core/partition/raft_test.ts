@@ -155,7 +155,7 @@ Deno.test("7: a snapshot counts only once a checkpoint has made it durable (P4),
   // The journal speaks of a snapshot that the tables do not have (P3).
   assert.ok(late!.replica!.hollow && late!.replica!.appliedIndex < late!.replica!.baseIndex);
   const { id, replica } = cluster.leader!, { term } = replica!;
-  // It calls for a leader (E7), and unseats none.
+  // It calls for a leader (E8), and unseats none.
   assert.ok(cluster.runUntil(5 * SECOND, () => !late!.replica!.hollow));
   assert.deepEqual([cluster.leader!.id, cluster.leader!.replica!.term], [id, term]);
   assert.deepEqual(late!.toy!.numbers, cluster.leader!.toy!.numbers);
@@ -424,8 +424,10 @@ Deno.test("A restarted follower finds a quiet leader, and leaves it in office", 
   assert.equal(leader!.replica!.term, term);
 });
 
-Deno.test("A sole voter elects itself at once, and is quiet at once", () => {
+Deno.test("A sole voter elects itself as soon as its vote is durable (E7), and is quiet at once", () => {
   const cluster = new Cluster({ seed: 1, nodes: 1, founders: 1 });
+  assert.equal(cluster.leader, null);
+  cluster.run(10_000);
   assert.ok(cluster.leader!.replica!.isLeader);
   written(cluster);
   assert.ok(cluster.leader!.replica!.quiet);
