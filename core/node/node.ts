@@ -27,6 +27,8 @@ import { Watches } from "./watches.ts";
 
 /** A node that is stopping waits this long for others to take over what it leads. */
 const STOP_US = 2_000_000;
+/** Requests and watches of a life are numbered from somewhere below this: small integers, for the maps' sake. */
+const FIRST_NUMBER_MAX = 2 ** 29;
 /** How often a node that the network holds for gone, or that has drained, tries to change that. */
 const STANDING_US = 1_000_000;
 
@@ -106,6 +108,7 @@ export class Node implements Kernel {
       view: viewNow,
       reachable: worthAsking,
       room: this.#room,
+      firstToken: 1 + random.fork("requests").below(FIRST_NUMBER_MAX),
       vet: (op) => this.#steward.vet(op, this.#layout.view),
     });
     this.#watches = new Watches({
@@ -115,6 +118,7 @@ export class Node implements Kernel {
       view: viewNow,
       leader: (partition) => this.#router.leaderFor(partition),
       passOver: (partition, node) => this.#router.passOver(partition, node),
+      firstNumber: 1 + random.fork("watches").below(FIRST_NUMBER_MAX),
     });
   }
 

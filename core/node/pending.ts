@@ -23,7 +23,12 @@ export interface Waiting {
 /** Requests under way, by token. All have the same patience, so the order of arrival is the order of deadlines. */
 export class Pending {
   readonly #waiting = new Map<number, Waiting>();
-  #next = 1;
+  #next: number;
+
+  /** `first`: an answer to an earlier life of this node may still come, and must find no request of this one. */
+  constructor(first: number) {
+    this.#next = first;
+  }
 
   get size(): number {
     return this.#waiting.size;

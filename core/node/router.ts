@@ -28,6 +28,8 @@ export interface RouterOptions {
   readonly view: () => SystemView;
   readonly reachable: (node: NodeId) => boolean;
   readonly room: Room;
+  /** From 1, and another in each life of the node. */
+  readonly firstToken: number;
   /** Checks what only the leader of the system partition can know; null: go on. */
   readonly vet: (op: SystemOp) => Refused | null;
 }
@@ -42,7 +44,7 @@ interface Gathering {
 
 export class Router {
   readonly #options: RouterOptions;
-  readonly #pending = new Pending();
+  readonly #pending: Pending;
   /** Who led a partition that this node does not hold, as last heard. */
   readonly #hints: (NodeId | null)[] = [];
   readonly #gatherings = new Map<number, Gathering>();
@@ -50,6 +52,7 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    this.#pending = new Pending(options.firstToken);
   }
 
   get size(): number {

@@ -69,17 +69,20 @@ export interface WatchesOptions {
   readonly leader: (partition: PartitionId) => NodeId | null;
   /** `node` turned out not to lead the partition: leader() should try another. */
   readonly passOver: (partition: PartitionId, node: NodeId) => void;
+  /** From 1, and another in each life of the node: events for a watch of an earlier life may still come. */
+  readonly firstNumber: number;
 }
 
 export class Watches {
   readonly #options: WatchesOptions;
   readonly #watches = new Map<number, Watch>();
   readonly #subscribers = new Map<PartitionId, Subscriber[]>();
-  #next = 1;
+  #next: number;
   #askAt: Instant = NEVER;
 
   constructor(options: WatchesOptions) {
     this.#options = options;
+    this.#next = options.firstNumber;
   }
 
   // ---- the gateway's side

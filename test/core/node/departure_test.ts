@@ -142,6 +142,7 @@ Deno.test("Node refuses to drain or remove the last active member", () => {
   const network = new Network(["Alnilam", "Bellatrix"]);
   network.settle();
   network.ask("Alnilam", setState("Bellatrix", "draining"));
+  network.run(3_000_000);
   assert.match(reason(network, "Alnilam", setState("Alnilam", "draining")), /^conflict: .*last active/);
   assert.match(reason(network, "Alnilam", setState("Alnilam", "removed", true)), /^conflict: .*last active/);
 });

@@ -13,7 +13,7 @@ import { Node } from "../../../core/node/node.ts";
 import type { Origin } from "../../../core/node/options.ts";
 import { foldRecords } from "../../../core/wire/journal_state.ts";
 import type { Input, JournalRecord, Note } from "../../../core/wire/kernel.ts";
-import type { Member } from "../../../core/wire/messages.ts";
+import type { Member, Message } from "../../../core/wire/messages.ts";
 import type { Op, Response, Session } from "../../../core/wire/requests.ts";
 import { MemoryTables } from "../../../sim/tables.ts";
 
@@ -48,6 +48,9 @@ export class Network {
   readonly #tuning: Tuning;
   readonly #events: Event[] = [];
   #request = 0;
+  #lives = 0;
+  /** Told of each message that a node sends. */
+  sending: (from: NodeId, to: NodeId, message: Message) => void = () => {};
 
   constructor(names: readonly string[], settings: Partial<Settings> = {}, tuning: Partial<Tuning> = {}) {
     this.#tuning = tuningOf(tuning);
@@ -58,7 +61,7 @@ export class Network {
   }
 
   start(id: NodeId, origin: Origin): Node {
-    const random = Random.fromSeed(7).fork(id);
+    const random = Random.fromSeed(7).fork(`${id} ${this.#lives++}`);
     const disk = origin.kind === "recovered" ? this.disk(id) : { records: [], tables: new MemoryTables() };
     this.disks.set(id, disk);
     const options = { id, address: `${id}:1`, origin, random, tables: disk.tables, tuning: this.#tuning };
@@ -109,6 +112,9 @@ export class Network {
     for (const note of effects.notes) this.notes.push({ node: id, note });
     for (const { id: request, response } of effects.replies) {
       this.replies.push({ node: id, id: request, response });
+    }
+    for (const { to, message } of [...effects.sendNow, ...effects.sendAfterPersist]) {
+      this.sending(id, to, message);
     }
     for (const { to, message } of effects.sendNow) {
       this.#send(id, to, { kind: "messages", from: id, messages: [message] });

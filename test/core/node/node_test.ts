@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { utf8Decode, utf8Encode } from "../../../core/base/bytes.ts";
-import { type LogIndex, nodeId, type PartitionId } from "../../../core/base/ids.ts";
+import { type LogIndex, nodeId, type PartitionId, type Term } from "../../../core/base/ids.ts";
 import { LIMITS } from "../../../core/base/limits.ts";
 import { partitionOf } from "../../../core/placement/key.ts";
 import { findMember } from "../../../core/system/system.ts";
@@ -192,6 +192,10 @@ Deno.test("Gateway takes of events that overlap with what it knows only the new 
   const network = new Network(THREE, { partitions: 1 });
   network.settle();
   const from = network.leaderOf(1), gateway = THREE.find((name) => name !== from)!;
+  let id = 0;
+  network.sending = (_from, _to, message) => {
+    if (message.kind === "watch-start") id = message.id;
+  };
   const watch = network.request(gateway, { kind: "watch", start: "", end: null, from: [] });
   const told = () => network.replies.filter((r) => r.id === watch).map((r) => r.response);
   const keys = () => told().flatMap((r) => r.kind === "events" ? r.events.map(({ key }) => key) : []);
@@ -203,7 +207,7 @@ Deno.test("Gateway takes of events that overlap with what it knows only the new 
   const event = (key: string, index: LogIndex) => ({ key, value: null, term, index });
   const message: Message = {
     kind: "watch-events",
-    id: 1,
+    id,
     partition: 1 as PartitionId,
     after: index - 1 as LogIndex,
     upTo: next,
@@ -268,4 +272,38 @@ Deno.test("Node that is told to stop hands over what it leads and says goodbye",
   assert.notEqual(network.leaderOf(partitionOf("k", 4)), leader);
   const other = THREE.find((n) => n !== leader)!;
   assert.equal(network.ask(other, put("k", "v")).kind, "written");
+});
+
+Deno.test("Gateway takes no answer or event that was meant for a life before it restarted", () => {
+  const network = new Network(THREE, { partitions: 1 });
+  network.settle();
+  const leader = network.leaderOf(1), gateway = THREE.find((name) => name !== leader)!;
+  const ids = { forward: [] as number[], "watch-start": [] as number[] };
+  network.sending = (from, _to, message) => {
+    if (from !== gateway) return;
+    if (message.kind === "forward" || message.kind === "watch-start") ids[message.kind].push(message.id);
+  };
+  const life = () => {
+    const request = network.request(gateway, put("k", "v"));
+    network.request(gateway, { kind: "watch", start: "", end: null, from: [] });
+    return request;
+  };
+  life();
+  network.restart(gateway);
+  network.until(() => network.node(gateway).replicas().length > 0, 5_000_000, "The gateway is back");
+  network.run(2_000_000);
+  const [forwarded] = ids.forward, [watched] = ids["watch-start"];
+  assert.ok(forwarded !== undefined && watched !== undefined);
+  const request = life();
+  assert.notEqual(ids.forward.at(-1), forwarded);
+  assert.notEqual(ids["watch-start"].at(-1), watched);
+  // As swarm seed 78 had it: the answer to the first put, told to the client of the second.
+  const version = { term: 1 as Term, index: 9 as LogIndex };
+  const late: Message = {
+    kind: "forward-reply",
+    id: forwarded,
+    response: { kind: "written", version, existed: false },
+  };
+  network.step(nodeId(gateway), { kind: "messages", from: leader, messages: [late] });
+  assert.ok(!network.replies.some((reply) => reply.id === request));
 });
