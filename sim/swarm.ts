@@ -64,7 +64,8 @@ export function drawSwarm(swarm: Scenario, seed: number): ScenarioInput {
     seed,
     duration: ms(durationMs),
     settle: ms(swarm.settle / 1000),
-    converge: ms(swarm.converge / 1000),
+    // A layout may wait for who is missed, up to twice the grace period, and that for who is missed meanwhile.
+    converge: ms(swarm.converge / 1000 + 3 * settings.graceMs),
     sky: { catalogue: swarm.sky.catalogue, nodes, zones, records: random.pick([0, 10, 40, 100]) },
     cluster: {
       form: random.chance(1, 4) ? "grow" : "genesis",

@@ -279,7 +279,7 @@ const SWARM = scenarioOf({
 /** What a seed draws from the swarm, with watchers in every run: they are cheap, and who else would miss an event. */
 const swarm: Hunt = {
   name: "swarm",
-  seeds: 64,
+  seeds: 160,
   limits: {},
   run(seed) {
     const drawn = resolveScenario(SWARM, seed);
