@@ -7,7 +7,15 @@ import { LOG_LEVELS, type LogLevel, startLogging } from "../host/log.ts";
 import { startNode } from "../host/start.ts";
 import { VERSION } from "../version.ts";
 import { UsageError } from "./errors.ts";
-import { addressesOption, addressOption, bytesOption, choiceOption, integerOption } from "./options.ts";
+import {
+  addressesOption,
+  addressOption,
+  bytesOption,
+  choiceOption,
+  integerOption,
+  nodeIdOption,
+  powerOfTwoOption,
+} from "./options.ts";
 
 const RECORDER_CLOSE_MS_MAX = 2000;
 
@@ -51,7 +59,11 @@ export function nodeCommand(): Command {
       "any node of the network to join; may be given more than once",
       addressesOption("--join"),
     )
-    .option("--id <name>", "its name for life, on its first start (default: drawn at random)")
+    .option(
+      "--id <name>",
+      "its name for life, on its first start (default: drawn at random)",
+      nodeIdOption("--id"),
+    )
     .option(
       "--zone <name>",
       "what fails together with it, on its first start: replicas are spread over zones",
@@ -64,7 +76,7 @@ export function nodeCommand(): Command {
     .option(
       "--partitions <n>",
       "of a new network: a power of two",
-      integerOption("--partitions", 1, LIMITS.partitionsMax),
+      powerOfTwoOption("--partitions", LIMITS.partitionsMax),
     )
     .option("--replicas <n>", "of a new network: copies of each record", integerOption("--replicas", 1, 7))
     .option(

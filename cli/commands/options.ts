@@ -1,3 +1,4 @@
+import { type NodeId, nodeId } from "../../core/base/ids.ts";
 import { parseAddress } from "../host/socket.ts";
 import { UsageError } from "./errors.ts";
 
@@ -9,6 +10,29 @@ export function integerOption(name: string, low: number, high: number): (text: s
       throw new UsageError(`Option ${name} takes an integer from ${low} to ${high}, not "${text}"`);
     }
     return value;
+  };
+}
+
+/** Parses an option's value as a power of two from 1 to `high`, which is one too. */
+export function powerOfTwoOption(name: string, high: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < 1 || value > high || (value & (value - 1)) !== 0) {
+      throw new UsageError(`Option ${name} takes a power of two from 1 to ${high}, not "${text}"`);
+    }
+    return value;
+  };
+}
+
+/** Parses an option's value as a node's name. */
+export function nodeIdOption(name: string): (text: string) => NodeId {
+  return (text) => {
+    try {
+      return nodeId(text);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      throw new UsageError(`Option ${name}: ${error.message}`);
+    }
   };
 }
 

@@ -17,6 +17,8 @@ Deno.test("wrong usage ends with code 2 and says what to do", async () => {
       ],
       [["kv", "cas", "a", "b"], /one of --expect, --absent, --present, --version/],
       [["node", "--capacity", "-1"], /--capacity/],
+      [["node", "--partitions", "63"], /^Option --partitions takes a power of two from 1 to \d+, not "63"/],
+      [["node", "--id", "a b"], /^Option --id: A node id has 1 to 64 printable .*, not "a b"/],
     ] as const
   ) {
     const { code, stdout, stderr } = await program(...args);
@@ -39,7 +41,17 @@ Deno.test("every command explains itself with an example", async () => {
     "kv history",
     "kv txn",
   ]
-    .concat(["import stars", "status", "members", "layout show", "layout plan", "drain", "remove", "recover", "sim"]);
+    .concat([
+      "import stars",
+      "status",
+      "members",
+      "layout show",
+      "layout plan",
+      "drain",
+      "remove",
+      "recover",
+      "sim",
+    ]);
   const said = await Promise.all(leaves.map((leaf) => program(...leaf.split(" "), "--help")));
   for (const [i, { code, stdout }] of said.entries()) {
     assert.equal(code, 0, leaves[i]);
