@@ -22,7 +22,7 @@ import type { StartOptions } from "./options.ts";
 import { randomHex } from "./origin.ts";
 import { Pause } from "./pause.ts";
 import { nextName, rebuilt } from "./rebuild.ts";
-import { mebibytes, SpaceWatch } from "./space.ts";
+import { sizeText, SpaceWatch } from "./space.ts";
 
 /** A node that is asked to stop ends after this long at the latest. */
 const STOP_MS_MAX = 8000;
@@ -220,7 +220,7 @@ export class Lifecycle {
   async #recoverFrom(ending: Exclude<Ending, { kind: "stopped" | "refused" }>): Promise<void> {
     switch (ending.kind) {
       case "no-space": {
-        const needed = mebibytes(this.#space.restartBytes);
+        const needed = sizeText(this.#space.restartBytes);
         this.#wentDown("no-space", ending.error, `${needed} of free space`);
         await delay(this.#pause.next(), this.#stop.signal);
         for (this.#space.look(); !this.#space.roomToRestart; this.#space.look()) {
@@ -313,7 +313,7 @@ export class Lifecycle {
   #spaceChanged(low: boolean): void {
     this.#lowSince = low ? Date.now() : null;
     const { log, data } = this.#options;
-    const free = mebibytes(this.#space.freeBytes);
+    const free = sizeText(this.#space.freeBytes);
     if (low) log.warn("Only {free} are free in {data}: takes no more writes but deletes", { free, data });
     else log.info("{free} are free in {data}: takes writes again", { free, data });
     if (this.#up) this.#life?.runner?.input({ kind: "space", low });
@@ -325,10 +325,10 @@ export class Lifecycle {
     const { freeBytes, reserveBytes } = this.#space;
     return {
       kind: "low-space",
-      what: `Only ${mebibytes(freeBytes)} are free in "${this.#options.data}", and the reserve is ${
-        mebibytes(reserveBytes)
+      what: `Only ${sizeText(freeBytes)} are free in "${this.#options.data}", and the reserve is ${
+        sizeText(reserveBytes)
       }: it takes no writes but deletes, and leads what no other can`,
-      waitsFor: `${mebibytes(reserveBytes + reserveBytes / 4)} of free space`,
+      waitsFor: `${sizeText(reserveBytes + reserveBytes / 4)} of free space`,
       sinceMs: this.#lowSince,
     };
   }

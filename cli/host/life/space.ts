@@ -1,6 +1,6 @@
 import { statfsSync } from "node:fs";
 
-const MiB = 1024 * 1024;
+const KiB = 1024, MiB = 1024 * KiB;
 const RESERVE_BYTES_MAX = 256 * MiB;
 /** The default reserve takes this share of a small file system. */
 const RESERVE_PART = 20;
@@ -102,6 +102,10 @@ export class SpaceWatch {
   }
 }
 
-export function mebibytes(bytes: number): string {
-  return `${(bytes / MiB).toFixed(bytes < 10 * MiB ? 1 : 0)} MiB`;
+/** In the largest of MiB, KiB and bytes of which there is one. */
+export function sizeText(bytes: number): string {
+  if (bytes < KiB) return `${Math.ceil(bytes)} bytes`;
+  // What would be rounded to 1024 KiB is a MiB.
+  const [unit, name] = bytes < MiB - KiB / 2 ? [KiB, "KiB"] : [MiB, "MiB"];
+  return `${(bytes / unit).toFixed(bytes < 10 * unit ? 1 : 0)} ${name}`;
 }
