@@ -206,6 +206,13 @@ class LifeRun {
       throw new Difference(`Life ${this.#number} has ${replay.steps} steps, and no step ${only}`);
     }
     const summary = this.#summary(replay);
+    if (this.#flags.until !== undefined && !stopped) {
+      tell(
+        `Life ${this.#number} ended, or its recording did, before --until: at step ${replay.steps}, ${
+          seconds(replay.elapsedUs)
+        } into it (${iso(wallMs(replay))})`,
+      );
+    }
     if (this.#isTalking) {
       if (stopped || this.#flags.until !== undefined) print(this.#look(replay));
       print(`  ${this.#ending(summary, stopped)}`);

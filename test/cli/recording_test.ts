@@ -60,6 +60,13 @@ Deno.test("what real nodes recorded through a kill and a restart replays step by
 async function looksInside(file: string): Promise<void> {
   const until = await program("sim", "replay", file, "--until", "20");
   assert.match(until.stdout, /After step 20, .*\n {4}a active view .*\n {4}p0 /);
+  assert.equal(until.stderr, "");
+  const past = await program("sim", "replay", file, "--until", "9999h");
+  assert.match(
+    past.stderr,
+    /^Life 1 ended, or its recording did, before --until: at step \d+, \d+\.\d+ s into it/,
+  );
+  assert.equal(past.code, 0);
   const step = await program("sim", "replay", file, "--step", "1");
   assert.match(step.stdout, /\n +1 +0\.\d+ s {2}start\n {4}→ persist view v0 e1/);
   const lines = (await program("sim", "replay", file, "--from", "5", "--until", "9", "--json")).stdout.trim()
