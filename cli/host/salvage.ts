@@ -10,6 +10,7 @@ import type { Recovered } from "../../core/wire/kernel.ts";
 import { isFormer } from "../../core/wire/members.ts";
 import { DataDirectory, type NodeIdentity } from "./directory.ts";
 import { JournalFiles } from "./journal.ts";
+import { disownDatabase } from "./tables/database.ts";
 import { SqliteTables } from "./tables/tables.ts";
 
 interface Opened {
@@ -28,7 +29,7 @@ interface Opened {
 export function survey(path: string): Promise<Survivor> {
   return withDirectory(path, async ({ directory, identity, recovered }) => {
     if (!directory.hasTables) return surveyed(identity.node, recovered, () => NOWHERE);
-    const tables = new SqliteTables(directory.tables, () => {});
+    const tables = new SqliteTables(directory.tables, () => {}, identity);
     try {
       const applied = (partition: PartitionId) => {
         const system = partition === SYSTEM_PARTITION;
@@ -59,6 +60,7 @@ export function applyRecovery(path: string, plan: RecoveryPlan): Promise<boolean
       journal.append(records, records.length);
       await sync();
     }
+    if (directory.hasTables) disownDatabase(directory.tables);
     const peers = plan.view.members
       .filter(({ id, state }) => id !== identity.node && !isFormer(state))
       .map(({ address }) => address);

@@ -53,6 +53,7 @@ export function endingOf(error: Error, { lived }: { lived: boolean }): Ending {
   if (error instanceof JournalError) return { kind: "refused", error };
   if (
     error instanceof TablesLostError || error.name === "TablesCorruptError" ||
+    error.name === "TablesForeignError" ||
     NO_TABLES_TEXT.test(error.message)
   ) {
     return { kind: "tables-damaged", error };

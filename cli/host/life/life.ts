@@ -191,7 +191,7 @@ export class Life {
     }
     if (damage !== null) this.#giveUpTables(damage, recovered, identity);
     else if (directory.hasTablesRemains) directory.setTablesAside(directory.nameAside());
-    this.#tables = new SqliteTables(directory.tables, (message) => failed(new DiskError(message)));
+    this.#tables = new SqliteTables(directory.tables, (message) => failed(new DiskError(message)), identity);
   }
 
   /** A log may begin later than its journal: a mark is durable before the segments that it replaces are removed. */

@@ -19,6 +19,26 @@ export class TablesCorruptError extends Error {
   }
 }
 
+/** Whose tables a database holds. */
+export interface TablesOwner {
+  readonly node: string;
+  readonly network: string;
+  /** See Member.disk. */
+  readonly disk: string;
+}
+
+/** The tables are another node's: not a row of them says anything of this one. */
+export class TablesForeignError extends Error {
+  override readonly name = "TablesForeignError";
+  constructor(readonly file: string, found: TablesOwner, expected: TablesOwner) {
+    super(`Tables file "${file}" belongs to ${ownerText(found)}, not to ${ownerText(expected)}`);
+  }
+}
+
+function ownerText({ node, network, disk }: TablesOwner): string {
+  return `node "${node}" of network ${network}${disk === "" ? "" : ` on disk ${disk}`}`;
+}
+
 /** The tables were written by a newer build. */
 export class TablesVersionError extends Error {
   override readonly name = "TablesVersionError";
@@ -46,10 +66,12 @@ export function configure(database: DatabaseSync): void {
 }
 
 /**
- * Makes the database where it is missing, and brings an older format up to this one.
+ * Makes the database where it is missing, and brings an older format up to this one. One that names no owner yet is
+ * given this one: a new one, one that was written before tables named theirs, one that disownDatabase() was called on.
  * @throws {TablesVersionError | TablesCorruptError} when a newer build wrote it, or it is no database
+ * @throws {TablesForeignError} when it names another owner
  */
-export function createDatabase(path: string): void {
+export function createDatabase(path: string, owner: TablesOwner | null): void {
   // For this user alone; the log and its index beside it are made with the same rights.
   Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
   const database = new DatabaseSync(path);
@@ -63,6 +85,37 @@ export function createDatabase(path: string): void {
       if (found < FORMAT_VERSION) database.exec(upgrade(found));
       // Names the columns: a schema that is not the one expected is found here and not in the midst of a step.
       database.prepare("SELECT key, value, checksum FROM rows LIMIT 0").all();
+    });
+    if (owner !== null) claim(path, database, owner);
+  } finally {
+    database.close();
+  }
+}
+
+/** `id` is always 1: there is one owner. Builds that do not know this table leave it as it is. */
+const OWNER_SCHEMA = "CREATE TABLE IF NOT EXISTS owner " +
+  "(id INTEGER PRIMARY KEY CHECK (id = 1), node TEXT NOT NULL, network TEXT NOT NULL, disk TEXT NOT NULL)";
+
+function claim(path: string, database: DatabaseSync, owner: TablesOwner): void {
+  const { node, network, disk } = owner;
+  const found = reading(path, () => {
+    database.exec(`BEGIN IMMEDIATE; ${OWNER_SCHEMA}`);
+    database.prepare("INSERT OR IGNORE INTO owner VALUES (1, ?, ?, ?)").run(node, network, disk);
+    database.exec("COMMIT");
+    return database.prepare("SELECT node, network, disk FROM owner").get() as unknown as TablesOwner;
+  });
+  if (found.node !== node || found.network !== network || found.disk !== disk) {
+    throw new TablesForeignError(path, found, owner);
+  }
+}
+
+/** Whoever opens the tables next is their owner. Of a node that is about to belong to another network. */
+export function disownDatabase(path: string): void {
+  const database = new DatabaseSync(path);
+  try {
+    reading(path, () => {
+      configure(database);
+      database.exec("DROP TABLE IF EXISTS owner");
     });
   } finally {
     database.close();

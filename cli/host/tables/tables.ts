@@ -1,7 +1,7 @@
 import type { KeyRange, Row, Tables, TablesSnapshot } from "../../../core/base/ports.ts";
 import { invariant, unreachable } from "../../../core/base/invariant.ts";
 import { packLayers } from "./batch.ts";
-import { createDatabase, Reader } from "./database.ts";
+import { createDatabase, Reader, type TablesOwner } from "./database.ts";
 import { getLayered, Layer, rangeLayered } from "./layer.ts";
 import type { FromWriter, ToWriter } from "./writer.ts";
 
@@ -48,9 +48,12 @@ export class SqliteTables implements Tables {
   /** Its thread ended by itself. */
   #writerDead = false;
 
-  /** Opens the database at `path`, making it where missing. `failed` is told once when it cannot be written any more. */
-  constructor(path: string, failed: (message: string) => void) {
-    createDatabase(path);
+  /**
+   * Opens the database at `path`, making it where missing. `failed` is told once when it cannot be written any more.
+   * @throws what createDatabase() does; where `owner` is null, whose tables they are is not looked at
+   */
+  constructor(path: string, failed: (message: string) => void, owner: TablesOwner | null = null) {
+    createDatabase(path, owner);
     this.#path = path;
     this.#failed = failed;
     this.#base = new Reader(path);

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { TablesCorruptError, TablesVersionError } from "../../../cli/host/tables/database.ts";
+import {
+  disownDatabase,
+  TablesCorruptError,
+  TablesForeignError,
+  type TablesOwner,
+  TablesVersionError,
+} from "../../../cli/host/tables/database.ts";
 import { SqliteTables } from "../../../cli/host/tables/tables.ts";
 import type { TablesReader } from "../../../core/base/ports.ts";
 import { checkTables } from "../../support/tables_conformance.ts";
@@ -224,6 +230,32 @@ Deno.test("SqliteTables refuses tables of a newer format and what is no database
     assert.equal(error.file, noise);
     return true;
   });
+});
+
+Deno.test("SqliteTables belong to who opened them first, and to nobody else until they are disowned", async () => {
+  const path = freshPath();
+  const open = (owner: TablesOwner | null) => new SqliteTables(path, unexpected, owner).close();
+  const a = { node: "a", network: "1".repeat(32), disk: "d".repeat(16) };
+  const others = [{ ...a, node: "b" }, { ...a, network: "2".repeat(32) }, { ...a, disk: "e".repeat(16) }];
+  // As a build that knew of no owner left them.
+  await open(null);
+  await open(a);
+  await open(a);
+  for (const other of others) {
+    assert.throws(() => open(other), (error) => {
+      assert.ok(error instanceof TablesForeignError);
+      assert.equal(
+        error.message,
+        `Tables file "${path}" belongs to node "a" of network ${a.network} on disk ${a.disk}, ` +
+          `not to node "${other.node}" of network ${other.network} on disk ${other.disk}`,
+      );
+      return true;
+    });
+  }
+  await open(a);
+  disownDatabase(path);
+  await open(others[1]!);
+  assert.throws(() => open(a), TablesForeignError);
 });
 
 Deno.test("SqliteTables finds a changed byte that SQLite does not: of a value always, of an index's key in range()", async () => {

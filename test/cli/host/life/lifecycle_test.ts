@@ -1,6 +1,8 @@
 /** A node in this process whose disk fails: what it says, what it does, and what is left afterwards. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { createDatabase } from "../../../../cli/host/tables/database.ts";
 import { connect } from "../../../../cli/client/client.ts";
 import { nodeId, RequestError } from "../../../../mod.ts";
 import { text, until } from "../../support.ts";
@@ -253,6 +255,7 @@ Deno.test("a node whose tables are damaged or lost keeps its name, and gets the 
     const spoils = [
       () => Deno.writeFile(join(data, "tables.db"), new Uint8Array(65536).fill(7)),
       () => Deno.remove(join(data, "tables.db")),
+      () => putForeignTables(data),
     ];
     for (const spoilTables of spoils) {
       await b.stop();
@@ -263,8 +266,29 @@ Deno.test("a node whose tables are damaged or lost keeps its name, and gets the 
       await client.put("again", "v");
     }
     const names = [...Deno.readDirSync(data)].map(({ name }) => name);
-    assert.equal(names.filter((name) => name.startsWith("damaged-")).length >= 1, true, String(names));
+    const kept = names.filter((name) => name.startsWith("damaged-"));
+    assert(kept.some((name) => isForeign(join(data, name, "tables.db"))), String(names));
   }));
+
+const STRANGER = { node: "x", network: "9".repeat(32), disk: "9".repeat(16) };
+
+/** Whole tables, of another node, in the place of this one's. */
+async function putForeignTables(data: string): Promise<void> {
+  await Deno.remove(join(data, "tables.db"));
+  createDatabase(join(data, "tables.db"), STRANGER);
+}
+
+function isForeign(tables: string): boolean {
+  try {
+    const database = new DatabaseSync(tables, { readOnly: true });
+    const found = database.prepare("SELECT node FROM owner").get();
+    database.close();
+    return found?.node === STRANGER.node;
+  } catch {
+    // Missing, or damaged.
+    return false;
+  }
+}
 
 function newestJournal(directory: string): string {
   const names = [...Deno.readDirSync(directory)].map(({ name }) => name).filter((name) =>
