@@ -31,7 +31,7 @@ export interface Standing {
   readonly id: NodeId;
   /** whole: keeps what it promised, whether it runs or not. latent: damaged, unknown to all. lost: known to be. */
   readonly health: "whole" | "latent" | "lost";
-  /** Takes part and may be given replicas. */
+  /** Takes part and may be given replicas. Who is away now may be declared gone, and groups made without it. */
   readonly active: boolean;
   readonly held: readonly Held[];
 }
@@ -106,7 +106,7 @@ export function standingOf(machine: Machine): Standing {
   return {
     id,
     health,
-    active: started && !away && !retired && !draining,
+    active: running && !away && !retired && !draining,
     held: started && !away ? heldBy(machine) : [],
   };
 }

@@ -167,6 +167,9 @@ Deno.test("standingOf() counts who leaves for good as lost while it still hands 
   machine.life = 1;
   machine.power = "running";
   assert.equal(standingOf(machine).health, "whole");
+  machine.power = "crashed";
+  assert.equal(standingOf(machine).active, false, "it may be declared gone meanwhile, as in seed 1988");
+  machine.power = "running";
   machine.retired = machine.draining = true;
   assert.deepEqual([standingOf(machine).health, standingOf(machine).active], ["whole", false]);
   machine.draining = false;
