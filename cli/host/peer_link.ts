@@ -4,6 +4,7 @@ import { encodeMessages, WireError } from "../../core/wire/codec.ts";
 import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
 import type { Message } from "../../core/wire/messages.ts";
 import { decodeHelloReply, encodeHello, type Hello } from "../../core/wire/session.ts";
+import type { HelloRefusal } from "../../core/wire/tags.ts";
 import { connectTo, type FrameSocket } from "./socket.ts";
 
 const RETRY_MS_MIN = 50;
@@ -12,6 +13,9 @@ const RETRY_MS_MAX = 3000;
 const HELLO_MS_MAX = 3000;
 /** Messages are put into one frame until about this many bytes. A single message never has twice as much. */
 const FRAME_BYTES_WANTED = 1024 * 1024;
+
+/** Why a peer is lost that is of another network. */
+export const REFUSED_FOREIGN = refusedText("foreign");
 
 export interface PeerLinkOptions {
   readonly peer: NodeId;
@@ -125,7 +129,7 @@ export class PeerLink {
     this.#heard();
     try {
       const reply = decodeHelloReply(payload);
-      if (!reply.accepted) return socket.close(`refused: ${reply.reason}`);
+      if (!reply.accepted) return socket.close(refusedText(reply.reason));
       if (reply.node !== this.#options.peer) return socket.close(`node "${reply.node}" answered instead`);
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
@@ -170,6 +174,10 @@ export class PeerLink {
     this.#early = [];
     this.#earlyBytes = 0;
   }
+}
+
+function refusedText(reason: HelloRefusal | null): string {
+  return `refused: ${reason}`;
 }
 
 /** About how many bytes `message` takes. Only the kinds that may be large are looked into. */

@@ -13,6 +13,7 @@ import { unreachable } from "../../../core/base/invariant.ts";
 import type { ClientRequestFrame } from "../../../core/wire/codec.ts";
 import type { Trouble } from "../../../core/wire/requests.ts";
 import { DataDirectory } from "../directory.ts";
+import { REFUSED_FOREIGN } from "../peer_link.ts";
 import { formatAddress, parseAddress } from "../socket.ts";
 import { Transport } from "../transport.ts";
 import { answerWhileDown } from "./down.ts";
@@ -56,6 +57,7 @@ export class Lifecycle {
   /** Why it is down. null: it is up, or starting. */
   #trouble: Trouble | null = null;
   #lowSince: number | null = null;
+  #warnedOfForeign = false;
   #tablesDamage: Error | null = null;
 
   /** @throws {Error} when the directory cannot be used */
@@ -73,6 +75,7 @@ export class Lifecycle {
       },
       peerLost: (peer, why) => {
         log.info("Lost peer {peer}: {why}", { peer, why });
+        if (why === REFUSED_FOREIGN) this.#warnOfForeign(peer);
         if (this.#up) this.#life?.runner?.input({ kind: "peer-lost", peer });
       },
       refused: (from, why) => {
@@ -308,6 +311,18 @@ export class Lifecycle {
       this.#transport.reply(client, request.id, answerWhileDown(absent, request));
     }
     this.#transport.flush();
+  }
+
+  /** Once: a node that was given up is turned away by all others, again and again. */
+  #warnOfForeign(peer: NodeId): void {
+    if (this.#warnedOfForeign) return;
+    this.#warnedOfForeign = true;
+    this.#options.log.warn(
+      "Peer {peer} is of another network than node {id}, which is of {network}: either the network was recovered " +
+        "without this node, which must be stopped at once then, or the peer's address is another network's now. See " +
+        '"A node that was given up comes back" in docs/troubleshooting.md',
+      { peer, id: this.#who.node, network: this.#who.network },
+    );
   }
 
   #spaceChanged(low: boolean): void {
