@@ -47,7 +47,7 @@ export class NodeProcess {
     const child = command.spawn();
     const log = `${data}.log`;
     const file = await Deno.open(log, { create: true, append: true });
-    const logged = child.stderr.pipeTo(file.writable);
+    const logged = copyTo(file, child.stderr);
     const late = setTimeout(() => signal(child, "SIGKILL"), READY_MS_MAX);
     try {
       const ready = JSON.parse(await firstLine(child.stdout)) as Ready;
@@ -85,6 +85,14 @@ export class NodeProcess {
     clearTimeout(late);
     await this.#logged;
     return code;
+  }
+}
+
+/** Each line is in the file as soon as it was said: what a node is doing is read while it runs. */
+async function copyTo(file: Deno.FsFile, stream: ReadableStream<Uint8Array>): Promise<void> {
+  using open = file;
+  for await (const chunk of stream) {
+    for (let at = 0; at < chunk.length;) at += open.writeSync(chunk.subarray(at));
   }
 }
 
