@@ -427,8 +427,9 @@ export class Node implements Kernel {
   }
 
   #answered(token: number, response: Response): void {
-    if (token === STEWARD_TOKEN) this.#steward.decided(this.#now);
-    else this.#router.answer(token, response, this.#now);
+    if (token !== STEWARD_TOKEN) this.#router.answer(token, response, this.#now);
+    else if (response.kind === "refused") this.#steward.refused(this.#now);
+    else this.#steward.decided(this.#now);
   }
 
   /**

@@ -157,6 +157,12 @@ export class Steward {
     this.lookSoon(now);
   }
 
+  /** It was refused, perhaps at once, by a leader with too much under way: made anew at once it would be again. */
+  refused(now: Instant): void {
+    this.#proposedAt = null;
+    this.#lookAt = after(now, LOOK_US);
+  }
+
   /** What only this leader can know about a request: whether the member it is about is alive. */
   vet(op: SystemOp, view: SystemView): Refused | null {
     if (op.kind === "join" && op.network !== null && op.network !== view.network) {

@@ -307,3 +307,24 @@ Deno.test("Gateway takes no answer or event that was meant for a life before it 
   network.step(nodeId(gateway), { kind: "messages", from: leader, messages: [late] });
   assert.ok(!network.replies.some((reply) => reply.id === request));
 });
+
+Deno.test("Leader with too much under way to end a lease goes on, and ends it later", () => {
+  const network = new Network(THREE, { partitions: 1 }, { proposalsPendingMax: 4 });
+  network.settle();
+  const leader = network.leaderOf(1), others = THREE.filter((name) => name !== leader);
+  const lamp: Op = { kind: "put", key: "lamp", value: utf8Encode("on"), ttlMs: 100 };
+  assert.equal(network.ask(leader, lamp).kind, "written");
+  for (const other of others) network.cut.add(`${other} ${leader}`);
+  for (let i = 0; i < 8; i++) network.request(leader, put(`k${i}`, "v"));
+  network.run(250_000);
+  assert.ok(
+    network.replies.some(({ response }) => response.kind === "refused" && response.reason === "busy"),
+  );
+  network.cut.clear();
+  const get: Op = { kind: "get", key: "lamp", read: "linearizable" };
+  const isOut = () => {
+    const response = network.ask(leader, get);
+    return response.kind === "value" && response.found === null;
+  };
+  network.until(isOut, 10_000_000, "The lamp is out");
+});
