@@ -88,11 +88,18 @@ export class NodeProcess {
   }
 }
 
-/** Each line is in the file as soon as it was said: what a node is doing is read while it runs. */
+/**
+ * Each line is in the file as soon as it was said: what a node is doing is read while it runs. What the file has no room
+ * for is lost, and the node goes on: it may be the disk of its data that is full.
+ */
 async function copyTo(file: Deno.FsFile, stream: ReadableStream<Uint8Array>): Promise<void> {
   using open = file;
   for await (const chunk of stream) {
-    for (let at = 0; at < chunk.length;) at += open.writeSync(chunk.subarray(at));
+    try {
+      for (let at = 0; at < chunk.length;) at += open.writeSync(chunk.subarray(at));
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== "ENOSPC") throw error;
+    }
   }
 }
 
