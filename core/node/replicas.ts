@@ -29,8 +29,6 @@ import type { Room } from "./room.ts";
 
 /** How often a node asks whether a replica that the layout does not give it may go. */
 const CHECK_US = 1_000_000;
-/** How soon a leader tries again to end leases that are over. */
-const EXPIRE_AGAIN_US = 20_000;
 
 export interface Slot {
   readonly partition: PartitionId;
@@ -47,8 +45,6 @@ export interface Slot {
   persisting: boolean;
   /** A proposal to expire leases is under way. */
   expiring: boolean;
-  /** Not before this time again: a proposal that is refused at once, by a full leader, is not made anew at once. */
-  expireFrom: Instant;
   /** What its catalog had counted when last evaluated. */
   duplicates: number;
   leasesEnded: number;
@@ -167,7 +163,6 @@ export class Replicas implements ReplicaHost {
       recordedUpTo: 0,
       persisting: false,
       expiring: false,
-      expireFrom: now,
       duplicates: 0,
       leasesEnded: 0,
     };
@@ -443,9 +438,7 @@ export class Replicas implements ReplicaHost {
       this.#options.leadership(slot, now);
     }
     this.#expireLeases(slot, now);
-    const expiry = slot.led && !slot.expiring
-      ? Math.max(slot.catalog?.nextExpiry() ?? NEVER, slot.expireFrom)
-      : NEVER;
+    const expiry = slot.led && !slot.expiring ? slot.catalog?.nextExpiry() ?? NEVER : NEVER;
     this.#wakeSlotAt(slot, Math.min(replica.nextWake(), expiry) as Instant);
     this.#options.evaluated(slot, now);
     this.#fingerprint = fmix32(this.#fingerprint ^ replica.fingerprint() ^ slot.partition);
@@ -465,12 +458,10 @@ export class Replicas implements ReplicaHost {
   /** A lease ends through the log, so that it ends at one position on every replica. */
   #expireLeases(slot: Slot, now: Instant): void {
     const { catalog, replica } = slot;
-    if (!slot.led || slot.expiring || catalog === null || now < slot.expireFrom) return;
-    if (catalog.nextExpiry() > now) return;
+    if (!slot.led || slot.expiring || catalog === null || catalog.nextExpiry() > now) return;
     const due = catalog.expired(now);
     if (due === null) return;
     slot.expiring = true;
-    slot.expireFrom = after(now, EXPIRE_AGAIN_US);
     replica.propose(due, -slot.partition, now);
     this.touch(slot);
   }

@@ -103,8 +103,9 @@ export const STATE: readonly Mutant[] = [
     name: "leases-never-end",
     rule: "A lease ends when its time is over",
     file: "core/node/replicas.ts",
-    original: "    if (catalog.nextExpiry() > now) return;",
-    mutated: "    if (slot.partition > 0) return;",
+    original: "    if (!slot.led || slot.expiring || catalog === null || catalog.nextExpiry() > now) return;",
+    mutated:
+      "    if (slot.partition > 0 || !slot.led || slot.expiring || catalog === null || catalog.nextExpiry() > now) return;",
     first: "crashes",
   },
   {
