@@ -65,7 +65,7 @@ export async function startThreeOn(lab: Lab, data: Readonly<Record<string, strin
 
 export type { NodeStatus } from "../../core/wire/requests.ts";
 
-const UNTIL_MS_MAX = 15_000;
+const UNTIL_MS_MAX = 60_000;
 
 export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
   for (const giveUp = performance.now() + UNTIL_MS_MAX;;) {

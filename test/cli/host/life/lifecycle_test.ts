@@ -140,10 +140,11 @@ Deno.test("a damaged journal makes a node of a network a new one, which gets its
     await until("the new node to hold its share, and the old one to be gone", async () => {
       const { view } = await client.layout();
       const [old, next] = ["b", "b.2"].map((id) => view.members.find((member) => member.id === id));
-      assert.equal(next?.zone, "Ori");
-      assert.equal(next?.capacity, 70);
-      assert.notEqual(next?.disk, old?.disk);
-      return old?.state === "gone" && view.assignment.every((r) => r.length === 3 && r.includes(next!.id));
+      if (next === undefined) return false;
+      assert.equal(next.zone, "Ori");
+      assert.equal(next.capacity, 70);
+      assert.notEqual(next.disk, old?.disk);
+      return old?.state === "gone" && view.assignment.every((r) => r.length === 3 && r.includes(next.id));
     });
     const names = [...Deno.readDirSync(join(lives.directory, "b"))].map(({ name }) => name);
     const aside = names.find((name) => name.startsWith("damaged-"))!;
