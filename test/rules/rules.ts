@@ -40,7 +40,7 @@ const WORLDS: ReadonlyMap<string, readonly string[]> = new Map([
 /** What core may take from outside: pure functions. */
 const EXTERNALS: ReadonlyMap<string, readonly string[]> = new Map([
   ["node:zlib", ["crc32"]],
-  ["node:crypto", ["createHash", "createHmac", "timingSafeEqual"]],
+  ["node:crypto", words("createHash createHmac hkdfSync createCipheriv createDecipheriv timingSafeEqual")],
 ]);
 
 const FORBIDDEN_NAMES = new Set([
