@@ -33,4 +33,6 @@ export const INPUT_CODE: Readonly<Record<Input["kind"], number>> = {
   "peer-lost": 7,
   stop: 8,
   space: 9,
+  keys: 10,
+  "key-made": 11,
 };

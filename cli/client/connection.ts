@@ -49,7 +49,14 @@ export class ClientConnection {
     this.#socket = connectTo(options.address, {
       connected: () => {
         const { network } = options;
-        const hello = { version: WIRE_VERSION, role: "client", network, node: null, address: null } as const;
+        const hello = {
+          version: WIRE_VERSION,
+          role: "client",
+          network,
+          node: null,
+          address: null,
+          proof: null,
+        } as const;
         this.#socket.send(seal(encodeHello(hello, FRAME_HEADER_BYTES)));
       },
       frames: (payloads) => this.#heard(payloads),

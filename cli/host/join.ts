@@ -143,4 +143,11 @@ function ask(address: string, request: Request, signal: AbortSignal): Promise<Re
   });
 }
 
-const HELLO = { version: WIRE_VERSION, role: "client", network: null, node: null, address: null } as const;
+const HELLO = {
+  version: WIRE_VERSION,
+  role: "client",
+  network: null,
+  node: null,
+  address: null,
+  proof: null,
+} as const;

@@ -4,14 +4,15 @@
  */
 import type net from "node:net";
 import type { NodeId } from "../../core/base/ids.ts";
-import { LIMITS } from "../../core/base/limits.ts";
 import { type ClientRequestFrame, decodeMessages, WIRE_VERSION, WireError } from "../../core/wire/codec.ts";
 import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
 import type { Message } from "../../core/wire/messages.ts";
 import type { Response } from "../../core/wire/requests.ts";
 import { decodeHello, encodeHelloReply, type Hello, type HelloReply } from "../../core/wire/session.ts";
 import { ClientLink } from "./client_link.ts";
+import { Gate } from "./gate.ts";
 import { Listener } from "./listener.ts";
+import { ClientMemory, Turns } from "./load.ts";
 import { PeerLink } from "./peer_link.ts";
 import { formatAddress, FrameSocket } from "./socket.ts";
 
@@ -47,7 +48,10 @@ export class Transport {
   readonly #peers = new Map<NodeId, PeerLink>();
   readonly #incoming = new Map<NodeId, FrameSocket>();
   readonly #clients = new Map<number, ClientLink>();
-  readonly counters = new Map<string, number>();
+  readonly #counters = new Map<string, number>();
+  readonly #gate = new Gate({ count: (name) => this.count(name) });
+  readonly #turns = new Turns((name, by) => this.count(name, by));
+  readonly #memory = new ClientMemory((name) => this.count(name));
   #self: Self | null = null;
   #addressOf: (peer: NodeId) => string | null = () => null;
   #clientNumber = 0;
@@ -60,11 +64,10 @@ export class Transport {
 
   constructor(events: TransportEvents) {
     this.#events = events;
-    this.#listener = new Listener((socket) => this.#accept(socket), (address) => events.deaf(address));
-    this.#sweeper = setInterval(() => {
-      const now = performance.now();
-      for (const socket of this.#sockets) socket.checkFrame(now);
-    }, SWEEP_MS);
+    this.#listener = new Listener((socket) => {
+      if (this.#gate.enter(socket)) this.#accept(socket);
+    }, (address) => events.deaf(address));
+    this.#sweeper = setInterval(() => this.#sweep(performance.now()), SWEEP_MS);
   }
 
   /**
@@ -126,7 +129,7 @@ export class Transport {
       this.#dirtyClients = [];
       for (const link of links) {
         link.flush();
-        this.#handOver(link);
+        link.proceed();
       }
     }
   }
@@ -135,10 +138,22 @@ export class Transport {
     return this.#clients.size;
   }
 
+  /** For a status answer: what was counted, and how things stand. */
+  counters(): (readonly [string, number])[] {
+    return [
+      ...this.#gate.counters(),
+      ...this.#turns.counters(),
+      ...this.#memory.counters(),
+      ...[...this.#counters].sort(([a], [b]) => a < b ? -1 : 1),
+    ];
+  }
+
   /** Refuses new connections and closes the others once what was sent has left. */
   close(): Promise<void> {
     this.#closing = true;
     clearInterval(this.#sweeper);
+    this.#turns.close();
+    this.#memory.close();
     const closed = this.#listener.close();
     for (const link of this.#peers.values()) link.close();
     for (const socket of this.#sockets) socket.close("this node is stopping");
@@ -146,7 +161,17 @@ export class Transport {
   }
 
   count(name: string, by = 1): void {
-    this.counters.set(name, (this.counters.get(name) ?? 0) + by);
+    this.#counters.set(name, (this.#counters.get(name) ?? 0) + by);
+  }
+
+  /** Ends connections whose frames come to no end, and those that take nothing. */
+  #sweep(now: number): void {
+    for (const socket of this.#sockets) {
+      socket.checkFrame(now);
+      if (!socket.isStalled(now)) continue;
+      this.count("connections cut off: take nothing");
+      socket.destroy();
+    }
   }
 
   #link(peer: NodeId): PeerLink {
@@ -161,7 +186,7 @@ export class Transport {
 
   #hello(): Hello {
     const { node, network, address } = this.#self!;
-    return { version: WIRE_VERSION, role: "peer", network, node, address };
+    return { version: WIRE_VERSION, role: "peer", network, node, address, proof: null };
   }
 
   #accept(socket: net.Socket): void {
@@ -174,7 +199,7 @@ export class Transport {
         try {
           if (take !== null) return take(payloads);
           clearTimeout(late);
-          const role = this.#greet(connection, from, payloads[0]!);
+          const role = this.#greet({ connection, socket, from }, payloads[0]!);
           if (role === null) return;
           connection.pendingBytesMax = Infinity;
           ({ take, gone, drained } = role);
@@ -192,7 +217,10 @@ export class Transport {
         gone();
       },
     });
-    const late = setTimeout(() => connection.close(`no hello within ${HELLO_MS_MAX} ms`), HELLO_MS_MAX);
+    const late = setTimeout(() => {
+      this.count("connections closed: no hello");
+      connection.close(`no hello within ${HELLO_MS_MAX} ms`);
+    }, HELLO_MS_MAX);
     connection.pendingBytesMax = HELLO_BYTES_MAX;
     this.#sockets.add(connection);
   }
@@ -203,7 +231,7 @@ export class Transport {
   }
 
   /** Answers the hello. null: refused. */
-  #greet(connection: FrameSocket, from: string, payload: Uint8Array): Role | null {
+  #greet({ connection, socket, from }: Newcomer, payload: Uint8Array): Role | null {
     let hello: Hello;
     try {
       hello = decodeHello(payload);
@@ -212,7 +240,7 @@ export class Transport {
       this.#answer(connection, "version");
       throw error;
     }
-    const reason = this.#objection(hello);
+    const reason = this.#objection(hello) ?? (this.#hasRoom(socket, hello.role) ? null : "busy");
     this.#answer(connection, reason);
     if (reason !== null) {
       connection.close(`refused: ${reason}`);
@@ -226,10 +254,16 @@ export class Transport {
     if (this.#closing || this.#self === null) return "closing";
     const { node, network } = this.#self;
     if (hello.network !== null && hello.network !== network) return network === null ? "closing" : "foreign";
-    if (hello.role === "client") return this.#clients.size >= LIMITS.clientsMax ? "busy" : null;
+    if (hello.role === "client") return null;
     if (hello.network === null) return "foreign";
     if (!this.#open) return "closing";
     return hello.node === node ? "self" : null;
+  }
+
+  #hasRoom(socket: net.Socket, role: Hello["role"]): boolean {
+    if (role !== "client" || !this.#memory.full) return this.#gate.admit(socket, role);
+    this.count("connections refused: memory");
+    return false;
   }
 
   #answer(connection: FrameSocket, reason: HelloReply["reason"]): void {
@@ -261,25 +295,34 @@ export class Transport {
 
   #takeClient(connection: FrameSocket): Role {
     const client = ++this.#clientNumber;
-    const link = new ClientLink(client, connection);
+    const link = new ClientLink({
+      client,
+      socket: connection,
+      hand: (requests) => this.#events.requests(client, requests),
+      turns: this.#turns,
+      memory: this.#memory,
+      count: (name, by) => this.count(name, by),
+    });
     this.#clients.set(client, link);
+    this.#memory.add(link);
     return {
-      take: (payloads) => {
-        for (const payload of payloads) if (!link.receive(payload)) this.count("frames refused");
-        this.#handOver(link);
-      },
+      take: (payloads) => link.receive(payloads),
       gone: () => {
+        link.gone();
         this.#clients.delete(client);
+        this.#memory.delete(link);
         this.#events.clientGone(client);
       },
-      drained: () => this.#handOver(link),
+      drained: () => link.proceed(),
     };
   }
+}
 
-  #handOver(link: ClientLink): void {
-    const requests = link.take();
-    if (requests.length > 0) this.#events.requests(link.client, requests);
-  }
+/** A connection that has not said who it is. `socket` is what the listener took, whatever lies over it. */
+interface Newcomer {
+  readonly connection: FrameSocket;
+  readonly socket: net.Socket;
+  readonly from: string;
 }
 
 /** What a connection turned out to be once it had said hello. */

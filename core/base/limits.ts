@@ -85,6 +85,19 @@ export const LIMITS = {
   watchBytesKept: 256 * KiB,
   watchesPerClientMax: 1024,
 
+  /** Generations of the network's keys that are remembered at once. */
+  networkKeysMax: 16,
+  authorityBytesMax: 1024,
+  accessKeysMax: 1024,
+  accessIdBytesMax: 32,
+  accessNameBytesMax: 64,
+  /** Of one access key. */
+  rightsMax: 32,
+  invitesMax: 256,
+  inviteUsesMax: 1000,
+  /** Events of one answer. */
+  auditEventsMax: 1000,
+
   clientsMax: 10_000,
   /** Requests of one client connection under way. */
   requestsPerClientMax: 4096,

@@ -2,13 +2,19 @@ import type { Epoch } from "../base/ids.ts";
 import { LIMITS, type Settings } from "../base/limits.ts";
 import { assign } from "../placement/assign.ts";
 import type { Member, SystemView } from "../wire/messages.ts";
+import type { Security } from "../wire/security.ts";
 
 /**
  * The view with which a network begins. Every founder starts from the same one.
  * @throws {RangeError} when the settings or the members cannot make a network
  */
 export function genesisView(
-  { network, settings, members }: { network: string; settings: Settings; members: readonly Member[] },
+  { network, settings, members, security = null }: {
+    network: string;
+    settings: Settings;
+    members: readonly Member[];
+    security?: Security | null;
+  },
 ): SystemView {
   checkSettings(settings);
   if (!/^[0-9a-f]{32}$/.test(network)) {
@@ -23,6 +29,7 @@ export function genesisView(
     epoch: 1 as Epoch,
     members: sorted,
     assignment: assign(null, sorted, settings),
+    security,
   };
 }
 

@@ -204,6 +204,9 @@ export class Node implements Kernel {
         this.#router.peerDown(input.peer, now);
         this.#watches.peerDown(input.peer, now);
         return this.#replicas.peerLost(input.peer, now);
+      case "keys":
+      case "key-made":
+        return;
       case "stop":
         this.#stopBy = after(now, STOP_US);
         return this.#replicas.stop(now);
@@ -298,6 +301,8 @@ export class Node implements Kernel {
         return this.#replicas.answerCheck(from, message.partition);
       case "replica-verdict":
         return this.#replicas.handleVerdict(message, now);
+      case "key-get":
+        return;
       default:
         return unreachable(message);
     }
@@ -323,6 +328,7 @@ export class Node implements Kernel {
       case "status":
       case "members":
       case "layout":
+      case "audit":
         return this.#effects.reply(client, id, this.#answerLocally(op));
       case "watch":
         return this.#watches.open(client, id, op, now);
@@ -356,6 +362,9 @@ export class Node implements Kernel {
         };
       case "layout":
         return { kind: "layout", view, leaders: this.#router.leaders() };
+      case "audit":
+        // What was noted is the host's, which puts it in here.
+        return { kind: "audit", events: [] };
       default:
         return unreachable(op);
     }

@@ -110,7 +110,7 @@ export class Router {
     if (isSystemOp(op)) {
       const vetoed = this.#options.vet(op);
       if (vetoed !== null) return this.#finish(waiting.token, vetoed, now);
-      return slot.replica.propose(encodeSystemCommand(op), waiting.token, now);
+      return slot.replica.propose(encodeSystemCommand(op, request.by ?? null), waiting.token, now);
     }
     invariant(
       isWriteRequest(request),

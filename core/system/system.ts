@@ -23,8 +23,23 @@ import type { SnapshotSource, StateMachine } from "../partition/contracts.ts";
 import type { Entry, Member, MemberState, SystemView } from "../wire/messages.ts";
 import type { Refused, Response } from "../wire/requests.ts";
 import { decodeSystemCommand, type SystemCommand } from "./command.ts";
+import { findMember, replaceMember } from "./members.ts";
+import {
+  addInvite,
+  admit,
+  dropAccess,
+  dropInvite,
+  evict,
+  forgetKey,
+  keyMade,
+  keyStatus,
+  rotateKeys,
+  setAccess,
+  useKey,
+} from "./security.ts";
 import { encode } from "../wire/cbor.ts";
 import { isFormer } from "../wire/members.ts";
+import type { Principal } from "../wire/security.ts";
 import { refusal } from "../wire/ops.ts";
 import { decodeView, decodeWith, encodeView } from "../wire/shared_codec.ts";
 
@@ -32,6 +47,8 @@ const key = (tag: number): Uint8Array => Uint8Array.of(SYSTEM_PARTITION >>> 8, S
 const VIEW_KEY = key(1);
 const POSITION_KEY = key(2);
 const PREFIX = { start: key(0), end: Uint8Array.of(0, 1) };
+
+export { findMember } from "./members.ts";
 
 export interface SystemOptions {
   readonly tables: Tables;
@@ -152,7 +169,7 @@ export class System implements StateMachine {
 export function nextView(view: SystemView, command: SystemCommand, index: LogIndex): SystemView | Refused {
   switch (command.kind) {
     case "join":
-      return join(view, command.member, index);
+      return join(view, command.member, command.by ?? null, index);
     case "set-state":
       return setState(view, command.node, command.state, index);
     case "set-address": {
@@ -163,25 +180,37 @@ export function nextView(view: SystemView, command: SystemCommand, index: LogInd
     }
     case "layout":
       return layout(view, command, index);
+    case "evict":
+      return evict(view, command.node, index);
+    case "invite-add":
+      return addInvite(view, command.invite, command.nowMs, index);
+    case "invite-drop":
+      return dropInvite(view, command.id, index);
+    case "access-set":
+      return setAccess(view, command.access, index);
+    case "access-drop":
+      return dropAccess(view, command.id, index);
+    case "keys-rotate":
+      return rotateKeys(view, index);
+    case "key-made":
+      return keyMade(view, command, index);
+    case "key-status":
+      return keyStatus(view, command, index);
+    case "key-use":
+      return useKey(view, command.id, index);
+    case "key-forget":
+      return forgetKey(view, command.id, index);
     default:
       return unreachable(command);
   }
 }
 
-/** Binary search in the sorted members. */
-export function findMember(view: SystemView, id: NodeId): Member | null {
-  const { members } = view;
-  let low = 0, high = members.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (members[middle]!.id < id) low = middle + 1;
-    else high = middle;
-  }
-  const found = members[low];
-  return found !== undefined && found.id === id ? found : null;
-}
-
-function join(view: SystemView, member: Member, index: LogIndex): SystemView | Refused {
+function join(
+  view: SystemView,
+  member: Member,
+  by: Principal | null,
+  index: LogIndex,
+): SystemView | Refused {
   const { capacity } = member;
   if (capacity < 1 || capacity > LIMITS.capacityMax) {
     return refusal("invalid", `A capacity is an integer from 1 to ${LIMITS.capacityMax}, not ${capacity}`);
@@ -195,10 +224,14 @@ function join(view: SystemView, member: Member, index: LogIndex): SystemView | R
       `The network has ${view.members.length} members, and ${LIMITS.membersMax} is the most`,
     );
   }
+  const admitted = admit(view, member, by);
+  if ("reason" in admitted) return admitted;
   const state = known === null || known.state === "gone" ? "joining" : known.state;
   // A build before disks had names may speak for a member whose disk is known: the name stays.
   const disk = member.disk === "" ? known?.disk ?? "" : member.disk;
-  return withMembers(view, replaceMember(view.members, { ...member, state, disk }), index);
+  const zone = admitted.zone ?? member.zone;
+  const joined = { ...withoutIdentity(member), ...admitted.identity, state, disk, zone };
+  return { ...withMembers(view, replaceMember(view.members, joined), index), security: admitted.security };
 }
 
 /** Why `member` may not come back as the one that is known by its id (S5); null: it may. */
@@ -209,6 +242,12 @@ export function vetReturn(known: Member, member: Member): Refused | null {
       "conflict",
       `Node "${id}" is known with another data directory (disk ${known.disk}, not ${member.disk}): start it on that ` +
         `one, or choose another --id, for a disk that was lost took with it what the node had promised`,
+    );
+  }
+  if (known.state === "evicted") {
+    return refusal(
+      "denied",
+      `Node "${id}" was evicted from the network, and does not come back under this name`,
     );
   }
   if (known.state !== "removed") return null;
@@ -222,14 +261,18 @@ export function vetReturn(known: Member, member: Member): Refused | null {
 function setState(view: SystemView, node: NodeId, state: MemberState, index: LogIndex): SystemView | Refused {
   const member = findMember(view, node);
   if (member === null) return unknownMember(node);
+  if (state === "evicted") return refusal("invalid", "A member is evicted by `space-opera evict`");
   if (member.state === state) return view;
   const lastActive = member.state === "active" && state !== "active" &&
     !view.members.some((m) => m.state === "active" && m.id !== node);
   if (lastActive) return refusal("conflict", `Node "${node}" is the last active member and must stay`);
   // Whose data directory was kept may be taken back; where a dead one is given up for good, it shall stay out.
-  const allowed = member.state === "removed"
+  const allowed = member.state === "evicted"
+    ? false
+    : member.state === "removed"
     ? state === "joining"
     : member.state !== "gone" || state === "removed";
+  if (!allowed && member.state === "evicted") return vetReturn(member, member)!;
   if (!allowed) return refusal("conflict", `Node "${node}" is ${member.state}; it comes back by joining`);
   return withMembers(view, replaceMember(view.members, { ...member, state }), index);
 }
@@ -288,10 +331,10 @@ function forgetSurplus(
   );
 }
 
-function replaceMember(members: readonly Member[], member: Member): readonly Member[] {
-  const rest = members.filter((m) => m.id !== member.id);
-  const at = rest.findIndex((m) => m.id > member.id);
-  return at < 0 ? [...rest, member] : [...rest.slice(0, at), member, ...rest.slice(at)];
+/** In an open network a member has none, whatever it says. */
+function withoutIdentity(member: Member): Member {
+  const { identity: _, ...rest } = member;
+  return rest;
 }
 
 function withMembers(view: SystemView, members: readonly Member[], index: LogIndex): SystemView {

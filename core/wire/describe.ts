@@ -14,6 +14,7 @@ import {
 } from "./describe_request.ts";
 import type { Effects, Input, JournalRecord, Note } from "./kernel.ts";
 import type { Entry, Message, Update } from "./messages.ts";
+import { describePrincipal } from "./security.ts";
 
 export * from "./describe_request.ts";
 
@@ -52,6 +53,8 @@ export function describeMessage(message: Message): string {
     }
     case "space":
       return `space ${message.low ? "low" : "enough"}`;
+    case "key-get":
+      return `key-get ${message.ids.join(" ")}`;
     default:
       return `${message.kind} p${message.partition} ${describeReplicaMessage(message)}`.trimEnd();
   }
@@ -123,7 +126,10 @@ export function describeInput(input: Input): string {
     case "checkpointed":
       return `checkpointed ${input.checkpoint}`;
     case "requests": {
-      const requests = input.requests.map((r) => `${r.client}/${r.id} ${describeRequest(r.request)}`);
+      const requests = input.requests.map((r) => {
+        const who = r.who === undefined ? "" : ` (${describePrincipal(r.who)})`;
+        return `${r.client}/${r.id}${who} ${describeRequest(r.request)}`;
+      });
       return `requests [${requests.join("; ")}]`;
     }
     case "client-gone":
@@ -132,6 +138,10 @@ export function describeInput(input: Input): string {
       return `space ${input.low ? "low" : "enough"}`;
     case "peer-lost":
       return `peer-lost ${input.peer}`;
+    case "keys":
+      return `keys holds ${input.holds} uses ${input.uses}`;
+    case "key-made":
+      return `key-made ${input.id}`;
     default:
       return unreachable(input);
   }
@@ -203,6 +213,8 @@ export function describeNote(note: Note): string {
     case "duplicate":
     case "leases-ended":
       return `${note.kind} p${note.partition}`;
+    case "audit":
+      return `audit ${note.client} ${note.who}: ${note.what}: ${note.outcome}`;
     default:
       return unreachable(note);
   }
@@ -223,6 +235,8 @@ export function describeEffects(effects: Effects): string[] {
     const { number, records } = effects.checkpoint;
     lines.push(`checkpoint ${number} of ${records.length} records`);
   }
+  for (const { to, ids } of effects.keyOffers) lines.push(`offer ${to} keys ${ids.join(" ")}`);
+  if (effects.makeKey !== null) lines.push(`make key ${effects.makeKey}`);
   for (const note of effects.notes) lines.push(`note ${describeNote(note)}`);
   if (effects.stopped) lines.push("stopped");
   return lines;

@@ -13,11 +13,13 @@ import type {
   TransactItem,
   Version,
 } from "./requests.ts";
+import { describePrincipal, type Right } from "./security.ts";
 
 /** `put "alpha" 5B:3c9e1f02 session 0a1b2c3d/7` */
 export function describeRequest(request: Request): string {
-  const op = describeOp(request.op);
-  return request.session === undefined ? op : `${op} ${describeSession(request.session)}`;
+  const { op, session, by } = request;
+  const whose = by === undefined ? "" : ` by ${describePrincipal(by)}`;
+  return `${describeOp(op)}${session === undefined ? "" : ` ${describeSession(session)}`}${whose}`;
 }
 
 export function describeOp(op: Op): string {
@@ -61,6 +63,24 @@ export function describeOp(op: Op): string {
       return `set-state ${op.node} ${op.state}${op.force ? " force" : ""}`;
     case "set-address":
       return `set-address ${op.node} ${op.address}`;
+    case "evict":
+      return `evict ${op.node}`;
+    case "invite-add":
+      return `invite-add ${op.invite.id} uses ${op.invite.uses} until ${op.invite.expiresMs} now ${op.nowMs}`;
+    case "access-set":
+      return `access-set ${op.access.id} ${text(op.access.name)} [${
+        op.access.rights.map(describeRight).join(", ")
+      }]`;
+    case "invite-drop":
+    case "access-drop":
+      return `${op.kind} ${op.id}`;
+    case "key-made":
+      return `key-made ${op.id}`;
+    case "key-status":
+      return `key-status ${op.node} holds ${op.holds} uses ${op.uses}`;
+    case "audit":
+      return `audit ${op.limit}`;
+    case "keys-rotate":
     case "status":
     case "members":
     case "layout":
@@ -108,9 +128,12 @@ export function describeResponse(response: Response): string {
       return `layout v${response.view.version} e${response.view.epoch} ${response.leaders.length} leaders`;
     case "members":
       return `members ${response.members.map((m) => `${m.id} ${m.state} ${m.liveness}`).join(", ")}`;
+    case "audit":
+      return `audit ${response.events.length} events`;
     case "refused": {
       const leader = response.leader === undefined ? "" : ` leader ${response.leader}`;
-      return `refused ${response.reason}${leader}: ${text(response.message)}`;
+      const retry = response.retryAfterMs === undefined ? "" : ` retry after ${response.retryAfterMs}ms`;
+      return `refused ${response.reason}${leader}${retry}: ${text(response.message)}`;
     }
     default:
       return unreachable(response);
@@ -132,6 +155,11 @@ export function describeBytes(bytes: Uint8Array | null): string {
 export function describeConfiguration({ voters, outgoing, learners }: Configuration): string {
   const joint = outgoing.length === 0 ? "" : ` from ${outgoing.join(" ")}`;
   return `[${voters.join(" ")}${joint}${learners.length === 0 ? "" : ` + ${learners.join(" ")}`}]`;
+}
+
+/** `"a/" rw` */
+export function describeRight({ prefix, read, write, admin }: Right): string {
+  return `${text(prefix)} ${read ? "r" : ""}${write ? "w" : ""}${admin ? "a" : ""}`;
 }
 
 /** From start to end, as a half-open interval. */

@@ -32,6 +32,11 @@ export function effectsDigest(effects: Effects, nextWake: Instant): number {
       hash = mixWire(hash, recordWire(checkpoint.records[i]!));
     }
   }
+  const { keyOffers, makeKey } = effects;
+  for (let i = 0; i < keyOffers.length; i++) {
+    hash = mixWire(mix(hash, hashString32(keyOffers[i]!.to)), keyOffers[i]!.ids);
+  }
+  if (makeKey !== null) hash = mixNumber(hash, makeKey);
   return fmix32(mix(hash, (checkpoint === null ? 0 : 1) + (effects.stopped ? 2 : 0)));
 }
 

@@ -5,6 +5,7 @@ import type { Reader, Wire } from "./cbor.ts";
 import type { ClientRequest, Input } from "./kernel.ts";
 import { messageWire, readMessage } from "./message_codec.ts";
 import { readRequest, requestWire } from "./request_codec.ts";
+import { principalWire, readPrincipal, readStatement } from "./security.ts";
 import { listWire, readList } from "./shared_codec.ts";
 import { INPUT } from "./tags.ts";
 
@@ -24,6 +25,10 @@ export function inputWire(input: Input): Wire {
       return [INPUT.space, input.low];
     case "peer-lost":
       return [INPUT["peer-lost"], input.peer];
+    case "keys":
+      return [INPUT.keys, input.holds, input.uses, input.statement];
+    case "key-made":
+      return [INPUT["key-made"], input.id, input.authority];
     case "start":
     case "wake":
     case "stop":
@@ -64,6 +69,17 @@ export function readInput(reader: Reader): Input {
     case INPUT["peer-lost"]:
       reader.expectArity(arity, 2);
       return { kind: "peer-lost", peer: reader.nodeId() };
+    case INPUT.keys:
+      reader.expectArity(arity, 4);
+      return {
+        kind: "keys",
+        holds: reader.integer(),
+        uses: reader.integer(),
+        statement: readStatement(reader),
+      };
+    case INPUT["key-made"]:
+      reader.expectArity(arity, 3);
+      return { kind: "key-made", id: reader.integer(), authority: reader.bytes(LIMITS.authorityBytesMax) };
     case INPUT.start:
       reader.expectArity(arity, 1);
       return { kind: "start" };
@@ -78,10 +94,11 @@ export function readInput(reader: Reader): Input {
   }
 }
 
-function clientRequestWire({ client, id, request }: ClientRequest): Wire {
-  return [client, id, requestWire(request)];
+function clientRequestWire({ client, id, request, who }: ClientRequest): Wire {
+  return [client, id, requestWire(request), who === undefined ? null : principalWire(who)];
 }
 function readClientRequest(reader: Reader): ClientRequest {
-  reader.tuple(3);
-  return { client: reader.integer(), id: reader.integer(), request: readRequest(reader) };
+  reader.tuple(4);
+  const asked = { client: reader.integer(), id: reader.integer(), request: readRequest(reader) };
+  return reader.skipNull() ? asked : { ...asked, who: readPrincipal(reader) };
 }

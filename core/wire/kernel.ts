@@ -1,6 +1,7 @@
 import type { Instant, LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
 import type { Configuration, Entry, Liveness, MemberState, Message, SystemView } from "./messages.ts";
 import type { Request, Response } from "./requests.ts";
+import type { Principal } from "./security.ts";
 
 /** Everything that can happen to a node. There is no second way to change one. */
 export type Input =
@@ -24,6 +25,18 @@ export type Input =
   | { readonly kind: "space"; readonly low: boolean }
   /** A connection to a peer broke or was refused: probe it now. */
   | { readonly kind: "peer-lost"; readonly peer: NodeId }
+  /**
+   * What this host has of the network's keys, at the start and whenever it changes. holds: the newest generation it has
+   * the secret of. uses: the oldest one it still needs. `statement`: see MemberIdentity.
+   */
+  | {
+    readonly kind: "keys";
+    readonly holds: number;
+    readonly uses: number;
+    readonly statement: Uint8Array;
+  }
+  /** The host has made the generation that `Effects.makeKey` asked for, and keeps its secret. */
+  | { readonly kind: "key-made"; readonly id: number; readonly authority: Uint8Array }
   /** Hand leadership over and leave the network's gossip in good order; the host stops after `Effects.stopped`. */
   | { readonly kind: "stop" };
 
@@ -31,6 +44,8 @@ export interface ClientRequest {
   readonly client: number;
   readonly id: number;
   readonly request: Request;
+  /** Who is at the other end. Nobody known has no rights but in an open network. */
+  readonly who?: Principal;
 }
 
 /** What a node keeps for good, in the order written. Replaying them over the tables rebuilds the node. */
@@ -91,6 +106,10 @@ export interface Recovered {
 export interface Envelope {
   readonly to: NodeId;
   readonly message: Message;
+}
+export interface KeyOffer {
+  readonly to: NodeId;
+  readonly ids: readonly number[];
 }
 export interface Reply {
   readonly client: number;
@@ -169,6 +188,14 @@ export type Note =
     readonly from: NodeId;
     readonly message: Message["kind"];
     readonly why: string;
+  }
+  /** A client had something done that matters to the network's safety, or was kept from it. */
+  | {
+    readonly kind: "audit";
+    readonly client: number;
+    readonly who: string;
+    readonly what: string;
+    readonly outcome: string;
   };
 
 /**
@@ -188,6 +215,10 @@ export class Effects {
   readonly replies: Reply[] = [];
   readonly notes: Note[] = [];
   checkpoint: Checkpoint | null = null;
+  /** Members whose hosts may be given the secrets of these generations, over a connection that proves who they are. */
+  readonly keyOffers: KeyOffer[] = [];
+  /** The generation whose secret the host shall make; the host answers with "key-made". */
+  makeKey: number | null = null;
   /** The node has done all that "stop" asks. */
   stopped = false;
 
@@ -214,7 +245,9 @@ export class Effects {
     empty(this.sendAfterPersist);
     empty(this.replies);
     empty(this.notes);
+    empty(this.keyOffers);
     this.checkpoint = null;
+    this.makeKey = null;
   }
 }
 

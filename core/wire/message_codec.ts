@@ -98,6 +98,8 @@ export function messageWire(message: Message): Wire {
     }
     case "space":
       return [MESSAGE.space, message.low];
+    case "key-get":
+      return [MESSAGE["key-get"], message.ids];
     default:
       return unreachable(message);
   }
@@ -252,6 +254,9 @@ function readReplicaMessage(reader: Reader, arity: number, tag: number): Message
     case MESSAGE.space:
       reader.expectArity(arity, 2);
       return { kind: "space", low: reader.boolean() };
+    case MESSAGE["key-get"]:
+      reader.expectArity(arity, 2);
+      return { kind: "key-get", ids: readList(reader, LIMITS.networkKeysMax, (r) => r.integer()) };
     default:
       return reader.fail("kind", `No message has the tag ${tag}`);
   }

@@ -1,6 +1,7 @@
 import type { Epoch, LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
 import type { Settings } from "../base/limits.ts";
 import type { Request, Response } from "./requests.ts";
+import type { MemberIdentity, Security } from "./security.ts";
 
 /** Everything one peer says to another. Messages are immutable: the simulator passes them by reference. */
 export type Message =
@@ -27,7 +28,8 @@ export type Message =
   | WatchEvents
   | ReplicaCheck
   | ReplicaVerdict
-  | Space;
+  | Space
+  | KeyGet;
 
 export type MessageKind = Message["kind"];
 export type MessageOf<K extends MessageKind> = Extract<Message, { kind: K }>;
@@ -197,8 +199,9 @@ export interface SnapshotReply {
 /**
  * joining: known, holds nothing yet. active: holds data. draining: data moves off. gone: was out of reach for too long,
  * and comes back by joining. removed: drained, or taken out by an operator, and comes back only on an operator's word.
+ * evicted: shut out, and never comes back under its key.
  */
-export type MemberState = "joining" | "active" | "draining" | "gone" | "removed";
+export type MemberState = "joining" | "active" | "draining" | "gone" | "removed" | "evicted";
 export interface Member {
   readonly id: NodeId;
   readonly address: string;
@@ -211,6 +214,8 @@ export interface Member {
    * A member that lost its disk has forgotten its votes and what it acknowledged: it must not come back under its id.
    */
   readonly disk: string;
+  /** Absent in an open network. */
+  readonly identity?: MemberIdentity;
 }
 /** What the system partition agrees on, as of `version` (the log index that changed it last). Members sorted by id. */
 export interface SystemView {
@@ -222,6 +227,8 @@ export interface SystemView {
   readonly members: readonly Member[];
   /** assignment[p]: replicas of partition p in order of preference; p = 0 is the system partition. */
   readonly assignment: readonly (readonly NodeId[])[];
+  /** null: an open network, which asks nobody who they are. */
+  readonly security: Security | null;
 }
 export interface LayoutGet {
   readonly kind: "layout-get";
@@ -300,4 +307,10 @@ export interface ReplicaVerdict {
 export interface Space {
   readonly kind: "space";
   readonly low: boolean;
+}
+
+/** The sender lacks the secrets of these generations: may its host have them? */
+export interface KeyGet {
+  readonly kind: "key-get";
+  readonly ids: readonly number[];
 }

@@ -24,7 +24,22 @@ export function isReadOp(op: Op): op is ReadOp {
 
 /** It goes through the log of the system partition. */
 export function isSystemOp(op: Op): op is SystemOp {
-  return op.kind === "join" || op.kind === "set-state" || op.kind === "set-address";
+  switch (op.kind) {
+    case "join":
+    case "set-state":
+    case "set-address":
+    case "evict":
+    case "invite-add":
+    case "invite-drop":
+    case "access-set":
+    case "access-drop":
+    case "keys-rotate":
+    case "key-made":
+    case "key-status":
+      return true;
+    default:
+      return false;
+  }
 }
 
 /** The key, or the lease's name, that decides an operation's partition; null where none does. */

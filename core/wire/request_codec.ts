@@ -1,5 +1,5 @@
 /**
- * Encoded form of what clients ask: a request is [op, session or null], an op [tag, field, …] in the order of the
+ * Encoded form of what clients ask: a request is [op, session or null, principal or null], an op [tag, field, …] in the order of the
  * declaration in requests.ts, optional fields null where absent.
  *
  * Keys and values are only bounded by the frame here. One that passes its own limit is a well-formed request for the
@@ -19,6 +19,7 @@ import type {
   RangeOp,
   Request,
   Session,
+  SystemOp,
   TransactItem,
   TransactOp,
   WatchOp,
@@ -35,16 +36,31 @@ import {
   readVersion,
   versionWire,
 } from "./shared_codec.ts";
+import {
+  accessKeyWire,
+  inviteWire,
+  principalWire,
+  readAccessKey,
+  readHex,
+  readInvite,
+  readPrincipal,
+  readStatement,
+} from "./security.ts";
 import { EXPECTATION, MEMBER_STATE, OP, READ_MODE } from "./tags.ts";
 
 export function requestWire(request: Request): Wire {
-  const { op, session } = request;
-  return [opWire(op), session === undefined ? null : sessionWire(session)];
+  const { op, session, by } = request;
+  return [
+    opWire(op),
+    session === undefined ? null : sessionWire(session),
+    by === undefined ? null : principalWire(by),
+  ];
 }
 export function readRequest(reader: Reader): Request {
-  reader.tuple(2);
+  reader.tuple(3);
   const op = readOp(reader);
-  return reader.skipNull() ? { op } : { op, session: readSession(reader) };
+  const request = reader.skipNull() ? { op } : { op, session: readSession(reader) };
+  return reader.skipNull() ? request : { ...request, by: readPrincipal(reader) };
 }
 
 export function sessionWire(session: Session): Wire {
@@ -110,6 +126,22 @@ export function opWire(op: Op): Wire {
       return [OP["set-state"], op.node, MEMBER_STATE.codes[op.state], op.force];
     case "set-address":
       return [OP["set-address"], op.node, op.address];
+    case "evict":
+      return [OP.evict, op.node];
+    case "invite-add":
+      return [OP["invite-add"], inviteWire(op.invite), op.nowMs];
+    case "access-set":
+      return [OP["access-set"], accessKeyWire(op.access)];
+    case "invite-drop":
+    case "access-drop":
+      return [OP[op.kind], op.id];
+    case "key-made":
+      return [OP["key-made"], op.id, op.authority];
+    case "key-status":
+      return [OP["key-status"], op.node, op.holds, op.uses, op.statement];
+    case "audit":
+      return [OP.audit, op.limit];
+    case "keys-rotate":
     case "status":
     case "members":
     case "layout":
@@ -204,6 +236,47 @@ function readNetworkOp(reader: Reader, arity: number, tag: number): Op {
     case OP.layout:
       reader.expectArity(arity, 1);
       return { kind: "layout" };
+    case OP.audit:
+      reader.expectArity(arity, 2);
+      return { kind: "audit", limit: reader.integer() };
+    default:
+      return readSecurityOp(reader, arity, tag);
+  }
+}
+
+/** Ops on who belongs to the network and may do what. */
+function readSecurityOp(reader: Reader, arity: number, tag: number): SystemOp {
+  switch (tag) {
+    case OP.evict:
+      reader.expectArity(arity, 2);
+      return { kind: "evict", node: reader.nodeId() };
+    case OP["invite-add"]:
+      reader.expectArity(arity, 3);
+      return { kind: "invite-add", invite: readInvite(reader), nowMs: reader.integer() };
+    case OP["invite-drop"]:
+      reader.expectArity(arity, 2);
+      return { kind: "invite-drop", id: readHex(reader, 16) };
+    case OP["access-set"]:
+      reader.expectArity(arity, 2);
+      return { kind: "access-set", access: readAccessKey(reader) };
+    case OP["access-drop"]:
+      reader.expectArity(arity, 2);
+      return { kind: "access-drop", id: reader.token(LIMITS.accessIdBytesMax) };
+    case OP["keys-rotate"]:
+      reader.expectArity(arity, 1);
+      return { kind: "keys-rotate" };
+    case OP["key-made"]:
+      reader.expectArity(arity, 3);
+      return { kind: "key-made", id: reader.integer(), authority: reader.bytes(LIMITS.authorityBytesMax) };
+    case OP["key-status"]:
+      reader.expectArity(arity, 5);
+      return {
+        kind: "key-status",
+        node: reader.nodeId(),
+        holds: reader.integer(),
+        uses: reader.integer(),
+        statement: readStatement(reader),
+      };
     default:
       return reader.fail("kind", `No request has the tag ${tag}`);
   }

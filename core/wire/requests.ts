@@ -1,5 +1,6 @@
 import type { LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
 import type { Member, MemberState, SystemView } from "./messages.ts";
+import type { AccessKey, Invite, Principal } from "./security.ts";
 
 /** The version of a key: the log position that wrote it. Comparable between keys of one partition only. */
 export interface Version {
@@ -128,13 +129,35 @@ export type SystemOp =
     readonly state: MemberState;
     readonly force: boolean;
   }
-  | { readonly kind: "set-address"; readonly node: NodeId; readonly address: string };
+  | { readonly kind: "set-address"; readonly node: NodeId; readonly address: string }
+  /** Shuts a member out for good, voids all invites, and wants a new generation of keys. */
+  | { readonly kind: "evict"; readonly node: NodeId }
+  /** `nowMs`: by the asker's clock; invites that ended before are forgotten. */
+  | { readonly kind: "invite-add"; readonly invite: Invite; readonly nowMs: number }
+  | { readonly kind: "invite-drop"; readonly id: string }
+  /** Makes an access key, or changes name and rights of the one with this id. */
+  | { readonly kind: "access-set"; readonly access: AccessKey }
+  | { readonly kind: "access-drop"; readonly id: string }
+  /** Wants a new generation of keys. */
+  | { readonly kind: "keys-rotate" }
+  /** By the leader of the system partition: its host has made the generation that was wanted. */
+  | { readonly kind: "key-made"; readonly id: number; readonly authority: Uint8Array }
+  /** By a member, of itself (see MemberIdentity). */
+  | {
+    readonly kind: "key-status";
+    readonly node: NodeId;
+    readonly holds: number;
+    readonly uses: number;
+    readonly statement: Uint8Array;
+  };
 
 /** Answered by the node asked, from what it knows. */
 export type LocalOp =
   | { readonly kind: "status" }
   | { readonly kind: "members" }
-  | { readonly kind: "layout" };
+  | { readonly kind: "layout" }
+  /** What was noted last of who did what at this node, the newest first. */
+  | { readonly kind: "audit"; readonly limit: number };
 
 export type Op = WriteOp | ReadOp | WatchOp | UnwatchOp | SystemOp | LocalOp;
 
@@ -142,6 +165,8 @@ export interface Request {
   readonly op: Op;
   /** Present on writes that a client may retry. */
   readonly session?: Session;
+  /** Between nodes: on whose behalf. What a client says here counts for nothing. */
+  readonly by?: Principal;
 }
 
 export interface KeyValue {
@@ -192,6 +217,7 @@ export type Response =
   | { readonly kind: "status"; readonly status: NodeStatus }
   | { readonly kind: "layout"; readonly view: SystemView; readonly leaders: readonly (NodeId | null)[] }
   | { readonly kind: "members"; readonly members: readonly MemberStatus[] }
+  | { readonly kind: "audit"; readonly events: readonly AuditEvent[] }
   | Refused;
 
 /**
@@ -199,7 +225,7 @@ export type Response =
  * the write may or may not happen. session-expired: the answer to a retry is no longer known. conflict: the network's
  * state forbids it. not-found: no such lease, version or member. foreign: another network. moved: ask `leader`.
  * no-space: not done, the disks of the partition are nearly full; deletes are still taken.
- * down: not done, this node is in trouble (see Trouble); ask another.
+ * down: not done, this node is in trouble (see Trouble); ask another. denied: the access key may not do that.
  */
 export type RefusalReason =
   | "invalid"
@@ -215,13 +241,29 @@ export type RefusalReason =
   | "foreign"
   | "closing"
   | "no-space"
-  | "down";
+  | "down"
+  | "denied";
 export interface Refused {
   readonly kind: "refused";
   readonly reason: RefusalReason;
   /** For a person: what was wrong, the value, what to do. */
   readonly message: string;
   readonly leader?: NodeId;
+  /** Not before this long is asking again worth it. */
+  readonly retryAfterMs?: number;
+}
+
+/** What somebody did that mattered, or was kept from doing. */
+export interface AuditEvent {
+  /** Milliseconds since 1970 by the node's clock. */
+  readonly timeMs: number;
+  readonly node: NodeId;
+  /** See describePrincipal(). */
+  readonly who: string;
+  /** The other end's address; empty: the node itself. */
+  readonly from: string;
+  readonly what: string;
+  readonly outcome: string;
 }
 
 export interface ReplicaStatus {

@@ -4,6 +4,7 @@ import { unreachable } from "../base/invariant.ts";
 import type { Reader, Wire } from "./cbor.ts";
 import { readPositions } from "./request_codec.ts";
 import type {
+  AuditEvent,
   KeyValue,
   MemberStatus,
   NodeStatus,
@@ -60,7 +61,15 @@ export function responseWire(response: Response): Wire {
     case "members":
       return [RESPONSE.members, listWire(response.members, memberStatusWire)];
     case "refused":
-      return [RESPONSE.refused, REFUSAL.codes[response.reason], response.message, response.leader ?? null];
+      return [
+        RESPONSE.refused,
+        REFUSAL.codes[response.reason],
+        response.message,
+        response.leader ?? null,
+        response.retryAfterMs ?? null,
+      ];
+    case "audit":
+      return [RESPONSE.audit, listWire(response.events, auditEventWire)];
     default:
       return unreachable(response);
   }
@@ -107,7 +116,7 @@ export function readResponse(reader: Reader): Response {
         ageUs: reader.integer(),
       };
     case RESPONSE.refused:
-      reader.expectArity(arity, 4);
+      reader.expectArity(arity, 5);
       return readRefused(reader);
     default:
       return readRareResponse(reader, arity, tag);
@@ -147,6 +156,9 @@ function readRareResponse(reader: Reader, arity: number, tag: number): Response 
     case RESPONSE.members:
       reader.expectArity(arity, 2);
       return { kind: "members", members: readList(reader, LIMITS.membersMax, readMemberStatus) };
+    case RESPONSE.audit:
+      reader.expectArity(arity, 2);
+      return { kind: "audit", events: readList(reader, LIMITS.auditEventsMax, readAuditEvent) };
     default:
       return reader.fail("kind", `No answer has the tag ${tag}`);
   }
@@ -162,9 +174,30 @@ function readFound(reader: Reader): KeyValue | null {
 function readRefused(reader: Reader): Refused {
   const reason = reader.choice(REFUSAL.names);
   const message = reader.text();
-  return reader.skipNull()
-    ? { kind: "refused", reason, message }
-    : { kind: "refused", reason, message, leader: reader.nodeId() };
+  const leader = reader.nodeIdOrNull();
+  const retryAfterMs = reader.skipNull() ? null : reader.integer();
+  return {
+    kind: "refused",
+    reason,
+    message,
+    ...(leader === null ? null : { leader }),
+    ...(retryAfterMs === null ? null : { retryAfterMs }),
+  };
+}
+
+function auditEventWire({ timeMs, node, who, from, what, outcome }: AuditEvent): Wire {
+  return [timeMs, node, who, from, what, outcome];
+}
+function readAuditEvent(reader: Reader): AuditEvent {
+  reader.tuple(6);
+  return {
+    timeMs: reader.integer(),
+    node: reader.nodeId(),
+    who: reader.text(),
+    from: reader.text(),
+    what: reader.text(),
+    outcome: reader.text(),
+  };
 }
 
 function statusWire(status: NodeStatus): Wire {

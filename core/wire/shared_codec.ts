@@ -4,8 +4,11 @@ import type { Settings } from "../base/limits.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { Row } from "../base/ports.ts";
 import { encode, Reader, type Wire } from "./cbor.ts";
+import { listWire, readList } from "./lists.ts";
 import type { Configuration, Entry, Member, SystemView } from "./messages.ts";
 import type { KeyValue, Version } from "./requests.ts";
+import { identityWire, readIdentity, readSecurity, securityWire } from "./security.ts";
+export { listWire, readList } from "./lists.ts";
 import { ENTRY_KIND, MEMBER_STATE } from "./tags.ts";
 
 export function entryWire(entry: Entry): Wire {
@@ -19,19 +22,6 @@ export function readEntry(reader: Reader): Entry {
     kind: reader.choice(ENTRY_KIND.names),
     data: reader.bytes(),
   };
-}
-
-export function listWire<T>(items: readonly T[], one: (item: T) => Wire): Wire {
-  const list: Wire[] = new Array(items.length);
-  for (let i = 0; i < items.length; i++) list[i] = one(items[i]!);
-  return list;
-}
-/** An array of at most `max` items, each taken by `one`. */
-export function readList<T>(reader: Reader, max: number, one: (reader: Reader) => T): T[] {
-  const count = reader.array(max);
-  const items: T[] = [];
-  for (let i = 0; i < count; i++) items.push(one(reader));
-  return items;
 }
 
 export function readNodeIds(reader: Reader, max: number): NodeId[] {
@@ -93,14 +83,16 @@ export function readRow(reader: Reader): Row {
 }
 
 export function memberWire(member: Member): Wire {
-  const { id, address, zone, capacity, state, disk } = member;
-  return [id, address, zone, capacity, MEMBER_STATE.codes[state], disk];
+  const { id, address, zone, capacity, state, disk, identity } = member;
+  const wire: Wire[] = [id, address, zone, capacity, MEMBER_STATE.codes[state], disk];
+  if (identity !== undefined) wire.push(identityWire(identity));
+  return wire;
 }
-/** Journals and tables of format 1 have members without a disk. */
+/** Journals and tables of format 1 have members without a disk, those of an open network are without an identity. */
 export function readMember(reader: Reader): Member {
-  const fields = reader.array(6);
-  if (fields < 5) reader.fail("invalid", `A member has 6 fields, not ${fields}`);
-  return {
+  const fields = reader.array(7);
+  if (fields < 5) reader.fail("invalid", `A member has 6 or 7 fields, not ${fields}`);
+  const member: Member = {
     id: reader.nodeId(),
     address: readAddress(reader),
     zone: reader.text(LIMITS.zoneBytesMax),
@@ -108,6 +100,7 @@ export function readMember(reader: Reader): Member {
     state: reader.choice(MEMBER_STATE.names),
     disk: fields === 5 ? "" : reader.text(LIMITS.diskBytesMax),
   };
+  return fields < 7 ? member : { ...member, identity: readIdentity(reader) };
 }
 
 export function readAddress(reader: Reader): string {
@@ -160,7 +153,7 @@ function readSettings(reader: Reader): Settings {
 }
 
 export function viewWire(view: SystemView): Wire {
-  return [
+  const wire: Wire[] = [
     view.version,
     view.network,
     settingsWire(view.settings),
@@ -168,9 +161,13 @@ export function viewWire(view: SystemView): Wire {
     listWire(view.members, memberWire),
     view.assignment,
   ];
+  if (view.security !== null) wire.push(securityWire(view.security));
+  return wire;
 }
+/** That of an open network, as all were before format 3, has 6 fields. */
 export function readView(reader: Reader): SystemView {
-  reader.tuple(6);
+  const fields = reader.array(7);
+  if (fields < 6) reader.fail("invalid", `A view has 6 or 7 fields, not ${fields}`);
   return {
     version: reader.integer(),
     network: readName(reader),
@@ -178,6 +175,7 @@ export function readView(reader: Reader): SystemView {
     epoch: reader.epoch(),
     members: readList(reader, LIMITS.membersMax, readMember),
     assignment: readList(reader, LIMITS.partitionsMax + 1, readReplicas),
+    security: fields < 7 ? null : readSecurity(reader),
   };
 }
 function readReplicas(reader: Reader): NodeId[] {

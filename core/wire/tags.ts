@@ -17,7 +17,7 @@ import type {
 } from "./requests.ts";
 
 /** Both ends of a connection must name the same. */
-export const WIRE_VERSION = 2;
+export const WIRE_VERSION = 3;
 
 /** A closed set of names, each with its number. */
 export interface Names<T extends string> {
@@ -33,7 +33,15 @@ function names<T extends string>(codes: Record<T, number>): Names<T> {
 }
 
 /** The first item of every frame's payload. */
-export const FRAME = { hello: 1, "hello-reply": 2, messages: 3, requests: 4, responses: 5 } as const;
+export const FRAME = {
+  hello: 1,
+  "hello-reply": 2,
+  messages: 3,
+  requests: 4,
+  responses: 5,
+  secrets: 6,
+  admission: 7,
+} as const;
 
 export const MESSAGE = {
   "ping": 1,
@@ -60,6 +68,7 @@ export const MESSAGE = {
   "replica-check": 22,
   "replica-verdict": 23,
   "space": 24,
+  "key-get": 25,
 } as const satisfies Record<MessageKind, number>;
 
 export const OP = {
@@ -81,6 +90,15 @@ export const OP = {
   "status": 16,
   "members": 17,
   "layout": 18,
+  "evict": 19,
+  "invite-add": 20,
+  "invite-drop": 21,
+  "access-set": 22,
+  "access-drop": 23,
+  "keys-rotate": 24,
+  "key-made": 25,
+  "key-status": 26,
+  "audit": 27,
 } as const satisfies Record<Op["kind"], number>;
 
 export const EXPECTATION = {
@@ -104,6 +122,7 @@ export const RESPONSE = {
   "layout": 11,
   "members": 12,
   "refused": 13,
+  "audit": 14,
 } as const satisfies Record<Response["kind"], number>;
 
 export const RECORD = {
@@ -128,6 +147,8 @@ export const INPUT = {
   "space": 8,
   "peer-lost": 9,
   "stop": 10,
+  "keys": 11,
+  "key-made": 12,
 } as const satisfies Record<Input["kind"], number>;
 
 /** Items of recordings, see recording_items.ts. */
@@ -173,6 +194,7 @@ export const MEMBER_STATE: Names<MemberState> = names({
   draining: 2,
   gone: 3,
   removed: 4,
+  evicted: 5,
 });
 
 export const NODE_STATE: Names<NodeStatus["state"]> = names({
@@ -183,6 +205,7 @@ export const NODE_STATE: Names<NodeStatus["state"]> = names({
   outside: 4,
   removed: 5,
   down: 6,
+  evicted: 7,
 });
 
 export const TROUBLE: Names<Trouble["kind"]> = names({
@@ -213,12 +236,31 @@ export const REFUSAL: Names<RefusalReason> = names({
   "closing": 11,
   "no-space": 12,
   "down": 13,
+  "denied": 14,
 });
+
+export type KeyState = "wanted" | "made" | "current" | "former";
+export const KEY_STATE: Names<KeyState> = names({ wanted: 0, made: 1, current: 2, former: 3 });
+
+export const PRINCIPAL = { member: 1, access: 2, invite: 3 } as const;
+export const PROOF = { access: 1, invite: 2 } as const;
 
 export const ROLE_OF_PEER: Names<"peer" | "client"> = names({ peer: 0, client: 1 });
 
 /** Why a connection is turned away, see session.ts. */
-export type HelloRefusal = "version" | "foreign" | "unknown" | "impostor" | "self" | "busy" | "closing";
+export type HelloRefusal =
+  | "version"
+  | "foreign"
+  | "unknown"
+  | "impostor"
+  | "self"
+  | "busy"
+  | "closing"
+  | "evicted"
+  | "denied"
+  | "limited"
+  | "clock"
+  | "expired";
 export const HELLO_REFUSAL: Names<HelloRefusal> = names({
   version: 0,
   foreign: 1,
@@ -227,4 +269,9 @@ export const HELLO_REFUSAL: Names<HelloRefusal> = names({
   self: 4,
   busy: 5,
   closing: 6,
+  evicted: 7,
+  denied: 8,
+  limited: 9,
+  clock: 10,
+  expired: 11,
 });

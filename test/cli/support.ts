@@ -114,6 +114,7 @@ export class RawConnection {
       network: null,
       node: null,
       address: null,
+      proof: null,
       ...hello,
     } as const;
     this.send(seal(encodeHello(whole, FRAME_HEADER_BYTES)));

@@ -1,7 +1,7 @@
 /** fast-check arbitraries of everything that crosses a border: well-formed, within the wire's bounds, no more sense than that. */
 import fc from "fast-check";
-import type { Epoch, LogIndex, NodeId, PartitionId, Term } from "../../core/base/ids.ts";
-import { DEFAULT_SETTINGS, LIMITS, type Settings } from "../../core/base/limits.ts";
+import type { NodeId } from "../../core/base/ids.ts";
+import { DEFAULT_SETTINGS, type Settings } from "../../core/base/limits.ts";
 import type { JournalRecord } from "../../core/wire/kernel.ts";
 import type {
   Configuration,
@@ -13,6 +13,7 @@ import type {
   Update,
 } from "../../core/wire/messages.ts";
 import type {
+  AuditEvent,
   Expectation,
   KeyValue,
   MemberStatus,
@@ -27,60 +28,40 @@ import type {
   Trouble,
   Version,
 } from "../../core/wire/requests.ts";
+import {
+  type Arb,
+  arbAddress,
+  arbBytes,
+  arbEpoch,
+  arbHex32,
+  arbIndex,
+  arbInteger,
+  arbNodeId,
+  arbPartition,
+  arbTerm,
+  arbText,
+  arbZone,
+  hex,
+  list,
+  nodeIds,
+  orNull,
+  sparse,
+  whole,
+} from "./arbitrary_basics.ts";
+import {
+  arbAccessKey,
+  arbAuthority,
+  arbIdentity,
+  arbInvite,
+  arbPrincipal,
+  arbProof,
+  arbSecurity,
+  arbStatement,
+} from "./arbitrary_security.ts";
 import type { Hello, HelloReply } from "../../core/wire/session.ts";
 import { WIRE_VERSION } from "../../core/wire/tags.ts";
 
-type Arb<T> = fc.Arbitrary<T>;
-
-/** Integers from 0 that like the borders of the encoded lengths. */
-export const arbInteger: Arb<number> = fc.oneof(
-  fc.nat({ max: 30 }),
-  fc.nat({ max: 70_000 }),
-  fc.maxSafeNat(),
-  fc.constantFrom(23, 24, 255, 256, 65_535, 65_536, 0xffff_ffff, 0x1_0000_0000, Number.MAX_SAFE_INTEGER),
-);
-export const arbTerm = arbInteger as Arb<Term>;
-export const arbIndex = arbInteger as Arb<LogIndex>;
-export const arbEpoch = arbInteger as Arb<Epoch>;
-export const arbPartition = fc.nat({ max: LIMITS.partitionsMax }) as Arb<PartitionId>;
-export const arbBytes: Arb<Uint8Array> = fc.oneof(
-  fc.uint8Array({ maxLength: 40 }),
-  fc.uint8Array({ minLength: 250, maxLength: 300 }),
-);
-/** Well-formed Unicode of any plane. */
-export const arbText: Arb<string> = fc.oneof(
-  fc.string({ maxLength: 40 }),
-  fc.string({ unit: "binary", maxLength: 40 }),
-);
-export const arbNodeId: Arb<NodeId> = fc.oneof(
-  fc.constantFrom("sirius", "canopus", "arcturus"),
-  fc.stringMatching(/^[\x21-\x7e]{1,64}$/),
-) as Arb<NodeId>;
-export const arbAddress: Arb<string> = fc.tuple(fc.ipV4(), fc.nat({ max: 65_535 })).map(([ip, port]) =>
-  `${ip}:${port}`
-);
-export const arbHex32: Arb<string> = fc.stringMatching(/^[0-9a-f]{32}$/);
-const arbZone = fc.string({ unit: "binary", maxLength: 12 });
-
-const orNull = <T>(arb: Arb<T>): Arb<T | null> => fc.option(arb, { nil: null });
-const list = <T>(arb: Arb<T>, maxLength = 5): Arb<T[]> => fc.array(arb, { maxLength });
-const nodeIds = list(arbNodeId, 4);
-
-/** An object in which every field is there. */
-function whole<T>(fields: { [K in keyof T]-?: Arb<T[K]> }): Arb<T> {
-  return fc.record(fields as Record<string, Arb<unknown>>, { noNullPrototype: true }) as unknown as Arb<T>;
-}
-/** An object in which the fields of `optional` may be absent. */
-function sparse<T>(
-  fields: { [K in keyof T]-?: Arb<NonNullable<T[K]> | T[K]> },
-  optional: (keyof T)[],
-): Arb<T> {
-  const requiredKeys = Object.keys(fields).filter((key) => !optional.includes(key as keyof T));
-  return fc.record(fields as Record<string, Arb<unknown>>, {
-    requiredKeys,
-    noNullPrototype: true,
-  }) as unknown as Arb<T>;
-}
+export * from "./arbitrary_basics.ts";
 
 export const arbUpdate: Arb<Update> = whole<Update>({
   node: arbNodeId,
@@ -104,14 +85,17 @@ export const arbConfiguration: Arb<Configuration> = whole<Configuration>({
   learners: nodeIds,
 });
 
-export const arbMember: Arb<Member> = whole<Member>({
+const memberStates = ["joining", "active", "draining", "gone", "removed", "evicted"] as const;
+
+export const arbMember: Arb<Member> = sparse<Member>({
   id: arbNodeId,
   address: arbAddress,
   zone: arbZone,
   capacity: fc.integer({ min: 1, max: 1_000_000 }),
-  state: fc.constantFrom("joining", "active", "draining", "gone", "removed"),
+  state: fc.constantFrom(...memberStates),
   disk: fc.constantFrom("", "00112233aabbccdd"),
-});
+  identity: arbIdentity,
+}, ["identity"]);
 
 export const arbSettings: Arb<Settings> = fc.tuple(fc.nat({ max: 10 }), arbInteger, fc.boolean()).map(
   ([power, quietAfterUs, leaseReads]) => ({
@@ -129,6 +113,7 @@ export const arbView: Arb<SystemView> = whole<SystemView>({
   epoch: arbEpoch,
   members: list(arbMember),
   assignment: list(nodeIds),
+  security: orNull(arbSecurity),
 });
 
 export const arbVersion: Arb<Version> = whole<Version>({ term: arbTerm, index: arbIndex });
@@ -195,13 +180,28 @@ const OPS: { [K in Op["kind"]]: Arb<Extract<Op, { kind: K }>> } = {
   "set-state": whole({
     kind: kind("set-state"),
     node: arbNodeId,
-    state: fc.constantFrom("joining", "active", "draining", "gone", "removed"),
+    state: fc.constantFrom(...memberStates),
     force: fc.boolean(),
   }),
   "set-address": whole({ kind: kind("set-address"), node: arbNodeId, address: arbAddress }),
   "status": fc.constant({ kind: "status" }),
   "members": fc.constant({ kind: "members" }),
   "layout": fc.constant({ kind: "layout" }),
+  "evict": whole({ kind: kind("evict"), node: arbNodeId }),
+  "invite-add": whole({ kind: kind("invite-add"), invite: arbInvite, nowMs: arbInteger }),
+  "invite-drop": whole({ kind: kind("invite-drop"), id: hex(16) }),
+  "access-set": whole({ kind: kind("access-set"), access: arbAccessKey }),
+  "access-drop": whole({ kind: kind("access-drop"), id: fc.constant("SOABCDEF") }),
+  "keys-rotate": fc.constant({ kind: "keys-rotate" }),
+  "key-made": whole({ kind: kind("key-made"), id: arbInteger, authority: arbAuthority }),
+  "key-status": whole({
+    kind: kind("key-status"),
+    node: arbNodeId,
+    holds: arbInteger,
+    uses: arbInteger,
+    statement: arbStatement,
+  }),
+  "audit": whole({ kind: kind("audit"), limit: arbInteger }),
 };
 export const arbOp: Arb<Op> = fc.oneof(...Object.values<Arb<Op>>(OPS));
 
@@ -211,7 +211,10 @@ export const arbSession: Arb<Session> = whole<Session>({
   acknowledged: arbInteger,
   opened: fc.boolean(),
 });
-export const arbRequest: Arb<Request> = sparse<Request>({ op: arbOp, session: arbSession }, ["session"]);
+export const arbRequest: Arb<Request> = sparse<Request>(
+  { op: arbOp, session: arbSession, by: arbPrincipal },
+  ["session", "by"],
+);
 
 export const arbKeyValue: Arb<KeyValue> = whole<KeyValue>({
   key: arbText,
@@ -237,7 +240,7 @@ const arbNodeStatus: Arb<NodeStatus> = whole<NodeStatus>({
   network: arbHex32,
   view: arbInteger,
   epoch: arbInteger,
-  state: fc.constantFrom("joining", "active", "draining", "gone", "outside", "removed", "down"),
+  state: fc.constantFrom("joining", "active", "draining", "gone", "outside", "removed", "down", "evicted"),
   replicas: list(arbReplica, 3),
   counters: list(fc.tuple(arbText, arbInteger)),
   trouble: orNull(whole<Trouble>({
@@ -247,17 +250,18 @@ const arbNodeStatus: Arb<NodeStatus> = whole<NodeStatus>({
     sinceMs: arbInteger,
   })),
 });
-const arbMemberStatus: Arb<MemberStatus> = whole<MemberStatus>({
+const arbMemberStatus: Arb<MemberStatus> = sparse<MemberStatus>({
   id: arbNodeId,
   address: arbAddress,
   zone: arbZone,
   capacity: arbInteger,
-  state: fc.constantFrom("joining", "active", "draining", "gone", "removed"),
+  state: fc.constantFrom(...memberStates),
   disk: fc.constantFrom("", "00112233aabbccdd"),
+  identity: arbIdentity,
   liveness: fc.constantFrom("alive", "suspect", "dead", "left", "unknown"),
   replicas: arbInteger,
   leads: arbInteger,
-});
+}, ["identity"]);
 
 const RESPONSES: { [K in Response["kind"]]: Arb<Extract<Response, { kind: K }>> } = {
   "written": whole({ kind: kind("written"), version: arbVersion, existed: fc.boolean() }),
@@ -305,10 +309,23 @@ const RESPONSES: { [K in Response["kind"]]: Arb<Extract<Response, { kind: K }>> 
       "closing",
       "no-space",
       "down",
+      "denied",
     ),
     message: arbText,
     leader: arbNodeId,
-  }, ["leader"]),
+    retryAfterMs: arbInteger,
+  }, ["leader", "retryAfterMs"]),
+  "audit": whole({
+    kind: kind("audit"),
+    events: list(whole<AuditEvent>({
+      timeMs: arbInteger,
+      node: arbNodeId,
+      who: arbText,
+      from: arbText,
+      what: arbText,
+      outcome: arbText,
+    })),
+  }),
 };
 export const arbResponse: Arb<Response> = fc.oneof(...Object.values<Arb<Response>>(RESPONSES));
 
@@ -435,6 +452,7 @@ const MESSAGES: { [K in MessageKind]: Arb<Extract<Message, { kind: K }>> } = {
     commit: arbIndex,
     needed: fc.boolean(),
   }),
+  "key-get": whole({ kind: kind("key-get"), ids: list(arbInteger) }),
   "space": whole({ kind: kind("space"), low: fc.boolean() }),
 };
 export const arbMessage: Arb<Message> = fc.oneof(...Object.values<Arb<Message>>(MESSAGES));
@@ -469,6 +487,7 @@ export const arbHello: Arb<Hello> = fc.oneof(
     network: orNull(arbHex32),
     node: arbNodeId,
     address: arbAddress,
+    proof: fc.constant(null),
   }),
   whole<Hello>({
     version: fc.constant(WIRE_VERSION),
@@ -476,9 +495,23 @@ export const arbHello: Arb<Hello> = fc.oneof(
     network: orNull(arbHex32),
     node: fc.constant(null),
     address: fc.constant(null),
+    proof: orNull(arbProof),
   }),
 );
-const helloRefusals = ["version", "foreign", "unknown", "impostor", "self", "busy", "closing"] as const;
+const helloRefusals = [
+  "version",
+  "foreign",
+  "unknown",
+  "impostor",
+  "self",
+  "busy",
+  "closing",
+  "evicted",
+  "denied",
+  "limited",
+  "clock",
+  "expired",
+] as const;
 export const arbHelloReply: Arb<HelloReply> = whole<Omit<HelloReply, "accepted">>({
   version: fc.constant(WIRE_VERSION),
   reason: orNull(fc.constantFrom(...helloRefusals)),

@@ -56,6 +56,45 @@ export const view: SystemView = {
     },
   ],
   assignment: [[sirius, canopus], [canopus], []],
+  security: null,
+};
+const identity = {
+  key: "0f".repeat(32),
+  holds: 2,
+  uses: 1,
+  statement: new Uint8Array(64).fill(9),
+};
+const access = {
+  id: "SOABCDEFGH234567",
+  publicKey: "a1".repeat(32),
+  name: "Nightly backup",
+  rights: [{ prefix: "backup/", read: true, write: true, admin: false }, {
+    prefix: "",
+    read: false,
+    write: false,
+    admin: true,
+  }],
+};
+const invite = {
+  id: "0123456789abcdef",
+  hash: "c3".repeat(32),
+  zone: "Lyra",
+  expiresMs: 1_800_000_000_000,
+  uses: 3,
+};
+const authority = Uint8Array.of(0x30, 0x03, 0x02, 0x01, 0x07);
+export const privateView: SystemView = {
+  ...view,
+  members: [{ ...view.members[0]!, identity }, { ...view.members[1]!, state: "evicted", identity }],
+  security: {
+    keys: [
+      { id: 1, state: "former", authority },
+      { id: 2, state: "current", authority },
+      { id: 3, state: "wanted", authority: new Uint8Array(0) },
+    ],
+    access: [access],
+    invites: [invite, { ...invite, id: "fedcba9876543210", zone: null }],
+  },
 };
 const session = { client: "ffeeddccbbaa99887766554433221100", sequence: 12, acknowledged: 11, opened: true };
 const keyValue: KeyValue = { key: "α Centauri", value, version: { term: t2, index: logIndex(9) } };
@@ -126,7 +165,24 @@ export const REQUESTS: Samples<Request> = {
   "status": { op: { kind: "status" } },
   "members": { op: { kind: "members" } },
   "layout": { op: { kind: "layout" } },
+  "evict": { op: { kind: "evict", node: vega }, by: { kind: "access", id: access.id } },
+  "invite-add": { op: { kind: "invite-add", invite, nowMs: 1_799_999_999_000 } },
+  "invite-drop": { op: { kind: "invite-drop", id: invite.id } },
+  "access-set": { op: { kind: "access-set", access } },
+  "access-drop": { op: { kind: "access-drop", id: access.id } },
+  "keys-rotate": { op: { kind: "keys-rotate" } },
+  "key-made": { op: { kind: "key-made", id: 3, authority }, by: { kind: "member", node: sirius } },
+  "key-status": { op: { kind: "key-status", node: vega, ...identityStatus(identity) } },
+  "join with an invite": {
+    op: { kind: "join", member: privateView.members[0]!, network },
+    by: { kind: "invite", id: invite.id, proof: "d4".repeat(32) },
+  },
+  "audit": { op: { kind: "audit", limit: 100 } },
 };
+
+function identityStatus({ holds, uses, statement }: typeof identity) {
+  return { holds, uses, statement };
+}
 
 const version = { term: t2, index: logIndex(9) };
 
@@ -194,6 +250,24 @@ export const RESPONSES: Samples<Response> = {
     kind: "refused",
     reason: "too-large",
     message: "The value has 1048577 bytes, the limit is 1048576",
+  },
+  "layout of a private network": { kind: "layout", view: privateView, leaders: [sirius, null] },
+  "audit": {
+    kind: "audit",
+    events: [{
+      timeMs: 1_800_000_000_000,
+      node: sirius,
+      who: "key SOABCDEFGH234567",
+      from: "10.0.0.9:40000",
+      what: "evict vega",
+      outcome: "done",
+    }],
+  },
+  "refused to come again": {
+    kind: "refused",
+    reason: "busy",
+    message: "Too many requests",
+    retryAfterMs: 250,
   },
   "refused with a leader": { kind: "refused", reason: "moved", message: "Ask the leader", leader: canopus },
 };
@@ -268,6 +342,8 @@ export const MESSAGES: Samples<Message> = {
   },
   "layout-get": { kind: "layout-get", version: 300 },
   "layout-is": { kind: "layout-is", view },
+  "layout-is of a private network": { kind: "layout-is", view: privateView },
+  "key-get": { kind: "key-get", ids: [2, 3] },
   "forward": { kind: "forward", id: 77, hops: 1, request: REQUESTS["put"]! },
   "forward-reply": { kind: "forward-reply", id: 77, response: RESPONSES["written"]! },
   "watch-start": { kind: "watch-start", id: 8, partition: p3, start: "a", end: "b", from: logIndex(9) },
@@ -321,8 +397,32 @@ export const RECORDS: Samples<JournalRecord> = {
 };
 
 export const HELLOS: Samples<Hello> = {
-  "peer": { version: WIRE_VERSION, role: "peer", network, node: vega, address: "[::1]:7000" },
-  "client": { version: WIRE_VERSION, role: "client", network: null, node: null, address: null },
+  "peer": { version: WIRE_VERSION, role: "peer", network, node: vega, address: "[::1]:7000", proof: null },
+  "client": { version: WIRE_VERSION, role: "client", network: null, node: null, address: null, proof: null },
+};
+
+export const PROVEN_HELLOS: Samples<Hello> = {
+  "access key": {
+    ...HELLOS["client"]!,
+    network,
+    proof: {
+      kind: "access",
+      id: access.id,
+      random: new Uint8Array(32).fill(5),
+      signature: new Uint8Array(64).fill(6),
+    },
+  },
+  "invite": {
+    ...HELLOS["client"]!,
+    proof: {
+      kind: "invite",
+      id: invite.id,
+      secret: new Uint8Array(16).fill(8),
+      key: identity.key,
+      signature: new Uint8Array(64).fill(6),
+      clockMs: 1_800_000_000_000,
+    },
+  },
 };
 
 export const HELLO_REPLIES: Samples<HelloReply> = {

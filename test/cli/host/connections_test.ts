@@ -40,6 +40,7 @@ function linkTo(
       network: NETWORK,
       node: nodeId("a"),
       address: own,
+      proof: null,
     }),
     lost,
     count() {},
@@ -169,25 +170,47 @@ Deno.test("FrameSocket.checkFrame() ends a connection whose frame is under way f
 });
 
 Deno.test("ClientLink hands over large requests only as far as their bytes have room (C2)", () => {
-  const socket = { waitingBytes: 0, pause() {}, resume() {}, send() {} } as unknown as FrameSocket;
-  const link = new ClientLink(1, socket);
+  const taken: ClientRequestFrame[] = [];
+  const link = new ClientLink({
+    client: 1,
+    socket: {
+      waitingBytes: 0,
+      heldBytes: 0,
+      pause() {},
+      resume() {},
+      send() {},
+      close() {},
+      destroy() {},
+      breakOff() {},
+    },
+    hand: (requests) => void taken.push(...requests),
+    turns: { ready: (client) => void client.serve(Infinity), gone() {} },
+    memory: { share: Infinity },
+    count() {},
+  });
   const requests: ClientRequestFrame[] = Array.from({ length: 60 }, (_, i) => ({
     id: i + 1,
     request: { op: { kind: "put", key: "k", value: new Uint8Array(1024 * 1024) } },
   }));
-  for (let i = 0; i < requests.length; i += 3) link.receive(encodeRequests(requests.slice(i, i + 3)));
   let underWay = 0, most = 0, all = 0;
-  for (let next = link.take(); next.length > 0; next = link.take()) {
+  const look = () => {
+    const next = taken.splice(0);
     underWay += next.length;
     most = Math.max(most, underWay);
     all += next.length;
+    return next;
+  };
+  for (let i = 0; i < requests.length; i += 3) link.receive([encodeRequests(requests.slice(i, i + 3))]);
+  for (let next = look(); next.length > 0; next = look()) {
     // Half of them are answered before more are asked for.
     for (const { id } of next.slice(0, Math.ceil(next.length / 2))) {
       link.reply(id, { kind: "done", version: 0 });
       underWay--;
     }
     link.flush();
+    link.proceed();
   }
+  link.gone();
   assert.equal(most, LIMITS.clientQueueBytesMax / (1024 * 1024));
   assert(all >= most);
 });

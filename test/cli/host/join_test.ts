@@ -23,6 +23,7 @@ const viewWith = (...members: Member[]): SystemView => ({
   epoch: 1 as Epoch,
   members,
   assignment: [],
+  security: null,
 });
 
 /** What a node on DISK that calls itself b is told; null: it may join. */

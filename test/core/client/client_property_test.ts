@@ -24,6 +24,7 @@ const VIEW: SystemView = {
   epoch: 1 as Epoch,
   members: NODES.map((id) => ({ id, address: `${id}:1`, zone: "z", capacity: 1, state: "active", disk: "" })),
   assignment: [NODES, NODES, NODES],
+  security: null,
 };
 
 /** One catalog a partition stands for its replicas; which node leads, and what the network loses, is drawn. */

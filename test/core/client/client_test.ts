@@ -22,6 +22,7 @@ const VIEW: SystemView = {
   epoch: 1 as Epoch,
   members: [A, B, C].map((id) => ({ id, address: id, zone: "z", capacity: 1, state: "active", disk: "" })),
   assignment: [[A, B, C], [A, B, C]],
+  security: null,
 };
 const WRITTEN: Response = {
   kind: "written",

@@ -38,6 +38,7 @@ function viewOf(assignment: readonly (readonly NodeId[])[], version = 7): System
     epoch: 3 as Epoch,
     members: [a, b, c, d, e].map(member),
     assignment,
+    security: null,
   };
 }
 const voters = (...nodes: NodeId[]): Configuration => ({ voters: nodes, outgoing: [], learners: [] });

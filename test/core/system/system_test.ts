@@ -24,6 +24,7 @@ const genesis: SystemView = {
   epoch: 1 as Epoch,
   members: [member(a), member(b)],
   assignment: [[a, b], [a, b], [b, a]],
+  security: null,
 };
 
 function after(view: SystemView, ...commands: SystemCommand[]): SystemView {

@@ -46,6 +46,8 @@ Deno.test("describeMessage() says what a trace needs, in one line", () => {
     snapshot-reply p3 t2 at 9 transfer 1 next 1 installed
     layout-get v300
     layout-is v300 e7
+    layout-is v300 e7
+    key-get 2 3
     forward 77 hops 1: put "star/32349" 6B:09ea95e1 session ffeeddcc/12 acknowledged 11 opened
     forward-reply 77: written 9@2 existed
     watch-start p3 id 8 "a".."b" from 9
@@ -89,6 +91,16 @@ Deno.test("describeRequest() says what a trace needs, in one line", () => {
     status
     members
     layout
+    evict vega by key SOABCDEFGH234567
+    invite-add 0123456789abcdef uses 3 until 1800000000000 now 1799999999000
+    invite-drop 0123456789abcdef
+    access-set SOABCDEFGH234567 "Nightly backup" ["backup/" rw, "" a]
+    access-drop SOABCDEFGH234567
+    keys-rotate
+    key-made 3 by member sirius
+    key-status vega holds 2 uses 1
+    join canopus at 10.0.0.2:7000 network 000102030405060708090a0b0c0d0e0f by invite 0123456789abcdef
+    audit 100
   `),
   );
 });
@@ -114,6 +126,9 @@ Deno.test("describeResponse() says what a trace needs, in one line", () => {
     layout v300 e7 2 leaders
     members canopus active unknown
     refused too-large: "The value has 1048577 bytes, the limit is 1048576"
+    layout v300 e7 2 leaders
+    audit 1 events
+    refused busy retry after 250ms: "Too many requests"
     refused moved leader canopus: "Ask the leader"
   `),
   );

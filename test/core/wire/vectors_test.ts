@@ -35,6 +35,7 @@ import {
   HELLO_REPLIES,
   HELLOS,
   MESSAGES,
+  PROVEN_HELLOS,
   RECORDS,
   REQUESTS,
   RESPONSES,
@@ -59,7 +60,7 @@ const CODECS: Readonly<Record<string, Codec<unknown>>> = {
     encode: (record) => encode(recordWire(record)),
     decode: (bytes) => decodeWith(bytes, readRecord),
   }),
-  hello: codec({ samples: HELLOS, encode: encodeHello, decode: decodeHello }),
+  hello: codec({ samples: { ...HELLOS, ...PROVEN_HELLOS }, encode: encodeHello, decode: decodeHello }),
   "hello-reply": codec({ samples: HELLO_REPLIES, encode: encodeHelloReply, decode: decodeHelloReply }),
   frame: codec({
     samples: {
