@@ -9,6 +9,14 @@ import {
 } from "../../core/wire/codec.ts";
 import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
 import type { Expectation, Op, Response } from "../../core/wire/requests.ts";
+import {
+  type ClientMemory,
+  type Holder,
+  QUEUE_MS_MAX,
+  type Requester,
+  TokenBucket,
+  type Turns,
+} from "./load.ts";
 import type { FrameSocket } from "./socket.ts";
 
 const FRAME_BYTES_WANTED = 1024 * 1024;
@@ -16,6 +24,32 @@ const FRAME_BYTES_WANTED = 1024 * 1024;
 const FIRST_REQUESTS = 32;
 /** Requests with more than this are also counted by their bytes. */
 const LARGE_BYTES = 4096;
+
+/** What a decoded request takes beside its bytes, about. */
+const REQUEST_BYTES = 256;
+
+export interface ClientLinkOptions {
+  /** The host's number of it. */
+  readonly client: number;
+  readonly socket: ClientSocket;
+  /** Takes requests for the node. */
+  readonly hand: (requests: readonly ClientRequestFrame[]) => void;
+  readonly turns: Pick<Turns, "ready" | "gone">;
+  readonly memory: Pick<ClientMemory, "share">;
+  readonly count: (name: string, by?: number) => void;
+  readonly clock?: () => number;
+}
+
+export type ClientSocket = Pick<
+  FrameSocket,
+  "send" | "pause" | "resume" | "close" | "destroy" | "breakOff" | "waitingBytes" | "heldBytes"
+>;
+
+/** The payload of a frame that nobody has looked into yet. */
+interface Unread {
+  readonly payload: Uint8Array;
+  readonly at: number;
+}
 
 /**
  * One client's connection.
@@ -26,14 +60,24 @@ const LARGE_BYTES = 4096;
  * C2. So is what its requests take that the node has and has not answered: one that is too large for what is left of the
  *     bound waits, unless it is alone.
  * C3. A client that lets watch events pile up past twice the bound is cut off: nobody can hold those back.
+ * C4. A frame is looked into when the first of its requests can go, so a client whose turn is far costs no more than
+ *     the bytes of one read.
  */
-export class ClientLink {
-  /** The host's number of it. */
+export class ClientLink implements Requester, Holder {
   readonly client: number;
-  readonly #socket: FrameSocket;
+  readonly #options: ClientLinkOptions;
+  readonly #socket: ClientSocket;
+  readonly #clock: () => number;
+  readonly #bucket: TokenBucket;
   #outbox: ClientResponseFrame[] = [];
-  /** Read and not handed over: what is left of one read. */
+  /** Read and not looked into: what is left of one read. */
+  #unread: Unread[] = [];
+  #unreadBytes = 0;
+  /** Of the frame looked into, those not handed over, and since when they wait. */
   #backlog: ClientRequestFrame[] = [];
+  #backlogFrom = 0;
+  #backlogBytes = 0;
+  #backlogAt = 0;
   #underWay = 0;
   /** Bytes of large requests under way, by the client's id of them, and of all together. */
   readonly #large = new Map<number, number>();
@@ -41,38 +85,77 @@ export class ClientLink {
   /** Bytes of the largest answer, fading. */
   #largest = LIMITS.clientQueueBytesMax / FIRST_REQUESTS;
   #paused = false;
+  #gone = false;
+  /** Until its bucket has filled (O4). */
+  #refill: ReturnType<typeof setTimeout> | null = null;
 
-  constructor(client: number, socket: FrameSocket) {
-    this.client = client;
-    this.#socket = socket;
+  constructor(options: ClientLinkOptions) {
+    this.client = options.client;
+    this.#options = options;
+    this.#socket = options.socket;
+    this.#clock = options.clock ?? (() => performance.now());
+    this.#bucket = new TokenBucket(this.#clock());
   }
 
-  /** Takes the requests of one frame in. One that cannot be understood is answered and the connection kept: false. */
-  receive(payload: Uint8Array): boolean {
-    try {
-      const requests = decodeRequests(payload);
-      this.#backlog = this.#backlog.length === 0 ? requests : this.#backlog.concat(requests);
-      return true;
-    } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      const ids = requestIds(payload);
-      if (ids.length === 0) throw error;
-      const refused: Response = { kind: "refused", reason: "invalid", message: error.message };
-      for (const id of ids) this.#send([{ id, response: refused }]);
-      return false;
+  /** What this node holds for it. */
+  get heldBytes(): number {
+    return this.#socket.heldBytes + this.#unreadBytes + this.#backlogBytes + this.#largeBytes;
+  }
+
+  /** Takes frames in. Their requests go as soon as they may. */
+  receive(payloads: readonly Uint8Array[]): void {
+    const at = this.#clock();
+    for (const payload of payloads) {
+      this.#unread.push({ payload, at });
+      this.#unreadBytes += payload.length;
     }
+    this.#options.turns.ready(this);
+    this.#steer();
   }
 
-  /** The requests that may be handed to the node now. */
-  take(): readonly ClientRequestFrame[] {
-    const free = this.#fitting(Math.max(0, this.#window() - this.#underWay));
-    let taken = this.#backlog;
-    if (taken.length <= free) this.#backlog = [];
-    else taken = taken.splice(0, free);
-    this.#underWay += taken.length;
-    if (this.#backlog.length > 0 || this.#socket.waitingBytes > LIMITS.clientQueueBytesMax) this.#pause();
-    else this.#resume();
-    return taken;
+  get ready(): boolean {
+    return this.#waits && !this.#gone && this.#refill === null && this.#window() > this.#underWay &&
+      this.#fits();
+  }
+
+  get since(): number {
+    return this.#backlogFrom < this.#backlog.length ? this.#backlogAt : this.#unread[0]?.at ?? Infinity;
+  }
+
+  serve(most: number): number {
+    let served = 0;
+    while (served < most && this.#look()) {
+      const free = Math.min(
+        most - served,
+        this.#window() - this.#underWay,
+        this.#bucket.available(this.#clock()),
+        this.#backlog.length - this.#backlogFrom,
+      );
+      const fitting = this.#fitting(Math.max(0, free));
+      if (fitting === 0) break;
+      const from = this.#backlogFrom;
+      const taken = this.#backlog.slice(from, from + fitting);
+      this.#backlogFrom += fitting;
+      this.#underWay += fitting;
+      this.#bucket.take(fitting);
+      served += fitting;
+      this.#options.hand(taken);
+    }
+    this.#steer();
+    return served;
+  }
+
+  refuse(since: number): number {
+    let refused = 0;
+    while (this.since <= since && this.#look()) {
+      const ids = this.#backlog.slice(this.#backlogFrom).map(({ id }) => id);
+      this.#backlogFrom = this.#backlog.length;
+      this.#send(ids.map((id) => ({ id, response: BUSY })));
+      refused += ids.length;
+    }
+    this.#bucket.refused(refused);
+    this.#steer();
+    return refused;
   }
 
   /** True where nothing waited for flush() yet. */
@@ -105,31 +188,133 @@ export class ClientLink {
     }
     this.#send(from === 0 ? replies : replies.slice(from));
     if (largest > 0) this.#largest = Math.max(largest, Math.floor(this.#largest / 2));
-    if (events && this.#socket.waitingBytes > 2 * LIMITS.clientQueueBytesMax) this.#socket.destroy();
+    if (events && this.#socket.waitingBytes > 2 * LIMITS.clientQueueBytesMax) {
+      this.#options.count("clients cut off: events");
+      this.#socket.destroy();
+    }
   }
 
-  close(why: string): void {
-    this.#socket.close(why);
+  /** It may have room again: it took answers, or was answered. */
+  proceed(): void {
+    if (this.#waits) {
+      this.#forgive();
+      this.#options.turns.ready(this);
+    }
+    this.#steer();
+  }
+
+  cutOff(): void {
+    this.#socket.destroy();
+  }
+
+  /** Its connection is closed. */
+  gone(): void {
+    this.#gone = true;
+    if (this.#refill !== null) clearTimeout(this.#refill);
+    this.#refill = null;
+    this.#options.turns.gone(this);
   }
 
   #send(replies: readonly ClientResponseFrame[]): void {
     this.#socket.send(seal(encodeResponses(replies, FRAME_HEADER_BYTES)));
   }
 
+  get #waits(): boolean {
+    return this.#backlogFrom < this.#backlog.length || this.#unread.length > 0;
+  }
+
+  /** Looks into the next frame where the last one is done (C4). False: nothing waits. */
+  #look(): boolean {
+    while (this.#backlogFrom >= this.#backlog.length) {
+      this.#backlogBytes = 0;
+      const next = this.#unread.shift();
+      if (next === undefined || this.#gone) return false;
+      this.#unreadBytes -= next.payload.length;
+      this.#backlog = this.#decode(next.payload);
+      this.#backlogFrom = 0;
+      this.#backlogAt = next.at;
+      this.#backlogBytes = next.payload.length + REQUEST_BYTES * this.#backlog.length;
+    }
+    return true;
+  }
+
+  /** One that cannot be understood is answered and the connection kept, where it can be told what was asked. */
+  #decode(payload: Uint8Array): ClientRequestFrame[] {
+    try {
+      return decodeRequests(payload);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      const ids = requestIds(payload);
+      if (ids.length === 0) {
+        this.#unread = [];
+        this.#unreadBytes = 0;
+        this.#socket.breakOff(error);
+        return [];
+      }
+      this.#options.count("frames refused");
+      const refused: Response = { kind: "refused", reason: "invalid", message: error.message };
+      this.#send(ids.map((id) => ({ id, response: refused })));
+      this.#bucket.refused(1);
+      return [];
+    }
+  }
+
+  /** What waited for the client itself did not wait for its turn (O3). */
+  #forgive(): void {
+    const now = this.#clock();
+    if (this.#blockedSince === null) return;
+    const blocked = now - this.#blockedSince;
+    this.#blockedSince = null;
+    this.#backlogAt += blocked;
+    this.#unread = this.#unread.map(({ payload, at }) => ({ payload, at: at + blocked }));
+  }
+
+  /** Since when its own bounds hold its requests back. */
+  #blockedSince: number | null = null;
+
+  /** Reads on or does not, and waits for the bucket where it is empty. */
+  #steer(): void {
+    if (this.#gone) return;
+    const waits = this.#waits;
+    if (waits && this.#refill === null && this.#bucket.available(this.#clock()) === 0) {
+      this.#options.count("clients held back: too many requests");
+      this.#refill = setTimeout(() => {
+        this.#refill = null;
+        this.proceed();
+      }, this.#bucket.waitMs);
+    }
+    if (waits && !this.ready) this.#blockedSince ??= this.#clock();
+    if (waits || this.#socket.waitingBytes > this.#bound) this.#pause();
+    else this.#resume();
+  }
+
+  /** Bytes that its requests under way, and its answers, may take. */
+  get #bound(): number {
+    return Math.min(LIMITS.clientQueueBytesMax, this.#options.memory.share);
+  }
+
   /** How many requests may be under way (C1). */
   #window(): number {
-    const room = LIMITS.clientQueueBytesMax - this.#socket.waitingBytes;
+    const room = this.#bound - this.#socket.waitingBytes;
     return Math.min(LIMITS.requestsPerClientMax, Math.max(0, Math.ceil(room / this.#largest)));
+  }
+
+  /** Whether the next request may be under way by its bytes too. */
+  #fits(): boolean {
+    const next = this.#backlog[this.#backlogFrom];
+    if (next === undefined || this.#underWay === 0) return true;
+    const bytes = sizeOfOp(next.request.op);
+    return bytes <= LARGE_BYTES || this.#large.has(next.id) || this.#largeBytes + bytes <= this.#bound;
   }
 
   /** How many of the next `free` requests may be under way by their bytes too (C2). Counts these as under way. */
   #fitting(free: number): number {
-    for (let i = 0; i < free && i < this.#backlog.length; i++) {
-      const { id, request } = this.#backlog[i]!;
+    for (let i = 0; i < free; i++) {
+      const { id, request } = this.#backlog[this.#backlogFrom + i]!;
       const bytes = sizeOfOp(request.op);
       if (bytes <= LARGE_BYTES || this.#large.has(id)) continue;
       const alone = this.#underWay === 0 && i === 0;
-      if (this.#largeBytes + bytes > LIMITS.clientQueueBytesMax && !alone) return i;
+      if (this.#largeBytes + bytes > this.#bound && !alone) return i;
       this.#large.set(id, bytes);
       this.#largeBytes += bytes;
     }
@@ -148,6 +333,13 @@ export class ClientLink {
     this.#socket.resume();
   }
 }
+
+const BUSY: Response = {
+  kind: "refused",
+  reason: "busy",
+  message:
+    `The node has more requests than it can answer, and this one waited for ${QUEUE_MS_MAX} ms: try again`,
+};
 
 /** About how many bytes `op` takes, where that may be many. */
 function sizeOfOp(op: Op): number {

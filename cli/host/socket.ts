@@ -21,6 +21,9 @@ export class FrameSocket {
   #broken: WireError | null = null;
   /** Since when the frame under way is; null: none is. */
   #frameSince: number | null = null;
+  #sentBytes = 0;
+  /** What the system had taken of it when that was looked at last, and since when it is so. */
+  #taken = { bytes: 0, since: 0 };
   /** Of a frame that is not whole. */
   pendingBytesMax = Infinity;
 
@@ -40,9 +43,16 @@ export class FrameSocket {
     return this.#socket.writableLength;
   }
 
+  /** Bytes that came and make no whole frame yet, and those that wait to leave. */
+  get heldBytes(): number {
+    return this.#reader.pendingBytes + this.#socket.readableLength + this.#socket.writableLength;
+  }
+
   /** One or more sealed frames. They leave at once where the system has room. */
   send(frames: Uint8Array): void {
-    if (this.#why === null) this.#socket.write(frames);
+    if (this.#why !== null) return;
+    this.#sentBytes += frames.length;
+    this.#socket.write(frames);
   }
 
   pause(): void {
@@ -60,6 +70,13 @@ export class FrameSocket {
     if (this.#frameSince === null || this.#socket.isPaused()) return;
     if (now - this.#frameSince < FRAME_MS_MAX || this.#why !== null) return;
     this.breakOff(new WireError("frame", `A frame did not come to its end within ${FRAME_MS_MAX / 1000} s`));
+  }
+
+  /** Whether the other end has taken nothing of what was sent to it for too long. */
+  isStalled(now: number): boolean {
+    const bytes = this.#sentBytes - this.#socket.writableLength;
+    if (bytes !== this.#taken.bytes || this.#socket.writableLength === 0) this.#taken = { bytes, since: now };
+    return now - this.#taken.since > STALLED_MS_MAX;
   }
 
   /** Closes once what was sent has left. */
@@ -103,6 +120,8 @@ export class FrameSocket {
 const CLOSE_MS_MAX = 1000;
 /** 4 MiB in that time are 70 KiB a second. */
 const FRAME_MS_MAX = 60_000;
+/** Whoever reads at all takes something in that time. */
+const STALLED_MS_MAX = 60_000;
 
 /** Connects to `address` ("host:port"); failures come as closed(). */
 export function connectTo(address: string, events: SocketEvents & { connected(): void }): FrameSocket {

@@ -261,7 +261,9 @@ export class Transport {
   }
 
   #hasRoom(socket: net.Socket, role: Hello["role"]): boolean {
-    if (role !== "client" || !this.#memory.full) return this.#gate.admit(socket, role);
+    if (role === "peer" || !this.#memory.full) {
+      return this.#gate.admit(socket, role === "peer" ? "peer" : "client");
+    }
     this.count("connections refused: memory");
     return false;
   }

@@ -261,7 +261,7 @@ export class Life {
       ["memory bytes", Deno.memoryUsage().rss],
       ...(recorder?.counters() ?? []),
       ["slowest turn microseconds", Math.round(this.#runner!.takeSlowestTurn() * 1000)],
-      ...[...transport.counters].sort(([a], [b]) => a < b ? -1 : 1),
+      ...transport.counters(),
     ] as const;
     return { ...status, counters, trouble: trouble() };
   }
