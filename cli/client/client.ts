@@ -3,6 +3,7 @@ import { utf8Encode } from "../../core/base/bytes.ts";
 import { LIMITS } from "../../core/base/limits.ts";
 import type { Member, MemberState, SystemView } from "../../core/wire/messages.ts";
 import type {
+  AuditEvent,
   Expectation,
   KeyValue,
   MemberStatus,
@@ -11,9 +12,11 @@ import type {
   PutOptions,
   ReadMode,
   Response,
+  SystemOp,
   TransactOp,
   Version,
 } from "../../core/wire/requests.ts";
+import type { AccessKey, Invite } from "../../core/wire/security.ts";
 import { ClientDriver } from "./driver.ts";
 import { RequestError } from "./errors.ts";
 import { prefixEnd } from "./keys.ts";
@@ -240,7 +243,46 @@ export class Client implements Disposable {
    * network's view from which on it is so: a node that is asked at once may have an older one.
    */
   async setState(node: Member["id"], state: MemberState, { force = false } = {}): Promise<number> {
-    return expected("done", await this.#ask({ kind: "set-state", node, state, force })).version;
+    return await this.#change({ kind: "set-state", node, state, force });
+  }
+
+  /**
+   * Shuts a member out for good: its key lets it in no more, all invites are void, and a new generation of keys is made
+   * that it never knew. Returns the version of the view, as all that change the network do.
+   */
+  async evict(node: NodeId): Promise<number> {
+    return await this.#change({ kind: "evict", node });
+  }
+
+  /** Wants a new generation of the network's keys. */
+  async rotateKeys(): Promise<number> {
+    return await this.#change({ kind: "keys-rotate" });
+  }
+
+  /** Lets in whoever shows the secret that `invite.hash` comes from. */
+  async addInvite(invite: Invite): Promise<number> {
+    return await this.#change({ kind: "invite-add", invite, nowMs: Date.now() });
+  }
+
+  async dropInvite(id: string): Promise<number> {
+    return await this.#change({ kind: "invite-drop", id });
+  }
+
+  /** Makes an access key, or changes name and rights of the one with this id. */
+  async setAccess(access: AccessKey): Promise<number> {
+    return await this.#change({ kind: "access-set", access });
+  }
+
+  async dropAccess(id: string): Promise<number> {
+    return await this.#change({ kind: "access-drop", id });
+  }
+
+  /** What was noted last of who did what at `node`, or any that answers, the newest first. */
+  async audit({ node, limit = LIMITS.auditEventsMax }: {
+    readonly node?: NodeId;
+    readonly limit?: number;
+  } = {}): Promise<readonly AuditEvent[]> {
+    return expected("audit", await this.#ask({ kind: "audit", limit }, node)).events;
   }
 
   /** Ends all connections. What is under way is refused with "closing". */
@@ -250,6 +292,10 @@ export class Client implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  async #change(op: SystemOp): Promise<number> {
+    return expected("done", await this.#ask(op)).version;
   }
 
   #ask(op: Op, node?: NodeId): Promise<Response> {

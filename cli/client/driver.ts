@@ -6,6 +6,7 @@ import { validate } from "../../core/catalog/validate.ts";
 import { partitionOf } from "../../core/placement/key.ts";
 import { encodeRequests } from "../../core/wire/codec.ts";
 import { isFormer } from "../../core/wire/members.ts";
+import { isReadOp, isWriteOp } from "../../core/wire/ops.ts";
 import type { Op, ReadOp, Refused, Response, WatchOp, WriteOp } from "../../core/wire/requests.ts";
 import { now } from "../host/clock.ts";
 import { ConnectError } from "./errors.ts";
@@ -262,16 +263,5 @@ function refusalOf(op: Op, partitions: number): Refused | null {
 }
 
 function isDataOp(op: Op): op is WriteOp | ReadOp | WatchOp {
-  switch (op.kind) {
-    case "join":
-    case "set-state":
-    case "set-address":
-    case "status":
-    case "members":
-    case "layout":
-    case "unwatch":
-      return false;
-    default:
-      return true;
-  }
+  return isWriteOp(op) || isReadOp(op) || op.kind === "watch";
 }
