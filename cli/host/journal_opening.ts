@@ -1,11 +1,15 @@
 /** Opens the journal's files after a stop of any kind, so that what was read back can be built upon (J5, J6, J9). */
 import type { NodeId } from "../../core/base/ids.ts";
 import { invariant } from "../../core/base/invariant.ts";
-import { JOURNAL_VERSION, SEAL_BYTES } from "../../core/wire/journal.ts";
+import type { Vault } from "../../core/base/vault.ts";
+import { JOURNAL_VERSION, sealBytes, SEGMENT_HEADER_BYTES } from "../../core/wire/journal.ts";
+import { recordCipher } from "../../core/wire/journal_cipher.ts";
 import { isCheckpointed, type JournalRecovery, JournalReplay } from "../../core/wire/journal_recovery.ts";
 import type { Recovered } from "../../core/wire/kernel.ts";
 import {
   createSegment,
+  drawnOpening,
+  type JournalFile,
   type JournalFileSystem,
   JournalWriteError,
   type Segment,
@@ -25,6 +29,14 @@ export interface OpenedJournal {
   readonly sequence: number;
   /** That record is a seal. */
   readonly sealed: boolean;
+  /** Key generations by the number of the segment, for all that are left before this one; 0: none. */
+  readonly generations: ReadonlyMap<number, number>;
+}
+
+export interface OpeningOptions {
+  readonly directory: string;
+  readonly node: NodeId;
+  readonly vault: Vault;
 }
 
 /**
@@ -33,18 +45,26 @@ export interface OpenedJournal {
  * @throws {JournalError} when the journal is damaged, another node's, or of another version
  * @throws {JournalWriteError}
  */
-export function openJournal(files: JournalFileSystem, directory: string, node: NodeId): OpenedJournal {
+export function openJournal(files: JournalFileSystem, options: OpeningOptions): OpenedJournal {
+  const { directory } = options;
   const numbers = segmentNumbers(files.list(directory));
-  const { recovery, older } = recover(files, directory, { numbers, node });
+  const { recovery, older } = recover(files, numbers, options);
   const { recovered, lastSequence, append, tail } = recovery;
   if (tail !== null && tail.cutAt === 0) files.remove(segmentPath(directory, numbers[numbers.length - 1]!));
-  const segment = segmentToGoOnWith(files, directory, { append, node, firstSequence: lastSequence + 1 });
+  const segment = segmentToGoOnWith(files, recovery, options);
   try {
     for (const number of older) files.remove(segmentPath(directory, number));
     files.syncDirectory(directory);
     const offset = segment.file.seekSync(0, Deno.SeekMode.End);
-    const sealed = append !== null && append.offset - append.unproven === SEAL_BYTES;
-    return { recovered: append === null ? null : recovered, segment, offset, sequence: lastSequence, sealed };
+    const sealed = append !== null && append.offset - append.unproven === sealBytes(append.key !== null);
+    return {
+      recovered: append === null ? null : recovered,
+      segment,
+      offset,
+      sequence: lastSequence,
+      sealed,
+      generations: new Map(recovery.generations.map(({ segment, generation }) => [segment, generation])),
+    };
   } catch (error) {
     segment.file.close();
     throw new JournalWriteError(directory, error);
@@ -54,8 +74,8 @@ export function openJournal(files: JournalFileSystem, directory: string, node: N
 /** `older`: segments that recovery has no need of. Reads one file at a time. */
 function recover(
   files: JournalFileSystem,
-  directory: string,
-  { numbers, node }: { numbers: readonly number[]; node: NodeId },
+  numbers: readonly number[],
+  { directory, node, vault }: OpeningOptions,
 ): { recovery: JournalRecovery; older: readonly number[] } {
   const segmentAt = (i: number) => ({
     name: segmentName(numbers[i]!),
@@ -65,44 +85,38 @@ function recover(
   const last = numbers.length - 1;
   let first = last;
   while (first > 0 && !isCheckpointed(segmentAt(first))) first--;
-  const replay = new JournalReplay(node);
+  const replay = new JournalReplay(node, vault);
   for (let i = Math.max(0, first); i <= last; i++) replay.add(segmentAt(i), i === last);
   return { recovery: replay.finish(), older: numbers.slice(0, Math.max(0, first)) };
 }
 
-/** A segment of an older version is left as it is, behind a new one. */
+/** A segment of an older version, or of another key generation than the current one, is left as it is, behind a new one. */
 function segmentToGoOnWith(
   files: JournalFileSystem,
-  directory: string,
-  { append, node, firstSequence }: {
-    append: JournalRecovery["append"];
-    node: NodeId;
-    firstSequence: number;
-  },
+  { append, lastSequence }: JournalRecovery,
+  options: OpeningOptions,
 ): Segment {
-  if (append === null) return createSegment(files, directory, { node, number: 1, firstSequence });
-  const segment = openSegment(files, directory, append);
-  if (append.version === JOURNAL_VERSION) return segment;
+  const { directory, node, vault } = options;
+  const firstSequence = lastSequence + 1;
+  if (append === null) return createSegment(files, directory, { node, vault, number: 1, firstSequence });
+  const segment = openSegment(files, append, options);
+  if (append.version === JOURNAL_VERSION && segment.generation === vault.current) return segment;
   segment.file.close();
-  return createSegment(files, directory, { node, number: append.segment + 1, firstSequence });
+  return createSegment(files, directory, { node, vault, number: append.segment + 1, firstSequence });
 }
 
 /** Cuts the torn end and writes what is unproven again (J5, J9). */
 function openSegment(
   files: JournalFileSystem,
-  directory: string,
-  { segment: number, salt, offset, unproven }: NonNullable<JournalRecovery["append"]>,
+  { segment: number, salt, key, offset, unproven }: NonNullable<JournalRecovery["append"]>,
+  { directory, vault }: OpeningOptions,
 ): Segment {
   const path = segmentPath(directory, number);
   const file = files.open(path, { read: true, write: true });
+  let header: Uint8Array;
   try {
-    const bytes = new Uint8Array(offset - unproven);
-    file.seekSync(unproven, Deno.SeekMode.Start);
-    for (let at = 0; at < bytes.length;) {
-      const read = file.readSync(bytes.subarray(at));
-      invariant(read !== null, "What recovery has read is there");
-      at += read;
-    }
+    header = readAt(file, 0, SEGMENT_HEADER_BYTES);
+    const bytes = readAt(file, unproven, offset - unproven);
     file.seekSync(unproven, Deno.SeekMode.Start);
     writeAll(file, bytes);
     file.truncateSync(offset);
@@ -111,5 +125,17 @@ function openSegment(
     file.close();
     throw new JournalWriteError(path, error);
   }
-  return { number, salt, file };
+  const cipher = recordCipher(vault, { key, header, opening: drawnOpening() });
+  return { number, salt, generation: key?.generation ?? 0, cipher, file };
+}
+
+function readAt(file: JournalFile, from: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  file.seekSync(from, Deno.SeekMode.Start);
+  for (let at = 0; at < length;) {
+    const read = file.readSync(bytes.subarray(at));
+    invariant(read !== null, "What recovery has read is there");
+    at += read;
+  }
+  return bytes;
 }

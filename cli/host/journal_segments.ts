@@ -1,7 +1,10 @@
 /** The journal's segments as files, and what is asked of the file system that holds them. */
 import { join } from "node:path";
 import { invariant } from "../../core/base/invariant.ts";
+import { readUint32 } from "../../core/base/bytes.ts";
+import { SALT_BYTES, type Vault } from "../../core/base/vault.ts";
 import { encodeSegmentHeader, type SegmentHeader } from "../../core/wire/journal.ts";
+import { OPENING_BYTES, type RecordCipher, recordCipher } from "../../core/wire/journal_cipher.ts";
 
 /** An open segment, as Deno has it. */
 export type JournalFile = Pick<
@@ -31,6 +34,9 @@ export const REAL_FILES: JournalFileSystem = {
 export interface Segment {
   readonly number: number;
   readonly salt: number;
+  /** Of its key; 0: nothing is encrypted in it. */
+  readonly generation: number;
+  readonly cipher: RecordCipher | null;
   readonly file: JournalFile;
 }
 
@@ -66,27 +72,39 @@ export function oldestSegment(directory: string): number | null {
 }
 
 /**
- * Begins a segment with a salt of its own; header and name are durable when this returns (J2).
+ * Begins a segment with a salt of its own, encrypted with the current generation of `vault`; header and name are durable
+ * when this returns (J2).
  * @throws {JournalWriteError}
  */
 export function createSegment(
   files: JournalFileSystem,
   directory: string,
-  { number, ...header }: Omit<SegmentHeader, "salt" | "segment"> & { readonly number: number },
+  { number, vault, ...place }: Omit<SegmentHeader, "salt" | "key" | "segment"> & {
+    readonly number: number;
+    readonly vault: Vault;
+  },
 ): Segment {
-  const path = segmentPath(directory, number);
-  const salt = crypto.getRandomValues(new Uint32Array(1))[0]!;
+  const path = segmentPath(directory, number), drawn = crypto.getRandomValues(new Uint8Array(SALT_BYTES));
+  const generation = vault.current, salt = readUint32(drawn, 0);
+  const key = generation === 0 ? null : { generation, salt: drawn };
+  const header = encodeSegmentHeader({ ...place, segment: number, salt, key });
+  const cipher = recordCipher(vault, { key, header, opening: drawnOpening() });
   let file: JournalFile | null = null;
   try {
     file = files.open(path, { write: true, createNew: true, mode: 0o600 });
-    writeAll(file, encodeSegmentHeader({ ...header, segment: number, salt }));
+    writeAll(file, header);
     file.syncSync();
     files.syncDirectory(directory);
-    return { number, salt, file };
   } catch (error) {
     file?.close();
     throw new JournalWriteError(path, error);
   }
+  return { number, salt, generation, cipher, file };
+}
+
+/** C1 in core/wire/journal_cipher.ts. */
+export function drawnOpening(): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(OPENING_BYTES));
 }
 
 export function writeAll(file: JournalFile, bytes: Uint8Array): void {

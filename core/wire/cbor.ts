@@ -81,6 +81,11 @@ export class Reader {
       : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
+  /** Everything was taken. */
+  get done(): boolean {
+    return this.#at === this.#bytes.length;
+  }
+
   /** @throws {WireError} unless everything was taken */
   end(): void {
     if (this.#at !== this.#bytes.length) {

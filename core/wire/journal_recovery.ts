@@ -1,6 +1,7 @@
 /** Reads a journal back after a stop of any kind. The format and its rules J1 to J9 are in journal.ts. */
 import type { NodeId } from "../base/ids.ts";
-import { WireError } from "./cbor.ts";
+import { OPEN_VAULT, UnknownKeyError, type Vault } from "../base/vault.ts";
+import { Reader, WireError } from "./cbor.ts";
 import {
   JOURNAL_VERSION,
   offsetOfRecord,
@@ -11,12 +12,13 @@ import {
   readSegmentHeader,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
+  type SegmentKey,
   type SegmentStart,
 } from "./journal.ts";
+import { type RecordCipher, recordCipher } from "./journal_cipher.ts";
 import { JournalState } from "./journal_state.ts";
 import type { JournalRecord, Recovered } from "./kernel.ts";
 import { readRecord } from "./record_codec.ts";
-import { decodeWith } from "./shared_codec.ts";
 
 /** A journal that must not be used as it is. `file` and `offset` (in bytes) say where that was seen. */
 export class JournalError extends Error {
@@ -62,6 +64,19 @@ export class JournalOwnerError extends JournalError {
   }
 }
 
+/** The keyring does not open the journal: it lacks the generation, or has another secret under its number. */
+export class JournalKeyError extends JournalError {
+  override readonly name = "JournalKeyError";
+  constructor(file: string, offset: number, readonly generation: number, what: string) {
+    super(
+      file,
+      offset,
+      `Journal file "${file}" is encrypted with key generation ${generation}, ${what}. Restore the keyring.json that ` +
+        `belongs to this data directory`,
+    );
+  }
+}
+
 export interface JournalSegment {
   /** For messages: the file's name. */
   readonly name: string;
@@ -80,6 +95,8 @@ export interface JournalRecovery {
     readonly name: string;
     readonly segment: number;
     readonly salt: number;
+    /** null: nothing is encrypted in it. */
+    readonly key: SegmentKey | null;
     readonly offset: number;
     /** Bytes from here to `offset` are whole and proven by nothing: to be written again (J9). */
     readonly unproven: number;
@@ -88,11 +105,13 @@ export interface JournalRecovery {
   } | null;
   /** Bytes to cut before anything else is written (J5). A segment cut at 0 is deleted. */
   readonly tail: { readonly segment: string; readonly cutAt: number; readonly bytes: number } | null;
+  /** The segments that were read, oldest first, and the key generation of each; 0: none. */
+  readonly generations: readonly { readonly segment: number; readonly generation: number }[];
 }
 
 /**
  * Recovers a journal from its segments, oldest first.
- * @throws {JournalCorruptError | JournalVersionError | JournalOwnerError}
+ * @throws {JournalCorruptError | JournalVersionError | JournalOwnerError | JournalKeyError}
  *
  * @example
  * ```ts
@@ -105,8 +124,12 @@ export interface JournalRecovery {
  * assert.deepEqual([lastSequence, append?.offset, tail], [0, 128, null]);
  * ```
  */
-export function recoverJournal(segments: readonly JournalSegment[], node: NodeId): JournalRecovery {
-  const replay = new JournalReplay(node);
+export function recoverJournal(
+  segments: readonly JournalSegment[],
+  node: NodeId,
+  vault: Vault = OPEN_VAULT,
+): JournalRecovery {
+  const replay = new JournalReplay(node, vault);
   for (let i = startSegment(segments); i < segments.length; i++) {
     replay.add(segments[i]!, i === segments.length - 1);
   }
@@ -151,7 +174,9 @@ function startOf({ bytes, number }: JournalSegment): SegmentStart {
 /** Recovery segment by segment, from the one to start at to the newest; keeps no segment's bytes. */
 export class JournalReplay {
   readonly #node: NodeId;
+  readonly #vault: Vault;
   readonly #state = new JournalState();
+  readonly #generations: { readonly segment: number; readonly generation: number }[] = [];
   /** The sequence due next; 0 before the first segment. */
   #due = 0;
   /** The last sequence that is known to have been durable. */
@@ -159,16 +184,17 @@ export class JournalReplay {
   #append: JournalRecovery["append"] = null;
   #tail: JournalRecovery["tail"] = null;
 
-  constructor(node: NodeId) {
+  constructor(node: NodeId, vault: Vault = OPEN_VAULT) {
     this.#node = node;
+    this.#vault = vault;
   }
 
-  /** @throws {JournalCorruptError | JournalVersionError | JournalOwnerError} */
+  /** @throws {JournalCorruptError | JournalVersionError | JournalOwnerError | JournalKeyError} */
   add(segment: JournalSegment, last: boolean): void {
     const { name, bytes } = segment;
     const header = this.#open(segment, last);
     if (header === null) return;
-    const first = this.#append === null;
+    const first = this.#append === null, cipher = this.#cipherOf(segment, header);
     // J2: what lies before this segment had been durable, and so had its header when something follows it.
     this.#proven = Math.max(this.#proven, header.firstSequence - 1);
     let at = SEGMENT_HEADER_BYTES;
@@ -178,7 +204,10 @@ export class JournalReplay {
         this.#cut(segment, at, header.salt, last);
         break;
       }
-      if (raw.part === PART.live || (raw.part === PART.head && first)) this.#apply(name, at, raw);
+      const payload = opened(raw, { cipher, key: header.key, name, at });
+      if (raw.part === PART.live || (raw.part === PART.head && first)) {
+        this.#apply(name, at, raw.sequence, payload);
+      }
       this.#proven = Math.max(this.#proven, raw.durableUpTo);
       this.#due++;
       at = raw.end;
@@ -187,8 +216,9 @@ export class JournalReplay {
     const unproven = at === SEGMENT_HEADER_BYTES
       ? 0
       : offsetOfRecord(bytes, { first: header.firstSequence, sequence: this.#proven + 1 });
-    const { segment: number, salt, version } = header;
-    this.#append = { name, segment: number, salt, offset: at, unproven, version };
+    const { segment: number, salt, key, version } = header;
+    this.#append = { name, segment: number, salt, key, offset: at, unproven, version };
+    this.#generations.push({ segment: number, generation: key?.generation ?? 0 });
   }
 
   finish(): JournalRecovery {
@@ -197,6 +227,7 @@ export class JournalReplay {
       lastSequence: Math.max(0, this.#due - 1),
       append: this.#append,
       tail: this.#tail,
+      generations: this.#generations,
     };
   }
 
@@ -249,18 +280,65 @@ export class JournalReplay {
     this.#tail = { segment: name, cutAt: at, bytes: bytes.length - at };
   }
 
-  #apply(name: string, at: number, raw: RawRecord): void {
-    const wrong = this.#state.apply(decodeRecord(name, at, raw));
-    if (wrong !== null) throw new JournalCorruptError(name, at, wrong);
+  #cipherOf({ name, bytes }: JournalSegment, { key }: Required<SegmentHeader>): RecordCipher | null {
+    try {
+      return recordCipher(this.#vault, {
+        key,
+        header: bytes.subarray(0, SEGMENT_HEADER_BYTES),
+        opening: null,
+      });
+    } catch (error) {
+      if (!(error instanceof UnknownKeyError)) throw error;
+      throw new JournalKeyError(name, 0, error.generation, "which is not in the keyring");
+    }
+  }
+
+  #apply(name: string, at: number, sequence: number, payload: Uint8Array): void {
+    for (const record of decodeRecords(name, at, sequence, payload)) {
+      const wrong = this.#state.apply(record);
+      if (wrong !== null) throw new JournalCorruptError(name, at, wrong);
+    }
   }
 }
 
+/** What the payload of a record says, checked as far as its segment's key can (C3, C4 in journal_cipher.ts). */
+function opened(
+  raw: RawRecord,
+  { cipher, key, name, at }: {
+    cipher: RecordCipher | null;
+    key: SegmentKey | null;
+    name: string;
+    at: number;
+  },
+): Uint8Array {
+  if (cipher === null) return raw.payload;
+  const payload = cipher.decrypt(raw.place, raw.payload);
+  if (payload !== null) return payload;
+  // Where a record of the segment did open, the key is right.
+  if (at === SEGMENT_HEADER_BYTES) {
+    const what = "and does not open with what the keyring has for it";
+    throw new JournalKeyError(name, at, key!.generation, what);
+  }
+  throw new JournalCorruptError(
+    name,
+    at,
+    `record ${raw.sequence} is not as it was encrypted, though its checksum is right`,
+  );
+}
+
 /** The checksum was right: a payload that does not decode was written so, and no crash explains it. */
-function decodeRecord(name: string, at: number, raw: RawRecord): JournalRecord {
+function decodeRecords(name: string, at: number, sequence: number, payload: Uint8Array): JournalRecord[] {
   try {
-    return decodeWith(raw.payload, readRecord);
+    return readBatch(payload);
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
-    throw new JournalCorruptError(name, at, `record ${raw.sequence} does not decode (${error.message})`);
+    throw new JournalCorruptError(name, at, `record ${sequence} does not decode (${error.message})`);
   }
+}
+
+/** The node's records in the payload of one of the journal's. @throws {WireError} */
+export function readBatch(payload: Uint8Array): JournalRecord[] {
+  const reader = new Reader(payload), records = [readRecord(reader)];
+  while (!reader.done) records.push(readRecord(reader));
+  return records;
 }

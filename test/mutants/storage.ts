@@ -53,8 +53,8 @@ export const STORAGE: readonly Mutant[] = [
     name: "unproven-end-not-written-again",
     rule: "What no record proves is written again before the node starts (J9)",
     file: RECOVERY,
-    original: "this.#append = { name, segment: number, salt, offset: at, unproven, version };",
-    mutated: "this.#append = { name, segment: number, salt, offset: at, unproven: at, version };",
+    original: "this.#append = { name, segment: number, salt, key, offset: at, unproven, version };",
+    mutated: "this.#append = { name, segment: number, salt, key, offset: at, unproven: at, version };",
     first: "crashes",
   },
   {

@@ -5,13 +5,14 @@
 import { join } from "node:path";
 import { type NodeId, nodeId } from "../../../core/base/ids.ts";
 import { newestConfiguration } from "../../../core/node/salvage.ts";
-import { readRawRecord, readSegmentHeader, SEGMENT_HEADER_BYTES } from "../../../core/wire/journal.ts";
+import { OPEN_VAULT, type Vault } from "../../../core/base/vault.ts";
+import { PART, readRawRecord, readSegmentHeader, SEGMENT_HEADER_BYTES } from "../../../core/wire/journal.ts";
+import { recordCipher } from "../../../core/wire/journal_cipher.ts";
+import { readBatch } from "../../../core/wire/journal_recovery.ts";
 import { WireError } from "../../../core/wire/codec.ts";
 import type { JournalRecord, Recovered } from "../../../core/wire/kernel.ts";
 import { isFormer } from "../../../core/wire/members.ts";
 import type { Configuration, SystemView } from "../../../core/wire/messages.ts";
-import { readRecord } from "../../../core/wire/record_codec.ts";
-import { decodeWith } from "../../../core/wire/shared_codec.ts";
 import type { DataDirectory, NodeIdentity } from "../directory.ts";
 import { randomHex } from "./origin.ts";
 
@@ -21,13 +22,13 @@ export interface Salvaged {
   readonly peers: readonly string[];
 }
 
-/** Reads what it can of views and peers in the journal's files, the newest last. */
-export function salvage(directory: string): Salvaged {
+/** Reads what it can of views and peers in the journal's files, the newest last; of encrypted ones what `vault` opens. */
+export function salvage(directory: string, vault: Vault = OPEN_VAULT): Salvaged {
   let view: SystemView | null = null;
   let peers: readonly string[] = [];
   const names = [...Deno.readDirSync(directory)].map(({ name }) => name);
   for (const name of names.filter((each) => /^journal-\d+\.log$/.test(each)).sort()) {
-    for (const record of readable(join(directory, name))) {
+    for (const record of readable(join(directory, name), vault)) {
       if (record.kind === "view") view = record.view;
       if (record.kind === "peers") peers = record.peers.map(({ address }) => address);
     }
@@ -35,29 +36,32 @@ export function salvage(directory: string): Salvaged {
   return { view, peers };
 }
 
-function* readable(path: string) {
+function* readable(path: string, vault: Vault) {
   try {
     const bytes = Deno.readFileSync(path);
     const start = readSegmentHeader(bytes);
     if (start.kind !== "segment") return;
+    const { salt, key } = start.header, header = bytes.subarray(0, SEGMENT_HEADER_BYTES);
+    const cipher = recordCipher(vault, { key, header, opening: null });
     for (let at = SEGMENT_HEADER_BYTES;;) {
-      const raw = readRawRecord(bytes, at, start.header.salt);
+      const raw = readRawRecord(bytes, at, salt);
       if (raw === null) return;
       at = raw.end;
-      const record = decoded(raw.payload);
-      if (record !== null) yield record;
+      if (raw.part !== PART.live && raw.part !== PART.head) continue;
+      const payload = cipher === null ? raw.payload : cipher.decrypt(raw.place, raw.payload);
+      if (payload !== null) yield* decoded(payload);
     }
   } catch {
     // Whatever is wrong with the file, another may say more.
   }
 }
 
-/** null: a mark, or whatever else is no record. */
-function decoded(payload: Uint8Array): JournalRecord | null {
+/** Nothing where it does not decode. */
+function decoded(payload: Uint8Array): JournalRecord[] {
   try {
-    return decodeWith(payload, readRecord);
+    return readBatch(payload);
   } catch (error) {
-    if (error instanceof WireError) return null;
+    if (error instanceof WireError) return [];
     throw error;
   }
 }
@@ -69,9 +73,9 @@ function decoded(payload: Uint8Array): JournalRecord | null {
 export function rebuilt(
   directory: DataDirectory,
   identity: NodeIdentity,
-  { damage, join: named }: { damage: Error; join: readonly string[] },
+  { damage, join: named, vault }: { damage: Error; join: readonly string[]; vault?: Vault },
 ): NodeIdentity {
-  const { view, peers } = salvage(directory.path);
+  const { view, peers } = salvage(directory.path, vault);
   const members = view?.members.filter(({ id, state }) =>
     id !== identity.node && id !== identity.formerly && !isFormer(state)
   );

@@ -10,8 +10,8 @@ export const JOURNAL_MUTANTS: readonly Mutant[] = [
     name: "directory-not-synced",
     rule: "A new segment's name is durable before anything is written behind its header (J2)",
     file: SEGMENTS,
-    original: "    files.syncDirectory(directory);\n    return {",
-    mutated: "    return {",
+    original: "    files.syncDirectory(directory);\n  } catch",
+    mutated: "  } catch",
   },
   {
     name: "durable-before-the-sync",
@@ -62,6 +62,20 @@ export const JOURNAL_MUTANTS: readonly Mutant[] = [
     file: OPENING,
     original: "    writeAll(file, bytes);\n",
     mutated: "",
+  },
+  {
+    name: "opening-not-drawn",
+    rule: "Each opening of a file seals with nonces of its own (C1)",
+    file: SEGMENTS,
+    original: "  return crypto.getRandomValues(new Uint8Array(OPENING_BYTES));\n",
+    mutated: "  return new Uint8Array(OPENING_BYTES);\n",
+  },
+  {
+    name: "former-generation-goes-on",
+    rule: "After a checkpoint nothing is encrypted with a former generation (H7)",
+    file: JOURNAL,
+    original: "    this.#vault = vault;\n",
+    mutated: "    const first = vault();\n    this.#vault = () => first;\n",
   },
   {
     name: "failed-sync-tried-again",

@@ -10,13 +10,21 @@
  *  W1  all that was reported durable, and all that an earlier recovery had given back (J5);
  *  W2  nothing but what was appended, in order and unchanged;
  *  W3  a checkpoint that finishCheckpoint() was called for, and not one before the last that it reported done (J3, J4).
+ *
+ * Of three seeds two tell of a network with keys, which change now and then. For them
+ *
+ *  W4  no nonce is used twice under one key, in all that the story and its crashes write (C1);
+ *  W5  a finished checkpoint leaves nothing that is encrypted with another generation than was current when its segment
+ *      began (H7), and what the disk shows of the entries is not what they say.
  */
 import { Buffer } from "node:buffer";
 import { JournalFiles } from "../../../cli/host/journal.ts";
 import { type LogIndex, nodeId, type PartitionId, type Term } from "../../../core/base/ids.ts";
 import { unreachable } from "../../../core/base/invariant.ts";
 import { Random } from "../../../core/base/random.ts";
+import { OPEN_VAULT, SECRET_BYTES, type Vault } from "../../../core/base/vault.ts";
 import type { JournalRecord, Recovered } from "../../../core/wire/kernel.ts";
+import { type NoncesSeen, WatchedVault } from "../../support/watched_vault.ts";
 import { MemoryFiles } from "./memory_files.ts";
 
 const NODE = nodeId("sirius");
@@ -25,6 +33,8 @@ const TERM = 1 as Term;
 const DIRECTORY = "journal";
 /** Above what the journal syncs on its own thread. */
 const LARGE_BYTES = 520 * 1024;
+/** Begins every entry that is long enough. */
+const MARKED = Buffer.from("as the node said it");
 
 /** What is known of a disk: all that was appended, and how much of it must be found. */
 class Ledger {
@@ -66,6 +76,24 @@ class Ledger {
   }
 }
 
+/** The keys of one story. */
+class Keys {
+  readonly #secrets = new Map<number, Uint8Array>();
+  readonly #seen: NoncesSeen = new Set();
+  vault: Vault = OPEN_VAULT;
+
+  constructor(seed: number) {
+    if (seed % 3 !== 0) this.change();
+  }
+
+  /** Another generation is current. Former ones stay: files may need them. */
+  change(): void {
+    const generation = this.#secrets.size + 1;
+    this.#secrets.set(generation, new Uint8Array(SECRET_BYTES).fill(generation));
+    this.vault = new WatchedVault(this.#secrets, generation, this.#seen);
+  }
+}
+
 /** A journal over some files, and what is known of it. */
 class Life {
   readonly journal: JournalFiles;
@@ -74,7 +102,7 @@ class Life {
   #appended = 0;
   failed: Error | null = null;
 
-  constructor(files: MemoryFiles, ledger: Ledger) {
+  constructor(files: MemoryFiles, ledger: Ledger, keys: Keys) {
     this.ledger = ledger;
     const events = {
       durable: (upTo: number) => {
@@ -84,7 +112,14 @@ class Life {
         this.failed = error;
       },
     };
-    const { journal, recovered } = JournalFiles.open({ directory: DIRECTORY, node: NODE, events, files });
+    const vault = () => keys.vault;
+    const { journal, recovered } = JournalFiles.open({
+      directory: DIRECTORY,
+      node: NODE,
+      events,
+      files,
+      vault,
+    });
     this.journal = journal;
     ledger.recover(recovered);
     this.#first = ledger.last;
@@ -139,7 +174,7 @@ export interface Swept {
 
 const STEPS = [
   ...["append", "append", "append", "commit", "commit", "commit", "complete", "complete"],
-  ...["checkpoint", "checkpoint", "large", "rest", "reopen", "fail"],
+  ...["checkpoint", "checkpoint", "large", "rest", "reopen", "fail", "key"],
 ] as const;
 
 /** @throws {Error} naming the seed and the operations before, where a recovery does not hold what it must */
@@ -154,6 +189,7 @@ class Sweep {
   readonly #random: Random;
   readonly #crashRandom: Random;
   readonly #files: MemoryFiles;
+  readonly #keys: Keys;
   readonly #operations: string[] = [];
   #ledger = new Ledger();
   #life: Life | null = null;
@@ -171,6 +207,7 @@ class Sweep {
     this.#random = Random.fromSeed(seed);
     this.#crashRandom = this.#random.fork("crashes");
     this.#files = new MemoryFiles(this.#random.fork("files"));
+    this.#keys = new Keys(seed);
     this.#files.done = (operation) => this.#crashAfter(operation);
   }
 
@@ -191,7 +228,7 @@ class Sweep {
     for (;;) {
       this.#operations.push("(open)");
       try {
-        return this.#guarded(() => new Life(this.#files, this.#ledger));
+        return this.#guarded(() => new Life(this.#files, this.#ledger, this.#keys));
       } catch (error) {
         if (!(error instanceof Error) || error.name !== "JournalWriteError") throw error;
         this.#failures++;
@@ -226,6 +263,9 @@ class Sweep {
           after: this.#random.below(3),
         };
         return;
+      case "key":
+        if (this.#keys.vault !== OPEN_VAULT) this.#keys.change();
+        return;
       default:
         return unreachable(step);
     }
@@ -234,18 +274,35 @@ class Sweep {
   #beginCheckpoint(life: Life): void {
     const { journal, ledger } = life;
     const base = this.#random.between(ledger.finished, ledger.durable);
+    const generations = new Set([this.#keys.vault.current]);
     const head = this.#ended(journal.rotate(life.head(base)));
     this.#checkpoint = async () => {
       await head();
       if (life.failed !== null) return;
+      // The segment begins when the syncs before it have ended, and the keys may have changed by then.
+      generations.add(this.#keys.vault.current);
       ledger.called = base;
       const mark = this.#ended(journal.finishCheckpoint());
       this.#checkpoint = async () => {
         await mark();
         this.#checkpoint = null;
-        if (life.failed === null) ledger.finished = base;
+        if (life.failed !== null) return;
+        ledger.finished = base;
+        this.#guarded(() => this.#checkFiles(life, generations));
       };
     };
+  }
+
+  /** W5. */
+  #checkFiles({ journal }: Life, generations: ReadonlySet<number>): void {
+    const [used, ...others] = journal.generations;
+    if (others.length > 0 || !generations.has(used!)) {
+      throw new Error(`W5: files of generations ${journal.generations} are left, not of ${[...generations]}`);
+    }
+    if (used === 0) return;
+    for (const name of this.#files.list()) {
+      if (Buffer.from(this.#files.read(name)).includes(MARKED)) throw new Error(`W5: ${name} shows an entry`);
+    }
   }
 
   /** Waits for a promise that only ends when the syncs under way do. */
@@ -293,6 +350,7 @@ class Sweep {
   #data(): Uint8Array {
     const bytes = new Uint8Array(this.#random.below(this.#random.chance(1, 6) ? 3000 : 300));
     for (let i = 0; i < bytes.length; i += 5) bytes[i] = this.#random.below(256);
+    if (bytes.length > MARKED.length) bytes.set(MARKED);
     return bytes;
   }
 
@@ -313,7 +371,7 @@ class Sweep {
         if (random.chance(1, 4)) this.#guarded(() => this.#recover(left, ledger, { deep: false }));
       };
     }
-    const life = new Life(left, ledger);
+    const life = new Life(left, ledger, this.#keys);
     if (!deep) return void life.journal.close();
     for (let i = 0; i < 2; i++) {
       life.append(new Uint8Array(random.below(600)).fill(i + 1));

@@ -12,6 +12,7 @@ const COPIED = [
   "core/wire",
   "cli/host",
   "test/cli/host",
+  "test/support",
   "deno.json",
   "deno.lock",
 ];

@@ -2,13 +2,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { JournalFiles } from "../../../cli/host/journal.ts";
 import { type LogIndex, nodeId, type PartitionId, type Term } from "../../../core/base/ids.ts";
-import {
-  encodeRecords,
-  encodeSegmentHeader,
-  readSegmentHeader,
-  SEAL_BYTES,
-} from "../../../core/wire/journal.ts";
+import { encodeRecords, readSegmentHeader, sealBytes } from "../../../core/wire/journal.ts";
 import type { JournalRecord } from "../../../core/wire/kernel.ts";
+import { formerSegmentHeader } from "../../support/journal_formats.ts";
 
 const node = nodeId("sirius");
 
@@ -110,7 +106,7 @@ Deno.test("JournalFiles cuts the torn end of a crash and writes on behind what i
     const second = opened(directory);
     second.journal.append([vote(1, 2)], 1);
     await second.journal.close();
-    for (const size of [whole + 1, (await Deno.stat(path)).size - SEAL_BYTES - 1]) {
+    for (const size of [whole + 1, (await Deno.stat(path)).size - sealBytes(false) - 1]) {
       await crashed(directory, async (copy) => {
         await Deno.truncate(join(copy, "journal-00000001.log"), size);
         const torn = opened(copy);
@@ -168,28 +164,32 @@ Deno.test("JournalFiles refuses the journal of another node", () =>
     );
   }));
 
-Deno.test("JournalFiles goes on from a journal of version 1 in a segment of version 2, which a checkpoint leaves alone", () =>
-  withDirectory(async (directory) => {
-    const header = { node, segment: 1, firstSequence: 1, salt: 5, version: 1 };
-    const records = encodeRecords([vote(1, 1), vote(2, 3)], { firstSequence: 1, durableUpTo: 0, salt: 5 });
-    const old = Uint8Array.from([...encodeSegmentHeader(header), ...records]);
-    Deno.writeFileSync(join(directory, "journal-00000001.log"), old);
-    const { journal, terms } = opened(directory);
-    assert.deepEqual(terms, new Map([[1, 1], [2, 3]]));
-    journal.append([vote(1, 4)], 1);
-    await journal.close();
-    assert.deepEqual(Deno.readFileSync(join(directory, "journal-00000001.log")), old);
-    const again = opened(directory);
-    assert.deepEqual(again.terms, new Map([[1, 4], [2, 3]]));
-    await again.journal.rotate([vote(1, 4), vote(2, 3)]);
-    await again.journal.finishCheckpoint();
-    await again.journal.close();
-    assert.deepEqual(segments(directory), ["journal-00000003.log"]);
-    const start = readSegmentHeader(Deno.readFileSync(join(directory, "journal-00000003.log")));
-    assert.equal(start.kind === "segment" && start.header.version, 2);
-    const third = opened(directory);
-    assert.deepEqual(third.terms, new Map([[1, 4], [2, 3]]));
-    await third.journal.close();
+Deno.test("JournalFiles goes on from a journal of version 1 or 2 in a segment of version 3, which a checkpoint leaves alone", () =>
+  withDirectory(async (parent) => {
+    for (const version of [1, 2] as const) {
+      const directory = join(parent, `version ${version}`);
+      Deno.mkdirSync(directory);
+      const header = { node, segment: 1, firstSequence: 1, salt: 5, version };
+      const records = encodeRecords([vote(1, 1), vote(2, 3)], { firstSequence: 1, durableUpTo: 0, salt: 5 });
+      const old = Uint8Array.from([...formerSegmentHeader(header), ...records]);
+      Deno.writeFileSync(join(directory, "journal-00000001.log"), old);
+      const { journal, terms } = opened(directory);
+      assert.deepEqual(terms, new Map([[1, 1], [2, 3]]));
+      journal.append([vote(1, 4)], 1);
+      await journal.close();
+      assert.deepEqual(Deno.readFileSync(join(directory, "journal-00000001.log")), old);
+      const again = opened(directory);
+      assert.deepEqual(again.terms, new Map([[1, 4], [2, 3]]));
+      await again.journal.rotate([vote(1, 4), vote(2, 3)]);
+      await again.journal.finishCheckpoint();
+      await again.journal.close();
+      assert.deepEqual(segments(directory), ["journal-00000003.log"]);
+      const start = readSegmentHeader(Deno.readFileSync(join(directory, "journal-00000003.log")));
+      assert.equal(start.kind === "segment" && start.header.version, 3);
+      const third = opened(directory);
+      assert.deepEqual(third.terms, new Map([[1, 4], [2, 3]]));
+      await third.journal.close();
+    }
   }));
 
 Deno.test("JournalFiles seals what is durable once it rests, so that damage to the last record is told (J8)", () =>
@@ -199,7 +199,7 @@ Deno.test("JournalFiles seals what is durable once it rests, so that damage to t
     journal.commit();
     const before = journal.segmentBytes;
     while (journal.segmentBytes === before) await new Promise((done) => setTimeout(done, 1));
-    assert.equal(journal.segmentBytes, before + SEAL_BYTES);
+    assert.equal(journal.segmentBytes, before + sealBytes(false));
     await crashed(directory, (copy) => {
       const path = join(copy, "journal-00000001.log");
       const bytes = Deno.readFileSync(path);
@@ -222,7 +222,7 @@ Deno.test("JournalFiles writes a long head in pieces, and behind it what is adde
       journal.commit();
       return syncData.call(this);
     };
-    const head = Array.from({ length: 20_000 }, () => vote(1, 1));
+    const head = Array.from({ length: 100_000 }, () => vote(1, 1));
     try {
       journal.append([vote(1, 1)], 1);
       await journal.rotate(head);

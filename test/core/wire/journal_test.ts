@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type LogIndex, type NodeId, nodeId, partitionId, type Term } from "../../../core/base/ids.ts";
+import { readUint32 } from "../../../core/base/bytes.ts";
 import { LIMITS } from "../../../core/base/limits.ts";
+import { OPEN_VAULT, Vault } from "../../../core/base/vault.ts";
 import {
   encodeMark,
   encodeRecords,
@@ -10,9 +12,10 @@ import {
   JOURNAL_VERSION,
   RECORD_HEADER_BYTES,
   type RecordsOptions,
-  SEAL_BYTES,
+  sealBytes,
   SEGMENT_HEADER_BYTES,
 } from "../../../core/wire/journal.ts";
+import { type RecordCipher, recordCipher } from "../../../core/wire/journal_cipher.ts";
 import {
   JournalCorruptError,
   JournalOwnerError,
@@ -53,7 +56,31 @@ function base(at: number, partition = p1): JournalRecord {
   };
 }
 
-const saltOf = (segment: number) => 0xc0ffee00 + segment;
+/** Generation 2 is the current one of a network that has changed its keys once. */
+const KEYS = new Vault(new Map([[1, new Uint8Array(32).fill(1)], [2, new Uint8Array(32).fill(2)]]), 2);
+/** What the tests under way write and read with. */
+let vault = OPEN_VAULT;
+const encrypted = () => vault.current !== 0;
+
+/** The rules hold for journals of open networks and for encrypted ones. */
+function both(name: string, run: () => void): void {
+  Deno.test(name, run);
+  Deno.test(`${name}, encrypted`, () => {
+    vault = KEYS;
+    try {
+      run();
+    } finally {
+      vault = OPEN_VAULT;
+    }
+  });
+}
+
+const keySaltOf = (segment: number) => new Uint8Array(32).fill(0xc0 + segment);
+const saltOf = (segment: number) => readUint32(keySaltOf(segment), 0);
+const keyOf = (segment: number) =>
+  encrypted() ? { generation: vault.current, salt: keySaltOf(segment) } : null;
+/** Whenever a segment is begun or gone on with. */
+let openings = 0;
 
 /** Writes a journal as a host does, and keeps where each record lies. */
 class Writer {
@@ -62,15 +89,23 @@ class Writer {
   durable = 0;
   /** Where each record that was appended ends in the newest segment. */
   ends: number[] = [];
+  #cipher: RecordCipher | null = null;
 
   begin(head: readonly JournalRecord[] = []): void {
     const segment = this.segments.length + 1;
     this.segments.push({ name: `journal-${segment}`, bytes: new Uint8Array(0) });
     this.ends = [];
-    this.#append(
-      encodeSegmentHeader({ node: sirius, segment, firstSequence: this.sequence + 1, salt: saltOf(segment) }),
-    );
+    const firstSequence = this.sequence + 1, key = keyOf(segment);
+    this.#append(encodeSegmentHeader({ node: sirius, segment, firstSequence, salt: saltOf(segment), key }));
+    this.goOn();
     this.append(head, true);
+  }
+
+  /** The newest segment is opened to be written to. */
+  goOn(): void {
+    const opening = new Uint8Array(8).fill(++openings),
+      header = this.last.bytes.slice(0, SEGMENT_HEADER_BYTES);
+    this.#cipher = recordCipher(vault, { key: keyOf(this.segments.length), header, opening });
   }
 
   append(records: readonly JournalRecord[], head = false): void {
@@ -113,6 +148,7 @@ class Writer {
       firstSequence: this.sequence + 1,
       durableUpTo: this.durable,
       salt: saltOf(this.segments.length),
+      cipher: this.#cipher,
     };
   }
 
@@ -122,7 +158,7 @@ class Writer {
 }
 
 function recover(segments: readonly JournalSegment[]): JournalRecovery {
-  return recoverJournal(segments, sirius);
+  return recoverJournal(segments, sirius, vault);
 }
 /** In a form that deepEqual compares field by field. */
 function plain({ replicas, ...rest }: Recovered): unknown {
@@ -150,13 +186,13 @@ const STORY: readonly JournalRecord[] = [
   vote(2, nodeId("vega")),
 ];
 
-Deno.test("recoverJournal() of nothing is a node that never ran", () => {
+both("recoverJournal() of nothing is a node that never ran", () => {
   const { recovered, lastSequence, append, tail } = recover([]);
   assert.deepEqual(plain(recovered), { view: null, incarnation: 0, peers: [], replicas: [] });
   assert.deepEqual({ lastSequence, append, tail }, { lastSequence: 0, append: null, tail: null });
 });
 
-Deno.test("recoverJournal() gives back what was recorded, by hand", () => {
+both("recoverJournal() gives back what was recorded, by hand", () => {
   const writer = new Writer();
   writer.begin();
   writer.append(STORY);
@@ -187,6 +223,7 @@ Deno.test("recoverJournal() gives back what was recorded, by hand", () => {
     name: "journal-1",
     segment: 1,
     salt: saltOf(1),
+    key: keyOf(1),
     offset: writer.last.bytes.length,
     unproven: SEGMENT_HEADER_BYTES,
     version: JOURNAL_VERSION,
@@ -194,7 +231,7 @@ Deno.test("recoverJournal() gives back what was recorded, by hand", () => {
   assert.equal(tail, null);
 });
 
-Deno.test("S3: drop leaves a replica's term and vote", () => {
+both("S3: drop leaves a replica's term and vote", () => {
   const { replicas } = foldRecords([vote(3, sirius), base(4), entries(5, 6), {
     kind: "drop",
     partition: p1,
@@ -210,7 +247,7 @@ Deno.test("S3: drop leaves a replica's term and vote", () => {
   });
 });
 
-Deno.test("a vote alone is not yet a replica", () => {
+both("a vote alone is not yet a replica", () => {
   assert.equal(foldRecords([vote(3)]).replicas.get(p1)!.exists, false);
 });
 
@@ -224,7 +261,7 @@ Deno.test("encodeRecords() of a batch is the bytes of its records one by one", (
   assert.equal(encodeRecords([], { firstSequence: 1, durableUpTo: 0, salt: 1 }).length, 0);
 });
 
-Deno.test("J7: a journal torn at any byte recovers the whole records before, and says where to cut", () => {
+both("J7: a journal torn at any byte recovers the whole records before, and says where to cut", () => {
   const writer = new Writer();
   writer.begin();
   const start = SEGMENT_HEADER_BYTES;
@@ -243,7 +280,7 @@ Deno.test("J7: a journal torn at any byte recovers the whole records before, and
   }
 });
 
-Deno.test("J7: a changed byte before a record that proves what was durable is damage, and named", () => {
+both("J7: a changed byte before a record that proves what was durable is damage, and named", () => {
   const writer = new Writer();
   writer.begin();
   for (const record of STORY) {
@@ -266,7 +303,7 @@ Deno.test("J7: a changed byte before a record that proves what was durable is da
   }
 });
 
-Deno.test("J7: damage within what was never reported durable is cut, with the whole records behind it", () => {
+both("J7: damage within what was never reported durable is cut, with the whole records behind it", () => {
   const writer = new Writer();
   writer.begin();
   writer.append([vote(1), entries(1, 2)]);
@@ -295,32 +332,35 @@ Deno.test("J7: a record forged within a user's value proves nothing without the 
   }
 });
 
-Deno.test("J8: behind a seal, a changed byte of any record before it is damage; of the seal itself, a torn end", () => {
-  const writer = new Writer();
-  writer.begin();
-  writer.append(STORY);
-  writer.sync();
-  writer.seal();
-  const sealAt = writer.ends.at(-2)!, padded = new Uint8Array(writer.last.bytes.length + 64);
-  padded.set(writer.last.bytes);
-  assert.equal(recover(writer.with(padded)).append!.offset, sealAt + SEAL_BYTES);
-  for (let at = 0; at < sealAt; at++) {
-    const bytes = padded.slice();
-    bytes[at]! ^= 0x10;
-    assert.throws(() => recover(writer.with(bytes)), (error) => {
-      assert.ok(error instanceof JournalCorruptError, `byte ${at}: ${error}`);
-      assert.ok(error.offset <= at);
-      return true;
-    });
-  }
-  for (let at = sealAt; at < padded.length; at++) {
-    const bytes = padded.slice();
-    bytes[at]! ^= 0x10;
-    assert.deepEqual(plain(recover(writer.with(bytes)).recovered), plain(foldRecords(STORY)));
-  }
-});
+both(
+  "J8: behind a seal, a changed byte of any record before it is damage; of the seal itself, a torn end",
+  () => {
+    const writer = new Writer();
+    writer.begin();
+    writer.append(STORY);
+    writer.sync();
+    writer.seal();
+    const sealAt = writer.ends.at(-2)!, padded = new Uint8Array(writer.last.bytes.length + 64);
+    padded.set(writer.last.bytes);
+    assert.equal(recover(writer.with(padded)).append!.offset, sealAt + sealBytes(encrypted()));
+    for (let at = 0; at < sealAt; at++) {
+      const bytes = padded.slice();
+      bytes[at]! ^= 0x10;
+      assert.throws(() => recover(writer.with(bytes)), (error) => {
+        assert.ok(error instanceof JournalCorruptError, `byte ${at}: ${error}`);
+        assert.ok(error.offset <= at);
+        return true;
+      });
+    }
+    for (let at = sealAt; at < padded.length; at++) {
+      const bytes = padded.slice();
+      bytes[at]! ^= 0x10;
+      assert.deepEqual(plain(recover(writer.with(bytes)).recovered), plain(foldRecords(STORY)));
+    }
+  },
+);
 
-Deno.test("J9: unproven are the records that nothing read back shows to have been durable", () => {
+both("J9: unproven are the records that nothing read back shows to have been durable", () => {
   const writer = new Writer();
   writer.begin();
   assert.equal(recover(writer.segments).append!.unproven, 0, "nor is a header that nothing follows");
@@ -338,7 +378,7 @@ Deno.test("J9: unproven are the records that nothing read back shows to have bee
   assert.equal(recover(writer.segments).append!.unproven, SEGMENT_HEADER_BYTES);
 });
 
-Deno.test("zeros behind the last record (space set aside) are cut as a torn tail", () => {
+both("zeros behind the last record (space set aside) are cut as a torn tail", () => {
   const writer = new Writer();
   writer.begin();
   writer.append([vote(1)]);
@@ -367,7 +407,7 @@ function checkpointed({ mark }: { mark: boolean }): Writer {
   return writer;
 }
 
-Deno.test("J6: recovery starts at the newest checkpoint with a mark, and needs nothing older", () => {
+both("J6: recovery starts at the newest checkpoint with a mark, and needs nothing older", () => {
   const writer = checkpointed({ mark: true });
   const both = recover(writer.segments);
   const alone = recover([writer.last]);
@@ -380,7 +420,7 @@ Deno.test("J6: recovery starts at the newest checkpoint with a mark, and needs n
   assert.equal(both.lastSequence, writer.sequence);
 });
 
-Deno.test("J6: older segments are not read at all when a newer one is complete", () => {
+both("J6: older segments are not read at all when a newer one is complete", () => {
   const writer = checkpointed({ mark: true });
   const [first, second] = writer.segments;
   const damaged = first!.bytes.slice();
@@ -389,7 +429,7 @@ Deno.test("J6: older segments are not read at all when a newer one is complete",
   assert.equal(recovered.replicas.size, 2);
 });
 
-Deno.test("J6: without the mark, older segments and what was appended after the new head give the whole", () => {
+both("J6: without the mark, older segments and what was appended after the new head give the whole", () => {
   const writer = checkpointed({ mark: false });
   const { recovered, lastSequence, append } = recover(writer.segments);
   assert.deepEqual(plain(recovered), plain(foldRecords([...STORY, entries(7, 8), entries(6, 7, p2)])));
@@ -397,7 +437,7 @@ Deno.test("J6: without the mark, older segments and what was appended after the 
   assert.equal(append?.name, "journal-2");
 });
 
-Deno.test("J6: a new segment torn at any byte loses only what was torn", () => {
+both("J6: a new segment torn at any byte loses only what was torn", () => {
   const writer = new Writer();
   writer.begin();
   writer.append(STORY);
@@ -415,7 +455,7 @@ Deno.test("J6: a new segment torn at any byte loses only what was torn", () => {
   }
 });
 
-Deno.test("J2: a record that cannot be read before a newer segment is damage, at its end too", () => {
+both("J2: a record that cannot be read before a newer segment is damage, at its end too", () => {
   const writer = checkpointed({ mark: false });
   const [first, second] = writer.segments;
   for (let cut = 1; cut < first!.bytes.length; cut++) {
@@ -424,7 +464,7 @@ Deno.test("J2: a record that cannot be read before a newer segment is damage, at
   }
 });
 
-Deno.test("a missing segment is told, not skipped", () => {
+both("a missing segment is told, not skipped", () => {
   const writer = checkpointed({ mark: false });
   writer.begin([base(8)]);
   const [first, second, third] = writer.segments;
@@ -432,7 +472,7 @@ Deno.test("a missing segment is told, not skipped", () => {
   assert.throws(() => recover([second!, third!]), /no older segment is left/);
 });
 
-Deno.test("a journal can be cut, continued, and recovered again", () => {
+both("a journal can be cut, continued, and recovered again", () => {
   const arbCut = fc.record({ keep: fc.nat(), more: fc.integer({ min: 1, max: 3 }) });
   fc.assert(fc.property(fc.array(arbCut, { maxLength: 5 }), (cuts) => {
     const writer = new Writer();
@@ -452,16 +492,17 @@ Deno.test("a journal can be cut, continued, and recovered again", () => {
       writer.sequence = found.lastSequence;
       writer.ends.length = found.lastSequence;
       writer.sync();
+      writer.goOn();
       last = found.recovered.replicas.get(p1)?.entries.length ?? 0;
     }
     assert.equal(recover(writer.segments).lastSequence, writer.sequence);
   }));
 });
 
-Deno.test("recoverJournal() refuses another node's journal and a newer format, and says what to do", () => {
+both("recoverJournal() refuses another node's journal and a newer format, and says what to do", () => {
   const writer = new Writer();
   writer.begin();
-  assert.throws(() => recoverJournal(writer.segments, nodeId("vega")), (error) => {
+  assert.throws(() => recoverJournal(writer.segments, nodeId("vega"), vault), (error) => {
     assert.ok(error instanceof JournalOwnerError);
     assert.match(error.message, /belongs to node "sirius", not to "vega"\. Start/);
     return true;
@@ -474,12 +515,12 @@ Deno.test("recoverJournal() refuses another node's journal and a newer format, a
   resealHeader(newer);
   assert.throws(() => recover(writer.with(newer)), (error) => {
     assert.ok(error instanceof JournalVersionError);
-    assert.match(error.message, /has format 3 and this build reads up to 2/);
+    assert.match(error.message, /has format 4 and this build reads up to 3/);
     return true;
   });
 });
 
-Deno.test("records that cannot follow each other are told with file and offset", () => {
+both("records that cannot follow each other are told with file and offset", () => {
   const wrong: JournalRecord[][] = [
     [entries(2, 2)],
     [entries(1, 2), entries(2, 3)],
@@ -496,7 +537,7 @@ Deno.test("records that cannot follow each other are told with file and offset",
   }
 });
 
-Deno.test("what is recovered keeps none of the segment's bytes", () => {
+both("what is recovered keeps none of the segment's bytes", () => {
   const writer = new Writer();
   writer.begin();
   writer.append(STORY);
