@@ -248,10 +248,11 @@ export class Client implements Disposable {
 
   /**
    * Shuts a member out for good: its key lets it in no more, all invites are void, and a new generation of keys is made
-   * that it never knew. Returns the version of the view, as all that change the network do.
+   * that it never knew. With `force` also where a partition loses its majority by it. Returns the version of the view, as
+   * all that change the network do.
    */
-  async evict(node: NodeId): Promise<number> {
-    return await this.#change({ kind: "evict", node });
+  async evict(node: NodeId, { force = false } = {}): Promise<number> {
+    return await this.#change({ kind: "evict", node, force });
   }
 
   /** Wants a new generation of the network's keys. */

@@ -64,7 +64,7 @@ export function describeOp(op: Op): string {
     case "set-address":
       return `set-address ${op.node} ${op.address}`;
     case "evict":
-      return `evict ${op.node}`;
+      return `evict ${op.node}${op.force ? " force" : ""}`;
     case "invite-add":
       return `invite-add ${op.invite.id} uses ${op.invite.uses} until ${op.invite.expiresMs} now ${op.nowMs}`;
     case "access-set":

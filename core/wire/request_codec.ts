@@ -127,7 +127,7 @@ export function opWire(op: Op): Wire {
     case "set-address":
       return [OP["set-address"], op.node, op.address];
     case "evict":
-      return [OP.evict, op.node];
+      return [OP.evict, op.node, op.force];
     case "invite-add":
       return [OP["invite-add"], inviteWire(op.invite), op.nowMs];
     case "access-set":
@@ -248,8 +248,8 @@ function readNetworkOp(reader: Reader, arity: number, tag: number): Op {
 function readSecurityOp(reader: Reader, arity: number, tag: number): SystemOp {
   switch (tag) {
     case OP.evict:
-      reader.expectArity(arity, 2);
-      return { kind: "evict", node: reader.nodeId() };
+      reader.expectArity(arity, 3);
+      return { kind: "evict", node: reader.nodeId(), force: reader.boolean() };
     case OP["invite-add"]:
       reader.expectArity(arity, 3);
       return { kind: "invite-add", invite: readInvite(reader), nowMs: reader.integer() };

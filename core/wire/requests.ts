@@ -130,8 +130,11 @@ export type SystemOp =
     readonly force: boolean;
   }
   | { readonly kind: "set-address"; readonly node: NodeId; readonly address: string }
-  /** Shuts a member out for good, voids all invites, and wants a new generation of keys. */
-  | { readonly kind: "evict"; readonly node: NodeId }
+  /**
+   * Shuts a member out for good, voids all invites, and wants a new generation of keys. Without `force` not one whose loss
+   * takes a partition's majority with it.
+   */
+  | { readonly kind: "evict"; readonly node: NodeId; readonly force: boolean }
   /** `nowMs`: by the asker's clock; invites that ended before are forgotten. */
   | { readonly kind: "invite-add"; readonly invite: Invite; readonly nowMs: number }
   | { readonly kind: "invite-drop"; readonly id: string }

@@ -187,7 +187,7 @@ const OPS: { [K in Op["kind"]]: Arb<Extract<Op, { kind: K }>> } = {
   "status": fc.constant({ kind: "status" }),
   "members": fc.constant({ kind: "members" }),
   "layout": fc.constant({ kind: "layout" }),
-  "evict": whole({ kind: kind("evict"), node: arbNodeId }),
+  "evict": whole({ kind: kind("evict"), node: arbNodeId, force: fc.boolean() }),
   "invite-add": whole({ kind: kind("invite-add"), invite: arbInvite, nowMs: arbInteger }),
   "invite-drop": whole({ kind: kind("invite-drop"), id: hex(16) }),
   "access-set": whole({ kind: kind("access-set"), access: arbAccessKey }),

@@ -165,7 +165,7 @@ export const REQUESTS: Samples<Request> = {
   "status": { op: { kind: "status" } },
   "members": { op: { kind: "members" } },
   "layout": { op: { kind: "layout" } },
-  "evict": { op: { kind: "evict", node: vega }, by: { kind: "access", id: access.id } },
+  "evict": { op: { kind: "evict", node: vega, force: false }, by: { kind: "access", id: access.id } },
   "invite-add": { op: { kind: "invite-add", invite, nowMs: 1_799_999_999_000 } },
   "invite-drop": { op: { kind: "invite-drop", id: invite.id } },
   "access-set": { op: { kind: "access-set", access } },
