@@ -82,6 +82,36 @@ export function verifyLogIn(
     verifySignature(publicKey, signedBytes(logIn), signature);
 }
 
+/** An access key as a client has it. Shows its secret to nobody: it goes into the profile, and signs. */
+export class Credentials {
+  readonly id: string;
+  readonly #secret: string;
+
+  /** @throws {AccessKeyError} where either is none */
+  constructor({ id, secret }: { readonly id: string; readonly secret: string }) {
+    if (!isAccessKeyId(id)) {
+      throw new AccessKeyError(`The id of an access key is "${ID_PREFIX}" and 16 capital letters or digits`);
+    }
+    secretBytes(secret);
+    this.id = id;
+    this.#secret = secret;
+  }
+
+  /** 64 bytes. */
+  signLogIn(logIn: LogIn): Uint8Array {
+    return signLogIn({ secret: this.#secret, ...logIn });
+  }
+
+  /** For the one file that it is kept in. */
+  reveal(): { id: string; secret: string } {
+    return { id: this.id, secret: this.#secret };
+  }
+
+  toJSON(): Record<string, unknown> {
+    return { id: this.id };
+  }
+}
+
 function signedBytes({ network, serverCertificate, random }: LogIn): Uint8Array {
   return encode([LOG_IN, network, createHash("sha256").update(serverCertificate).digest(), random]);
 }

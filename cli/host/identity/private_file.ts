@@ -36,7 +36,7 @@ export function readPrivateFile(path: string, bytesMax: number): Uint8Array | nu
     if (size > bytesMax) {
       throw new PrivateFileError("size", `"${path}" has ${size} bytes, where ${bytesMax} are allowed`);
     }
-    return readAtMost(path, file, bytesMax);
+    return readWhole(path, file, size);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
     if (error instanceof PrivateFileError || error instanceof Deno.errors.NotCapable) throw error;
@@ -82,15 +82,12 @@ function checkRights(path: string, mode: number | null): void {
   );
 }
 
-/** A file may grow after its size was asked for. */
-function readAtMost(path: string, file: Deno.FsFile, bytesMax: number): Uint8Array {
-  const bytes = new Uint8Array(bytesMax + 1);
+function readWhole(path: string, file: Deno.FsFile, size: number): Uint8Array {
+  const bytes = new Uint8Array(size + 1);
   let length = 0;
   for (let read; length < bytes.length && (read = file.readSync(bytes.subarray(length))) !== null;) {
     length += read;
   }
-  if (length > bytesMax) {
-    throw new PrivateFileError("size", `"${path}" has more than ${bytesMax} bytes, which is not allowed`);
-  }
+  if (length > size) throw new PrivateFileError("size", `"${path}" grew while it was read. Try again`);
   return bytes.slice(0, length);
 }
