@@ -157,16 +157,27 @@ export class Catalog implements StateMachine {
     this.#installation = new Installation(this.#rows);
   }
 
-  installRows(rows: readonly Row[]): void {
+  installRows(rows: readonly Row[]): string | null {
     invariant(this.#installation !== null, "Rows of a snapshot come after beginInstall()");
-    this.#installation.add(rows);
+    const wrong = this.#installation.add(rows);
+    if (wrong !== null) this.#abandonInstall();
+    return wrong;
   }
 
-  finishInstall(index: LogIndex, term: Term): void {
+  finishInstall(index: LogIndex, term: Term): string | null {
     invariant(this.#installation !== null, "The end of a snapshot comes after beginInstall()");
-    this.#installation.finish(index, term);
+    const wrong = this.#installation.finish(index, term);
+    if (wrong !== null) this.#abandonInstall();
+    else {
+      this.#installation = null;
+      this.#reload();
+    }
+    return wrong;
+  }
+
+  #abandonInstall(): void {
+    this.#rows.removeStaged();
     this.#installation = null;
-    this.#reload();
   }
 
   drop(): void {

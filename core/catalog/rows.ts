@@ -181,7 +181,16 @@ export class Rows {
     });
   }
 
-  /** The received rows become the state. */
+  /** What the received rows say they are; null where they do not, or in another format. */
+  stagedMeta(): Meta | null {
+    const key = new Uint8Array(HEAD_BYTES);
+    key.set(this.stagedScope());
+    key[SCOPE_BYTES] = META;
+    const meta = this.tables.get(key);
+    return meta === null || !isMeta(meta) ? null : metaOf(meta);
+  }
+
+  /** The received rows become the state: they have a meta row. */
   switchToStaged(): void {
     const old = this.#generation++;
     const pointer = new Uint8Array(4);
@@ -227,20 +236,40 @@ export class Rows {
 
   #readMeta(meta: Uint8Array): void {
     invariant(
-      meta.length === META_BYTES && meta[0] === FORMAT,
+      isMeta(meta),
       () =>
         `The catalog's rows have format ${
           meta[0]
         } and ${meta.length} bytes; this version reads format ${FORMAT}`,
     );
-    this.moveTo(readUint64(meta, 1) as LogIndex, readUint64(meta, 9) as Term);
-    this.sum = readUint32(meta, 17) | 0;
+    const { index, term, sum } = metaOf(meta);
+    this.moveTo(index, term);
+    this.sum = sum;
   }
 
   #writeHead(key: Uint8Array, tag: number): void {
     writeScope(key, this.#partition, this.#generation);
     key[SCOPE_BYTES] = tag;
   }
+}
+
+/** What the row with the position says. */
+interface Meta {
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly sum: number;
+}
+
+function isMeta(meta: Uint8Array): boolean {
+  return meta.length === META_BYTES && meta[0] === FORMAT;
+}
+
+function metaOf(meta: Uint8Array): Meta {
+  return {
+    index: readUint64(meta, 1) as LogIndex,
+    term: readUint64(meta, 9) as Term,
+    sum: readUint32(meta, 17) | 0,
+  };
 }
 
 /** What a row adds to the sum; 0 for no row. The tag makes a record in the history count otherwise than as the newest. */

@@ -1,9 +1,8 @@
 /** Snapshots of a partition's rows, on the way out and on the way in. */
 import type { LogIndex, Term } from "../base/ids.ts";
-import { invariant } from "../base/invariant.ts";
 import type { Row, TablesSnapshot } from "../base/ports.ts";
 import type { SnapshotSource } from "../partition/contracts.ts";
-import { HEAD_BYTES, isSealed, META, type Rows, SCOPE_BYTES, shareOf } from "./rows.ts";
+import { isSealed, META, type Rows, SCOPE_BYTES, shareOf } from "./rows.ts";
 
 /** Rows in byte order, their keys without the scope, which is each replica's own. */
 export class RowsSource implements SnapshotSource {
@@ -54,30 +53,32 @@ export class Installation {
     this.#scope = rows.stagedScope();
   }
 
-  add(rows: readonly Row[]): void {
+  /** null, or what is wrong with them. */
+  add(rows: readonly Row[]): string | null {
     for (const [rest, value] of rows) {
       const key = new Uint8Array(SCOPE_BYTES + rest.length);
       key.set(this.#scope);
       key.set(rest, SCOPE_BYTES);
       if (rest[0] !== META) {
-        invariant(
-          key.length >= HEAD_BYTES && isSealed(key, value),
-          () =>
-            `C4: a row of a snapshot (${rest.length} bytes of key, ${value.length} of value) has a wrong seal`,
-        );
+        if (!isSealed(key, value)) {
+          return `C4: a row of a snapshot (${rest.length} bytes of key, ${value.length} of value) has a wrong seal`;
+        }
         this.#sum = (this.#sum + shareOf(rest[0]!, value)) | 0;
       }
       this.#rows.tables.set(key, value);
     }
+    return null;
   }
 
-  finish(index: LogIndex, term: Term): void {
+  /** null, or why they are not the state at that position: the one in force stays then. */
+  finish(index: LogIndex, term: Term): string | null {
+    const staged = this.#rows.stagedMeta();
+    if (staged === null) return `C4: the snapshot of ${term}.${index} does not say what it is of`;
+    if (staged.index !== index || staged.term !== term) {
+      return `C4: a snapshot of ${term}.${index} holds the state of ${staged.term}.${staged.index}`;
+    }
+    if (staged.sum !== this.#sum) return `C4: rows are missing from the snapshot of ${term}.${index}`;
     this.#rows.switchToStaged();
-    const { index: gotIndex, term: gotTerm, sum } = this.#rows;
-    invariant(
-      gotIndex === index && gotTerm === term,
-      () => `C4: a snapshot of ${term}.${index} holds the state of ${gotTerm}.${gotIndex}`,
-    );
-    invariant(sum === this.#sum, () => `C4: rows are missing from the snapshot of ${term}.${index}`);
+    return null;
   }
 }

@@ -9,7 +9,7 @@ import { after, type Instant, NEVER, type NodeId } from "../base/ids.ts";
 import type { Membership } from "../membership/membership.ts";
 import { findMember } from "../system/system.ts";
 import type { Effects } from "../wire/kernel.ts";
-import { isFormer } from "../wire/members.ts";
+import { isFormer, isWhole } from "../wire/members.ts";
 import type { MemberState, MessageOf, SystemView } from "../wire/messages.ts";
 
 const FETCH_AGAIN_US = 200_000;
@@ -74,6 +74,10 @@ export class Layout {
   handleLayout(from: NodeId, { view }: MessageOf<"layout-is">, now: Instant): void {
     if (view.network !== this.#view.network) {
       const why = "It tells the layout of another network";
+      return this.#options.effects.note({ kind: "refused", from, message: "layout-is", why });
+    }
+    if (!isWhole(view) || view.settings.partitions !== this.#view.settings.partitions) {
+      const why = "Its parts do not fit together";
       return this.#options.effects.note({ kind: "refused", from, message: "layout-is", why });
     }
     this.adopt(view, now);

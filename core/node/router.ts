@@ -78,10 +78,10 @@ export class Router {
     if (invalid !== null) return this.#deliver(asker, invalid, now);
     if (op.kind === "range" && op.partition === undefined) return this.#gather(asker, op, deadline, now);
     const partition = partitionOfOp(op, partitions);
-    if (partition > partitions) {
+    if (partition === SYSTEM_PARTITION || partition > partitions) {
       return this.#deliver(
         asker,
-        refusal("invalid", `Partition ${partition} does not exist; the last one is ${partitions}`),
+        refusal("invalid", `Partition ${partition} holds no keys; those that do are 1 to ${partitions}`),
         now,
       );
     }

@@ -30,9 +30,10 @@ export interface StateMachine {
   snapshot(): SnapshotSource;
   /** Starts to receive a snapshot beside the current state; a begun one is thrown away. */
   beginInstall(): void;
-  installRows(rows: readonly Row[]): void;
-  /** The received rows become the state, at this position, in one step. */
-  finishInstall(index: LogIndex, term: Term): void;
+  /** null, or why nobody's state can have these rows: the installation is over then. */
+  installRows(rows: readonly Row[]): string | null;
+  /** The received rows become the state, at this position, in one step. Or not, and why: as above. */
+  finishInstall(index: LogIndex, term: Term): string | null;
   /** Removes every row of this partition. */
   drop(): void;
   /**

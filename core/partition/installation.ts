@@ -72,7 +72,7 @@ export class Installation {
     }
     // What was lost was acknowledged by its position: an older state may not take its place.
     if (chunk.index < ledger.log.base) following.askForSnapshot(from, chunk.term);
-    else this.#collect(from, chunk);
+    else return this.#collect(from, chunk);
     return null;
   }
 
@@ -107,11 +107,14 @@ export class Installation {
     return index <= commit || log.termAt(index) === indexTerm;
   }
 
-  #collect(from: NodeId, chunk: SnapshotChunk): void {
+  #collect(from: NodeId, chunk: SnapshotChunk): string | null {
     const { machine } = this.#options;
     if (this.#incoming === null || !this.#incoming.sameAttempt(from, chunk)) {
-      if (this.#incoming?.outdates(from, chunk)) return;
-      if (chunk.sequence !== 0) return this.answer({ from, chunk }, chunk.term, 0, false);
+      if (this.#incoming?.outdates(from, chunk)) return null;
+      if (chunk.sequence !== 0) {
+        this.answer({ from, chunk }, chunk.term, 0, false);
+        return null;
+      }
       this.#abandon();
       this.#incoming = new IncomingSnapshot(from, chunk);
       machine.beginInstall();
@@ -124,23 +127,26 @@ export class Installation {
     let due = sequence === incoming.next ? chunk : undefined;
     while (due !== undefined) {
       this.#early.delete(incoming.next);
-      machine.installRows(due.rows);
+      const wrong = machine.installRows(due.rows);
+      if (wrong !== null) return this.#abandon(), wrong;
       incoming.next++;
       if (due.done) return this.#finish(from, due);
       due = this.#early.get(incoming.next);
     }
     this.answer({ from, chunk }, chunk.term, incoming.next, false);
+    return null;
   }
 
   /**
    * The tables get the snapshot's state, and everything else waits for the checkpoint. The log begins anew, but where it
    * has the snapshot's last entry it stays as it is, in the journal too: what follows was acknowledged (P3).
    */
-  #finish(from: NodeId, chunk: SnapshotChunk): void {
+  #finish(from: NodeId, chunk: SnapshotChunk): string | null {
     const { partition, host, machine, ledger, following } = this.#options;
     const { index, indexTerm, configuration, configurationIndex } = chunk;
     this.#abandon();
-    machine.finishInstall(index, indexTerm);
+    const wrong = machine.finishInstall(index, indexTerm);
+    if (wrong !== null) return wrong;
     if (ledger.log.termAt(index) === indexTerm) ledger.commitTo(index);
     else {
       ledger.restart({ index, term: indexTerm }, configuration, configurationIndex);
@@ -151,6 +157,7 @@ export class Installation {
     this.#settling = { from, chunk };
     host.requestCheckpoint();
     host.effects.note({ kind: "snapshot-installed", partition, index });
+    return null;
   }
 
   #abandon(): void {

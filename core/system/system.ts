@@ -37,8 +37,8 @@ import {
   setAccess,
   useKey,
 } from "./security.ts";
-import { encode } from "../wire/cbor.ts";
-import { isFormer } from "../wire/members.ts";
+import { encode, WireError } from "../wire/cbor.ts";
+import { isFormer, isWhole } from "../wire/members.ts";
 import type { Principal } from "../wire/security.ts";
 import { refusal } from "../wire/ops.ts";
 import { decodeView, decodeWith, encodeView } from "../wire/shared_codec.ts";
@@ -111,7 +111,11 @@ export class System implements StateMachine {
     const view = this.#view;
     invariant(view !== null, "The system partition starts with a view");
     if (entry.index <= view.version) return { kind: "done", version: view.version };
-    const command = decodeSystemCommand(entry.data);
+    const command = decoded(entry.data, decodeSystemCommand);
+    if (typeof command === "string") {
+      const message = `The log holds a command that this version cannot read: ${command}. Update this node`;
+      return { kind: "refused", reason: "invalid", message };
+    }
     const next = nextView(view, command, entry.index);
     if ("reason" in next) return next;
     if (next !== view) this.#setView(next);
@@ -143,17 +147,24 @@ export class System implements StateMachine {
   beginInstall(): void {
     this.#incoming = [];
   }
-  installRows(rows: readonly Row[]): void {
+  installRows(rows: readonly Row[]): string | null {
+    // There is one row, whoever says otherwise.
+    if (this.#incoming.length + rows.length > SNAPSHOT_ROWS_MAX) return "It has too many rows";
     this.#incoming.push(...rows);
+    return null;
   }
-  finishInstall(index: LogIndex, term: Term): void {
+  finishInstall(index: LogIndex, term: Term): string | null {
     const row = this.#incoming.find(([k]) => k[2] === VIEW_KEY[2]);
-    invariant(row !== undefined, "A snapshot of the system partition holds a view");
     this.#incoming = [];
-    this.#setView(decodeView(row[1]));
+    if (row === undefined) return "It holds no view";
+    const view = decoded(row[1], decodeView);
+    if (typeof view === "string") return view;
+    if (!isWhole(view)) return "The parts of its view do not fit together";
+    this.#setView(view);
     this.#index = index;
     this.#term = term;
     this.#tables.set(POSITION_KEY, encode([index, term]));
+    return null;
   }
 
   drop(): void {
@@ -162,6 +173,18 @@ export class System implements StateMachine {
     this.#index = 0 as LogIndex;
     this.#term = 0 as Term;
     this.#digest = hashBytes32(EMPTY_BYTES);
+  }
+}
+
+const SNAPSHOT_ROWS_MAX = 16;
+
+/** What `bytes` say, or what is wrong with them. */
+function decoded<T extends object>(bytes: Uint8Array, decode: (bytes: Uint8Array) => T): T | string {
+  try {
+    return decode(bytes);
+  } catch (error) {
+    if (error instanceof WireError) return error.message;
+    throw error;
   }
 }
 

@@ -72,9 +72,15 @@ const SHORT_TEXT_BYTES = 24;
  */
 export class Reader {
   readonly #bytes: Uint8Array;
+  readonly #highMax: number;
   #at = 0;
 
-  constructor(bytes: Uint8Array) {
+  /**
+   * `told`: by another node or a client, so that no integer may be above 2^52 - 1. Who counts on from one (a term, a
+   * version, an incarnation) can then still write down and say where that leads.
+   */
+  constructor(bytes: Uint8Array, { told = false } = {}) {
+    this.#highMax = told ? HIGH_MAX_TOLD : HIGH_MAX;
     // A view of a subclass (node's Buffer) would give views of that subclass.
     this.#bytes = bytes.constructor === Uint8Array
       ? bytes
@@ -247,7 +253,9 @@ export class Reader {
     if (info === 25) return this.#minimal((bytes[at + 1]! << 8) | bytes[at + 2]!, 0x100);
     const high = readUint32(bytes, at + 1);
     if (info === 26) return this.#minimal(high, 0x1_0000);
-    if (high > 0x1f_ffff) this.fail("range", "An integer is above 2^53 - 1");
+    if (high > this.#highMax) {
+      this.fail("range", `An integer is above 2^${this.#highMax === HIGH_MAX ? 53 : 52} - 1`);
+    }
     return this.#minimal(high * 0x1_0000_0000 + readUint32(bytes, at + 5), 0x1_0000_0000);
   }
 
@@ -285,6 +293,10 @@ export class Reader {
     return this.fail("type", `0x${head.toString(16).padStart(2, "0")} begins something else than ${due}`);
   }
 }
+
+/** Of an integer of eight bytes, the upper four. */
+const HIGH_MAX = 0x1f_ffff;
+const HIGH_MAX_TOLD = 0xf_ffff;
 
 const MAJOR_NAMES = ["an integer from 0", "", "bytes", "text", "an array"];
 

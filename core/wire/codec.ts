@@ -37,7 +37,7 @@ export function encodeMessages(messages: readonly Message[], headroom = 0): Uint
 
 /** @throws {WireError} when `payload` is not one frame of well-formed messages */
 export function decodeMessages(payload: Uint8Array): Message[] {
-  const reader = new Reader(payload);
+  const reader = new Reader(payload, TOLD);
   const count = openItems(reader, FRAME.messages);
   const messages: Message[] = [];
   for (let i = 0; i < count; i++) messages.push(readMessage(reader));
@@ -54,7 +54,7 @@ export function encodeRequests(requests: readonly ClientRequestFrame[], headroom
 
 /** @throws {WireError} when `payload` is not one frame of well-formed requests */
 export function decodeRequests(payload: Uint8Array): ClientRequestFrame[] {
-  const reader = new Reader(payload);
+  const reader = new Reader(payload, TOLD);
   const count = openItems(reader, FRAME.requests);
   const requests: ClientRequestFrame[] = [];
   for (let i = 0; i < count; i++) {
@@ -71,7 +71,7 @@ export function decodeRequests(payload: Uint8Array): ClientRequestFrame[] {
  */
 export function requestIds(payload: Uint8Array): number[] {
   const ids: number[] = [];
-  const reader = new Reader(payload);
+  const reader = new Reader(payload, TOLD);
   try {
     const count = openItems(reader, FRAME.requests);
     for (let i = 0; i < count; i++) {
@@ -95,7 +95,7 @@ export function encodeResponses(responses: readonly ClientResponseFrame[], headr
 
 /** @throws {WireError} when `payload` is not one frame of well-formed responses */
 export function decodeResponses(payload: Uint8Array): ClientResponseFrame[] {
-  const reader = new Reader(payload);
+  const reader = new Reader(payload, TOLD);
   const count = openItems(reader, FRAME.responses);
   const responses: ClientResponseFrame[] = [];
   for (let i = 0; i < count; i++) {
@@ -128,6 +128,8 @@ export function encodeResponse(response: Response): Uint8Array {
 export function decodeResponse(bytes: Uint8Array): Response {
   return decodeWith(bytes, readResponse);
 }
+
+const TOLD = { told: true };
 
 /** The number of items that follow the frame's tag. */
 function openItems(reader: Reader, tag: number): number {

@@ -9,8 +9,8 @@ export type Arb<T> = fc.Arbitrary<T>;
 export const arbInteger: Arb<number> = fc.oneof(
   fc.nat({ max: 30 }),
   fc.nat({ max: 70_000 }),
-  fc.maxSafeNat(),
-  fc.constantFrom(23, 24, 255, 256, 65_535, 65_536, 0xffff_ffff, 0x1_0000_0000, Number.MAX_SAFE_INTEGER),
+  fc.maxSafeNat().map((value) => value % 2 ** 52),
+  fc.constantFrom(23, 24, 255, 256, 65_535, 65_536, 0xffff_ffff, 0x1_0000_0000, 2 ** 52 - 1),
 );
 export const arbTerm = arbInteger as Arb<Term>;
 export const arbIndex = arbInteger as Arb<LogIndex>;

@@ -90,17 +90,19 @@ export class Toy implements StateMachine {
   beginInstall(): void {
     this.#installing = [];
   }
-  installRows(rows: readonly Row[]): void {
+  installRows(rows: readonly Row[]): null {
     for (const [key, value] of rows) {
       if (readNumber4(key) !== this.#installing!.length) throw new Error("Rows out of order");
       this.#installing!.push(readNumber4(value));
     }
+    return null;
   }
-  finishInstall(index: LogIndex, term: Term): void {
+  finishInstall(index: LogIndex, term: Term): null {
     this.#numbers = this.#installing!;
     this.#installing = null;
     this.appliedIndex = index;
     this.appliedTerm = term;
+    return null;
   }
   drop(): void {
     this.#numbers = [];

@@ -134,6 +134,12 @@ Deno.test("Reader.integer() takes exactly the shortest forms up to 2^53 - 1", ()
   refused("range", () => new Reader(unhex("1819")).integer(24));
 });
 
+Deno.test("Reader of what was told takes integers up to 2^52 - 1, so that they can be counted on from", () => {
+  const read = (hex: string) => new Reader(unhex(hex), { told: true }).integer();
+  assert.equal(read("1b000fffffffffffff"), 2 ** 52 - 1);
+  for (const hex of ["1b0010000000000000", "1b001fffffffffffff"]) refused("range", () => read(hex));
+});
+
 Deno.test("Reader refuses every type that the wire does not have", () => {
   const cases: [string, WireErrorReason][] = [
     ["20", "type"], // -1
