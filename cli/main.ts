@@ -53,6 +53,41 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await departure()).removeCommand(),
   },
   {
+    name: "invite",
+    summary: "let a new node in",
+    load: async () => (await import("./commands/invite.ts")).inviteCommand(),
+  },
+  {
+    name: "evict",
+    summary: "shut a member out for good",
+    load: async () => (await import("./commands/evict.ts")).evictCommand(),
+  },
+  {
+    name: "keys",
+    summary: "the network's keys: who has them, rotate; seal a node's own",
+    load: async () => (await import("./commands/keys.ts")).keysCommand(),
+  },
+  {
+    name: "access",
+    summary: "access keys of clients, and what they may do",
+    load: async () => (await import("./commands/access.ts")).accessCommand(),
+  },
+  {
+    name: "profile",
+    summary: "show or try the profile that commands log in with",
+    load: async () => (await profiles()).profileCommand(),
+  },
+  {
+    name: "whoami",
+    summary: "as whom commands log in, and what they may do",
+    load: async () => (await profiles()).whoamiCommand(),
+  },
+  {
+    name: "audit",
+    summary: "who did what that mattered",
+    load: async () => (await import("./commands/audit.ts")).auditCommand(),
+  },
+  {
     name: "recover",
     summary: "go on with the surviving nodes when a quorum is lost for good",
     load: async () => (await import("./commands/recover.ts")).recoverCommand(),
@@ -65,6 +100,10 @@ function departure() {
 
 function network() {
   return import("./commands/network.ts");
+}
+
+function profiles() {
+  return import("./commands/profiles.ts");
 }
 
 /** Handled by the completions library, which needs to know all commands. */

@@ -133,22 +133,50 @@ export class RawConnection {
   }
 }
 
-/** Runs the program to its end. */
-export async function program(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const main = new URL("../../cli/main.ts", import.meta.url).href;
-  const permissions = [
-    "--allow-net",
-    "--allow-read",
-    "--allow-write",
-    "--allow-run",
-    "--allow-env",
-    "--allow-sys",
-  ];
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--no-prompt", ...permissions, main, ...args],
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-  }).output();
+export interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the program to its end, where no profile is lying around. */
+export function program(...args: string[]): Promise<Ran> {
+  return programWith({}, ...args);
+}
+
+export interface ProgramOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly input?: string;
+}
+
+const MAIN = new URL("../../cli/main.ts", import.meta.url).href;
+/** A person's own profile is none of a test's. */
+const PERMISSIONS = [
+  "--allow-net",
+  "--allow-read",
+  "--allow-write",
+  "--allow-run",
+  "--allow-env",
+  "--deny-env=HOME",
+  "--allow-sys",
+];
+
+export async function programWith(options: ProgramOptions, ...args: string[]): Promise<Ran> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-prompt", ...PERMISSIONS, MAIN, ...args],
+    env: { NO_COLOR: "1", ...options.env },
+    cwd: options.cwd ?? new URL("./", import.meta.url),
+    stdin: options.input === undefined ? "null" : "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  if (options.input !== undefined) {
+    const writer = child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(options.input));
+    await writer.close();
+  }
+  const { code, stdout, stderr } = await child.output();
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
