@@ -383,6 +383,7 @@ export class JournalFiles {
   }
 
   #durable(sequence: number): Promise<void> {
+    if (this.#failed) return Promise.resolve();
     return new Promise((done) => {
       this.#waiting.push({ sequence, done });
       this.commit();

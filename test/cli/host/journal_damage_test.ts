@@ -5,6 +5,7 @@ import { JournalWriteError } from "../../../cli/host/journal_segments.ts";
 import { endingOf } from "../../../cli/host/life/ending.ts";
 import { type LogIndex, nodeId, type PartitionId, type Term } from "../../../core/base/ids.ts";
 import { Random } from "../../../core/base/random.ts";
+import { OPEN_VAULT, Vault } from "../../../core/base/vault.ts";
 import { JournalCorruptError } from "../../../core/wire/journal_recovery.ts";
 import type { JournalRecord } from "../../../core/wire/kernel.ts";
 import { MemoryFiles } from "./memory_files.ts";
@@ -13,6 +14,8 @@ const NODE = nodeId("sirius");
 const SEED = 20_261_121;
 const PARTITION = 1 as PartitionId;
 const EVENTS = { durable: () => {}, failed: () => {} };
+
+const KEYS = new Vault(new Map([[3, new Uint8Array(32).fill(3)]]), 3);
 
 function entry(index: number): JournalRecord {
   const data = new Uint8Array(40).fill(index);
@@ -24,8 +27,15 @@ function entry(index: number): JournalRecord {
 }
 
 /** The last index that recovery finds. */
-function recoveredUpTo(files: MemoryFiles): number {
-  const { journal, recovered } = JournalFiles.open({ directory: "", node: NODE, events: EVENTS, files });
+function recoveredUpTo(files: MemoryFiles, keys: Vault): number {
+  const vault = () => keys;
+  const { journal, recovered } = JournalFiles.open({
+    directory: "",
+    node: NODE,
+    events: EVENTS,
+    files,
+    vault,
+  });
   void journal.close();
   const entries = recovered?.replicas.get(PARTITION)?.entries ?? [];
   for (const { index, data } of entries) assert.ok(data.every((byte) => byte === index), `entry ${index}`);
@@ -33,9 +43,9 @@ function recoveredUpTo(files: MemoryFiles): number {
 }
 
 /** A finished checkpoint with entries behind it, and one that is not finished; all durable, all but the last proven. */
-async function written(): Promise<{ files: MemoryFiles; appended: number }> {
-  const files = new MemoryFiles(Random.fromSeed(SEED));
-  const { journal } = JournalFiles.open({ directory: "", node: NODE, events: EVENTS, files });
+async function written(keys: Vault): Promise<{ files: MemoryFiles; appended: number }> {
+  const files = new MemoryFiles(Random.fromSeed(SEED)), vault = () => keys;
+  const { journal } = JournalFiles.open({ directory: "", node: NODE, events: EVENTS, files, vault });
   const through = async (promise: Promise<void>) => {
     let ended = false;
     promise.then(() => ended = true);
@@ -59,37 +69,39 @@ async function written(): Promise<{ files: MemoryFiles; appended: number }> {
   return { files: crashed, appended: index };
 }
 
-Deno.test("a changed byte anywhere in the journal is harmless, a torn end behind all that is proven, or told with file and place", async () => {
-  const { files, appended } = await written();
-  // The last sync proves nothing by itself: the record after it does.
-  const proven = appended - 1;
-  const names = files.list().sort();
-  assert.deepEqual(names, ["journal-00000002.log", "journal-00000003.log"]);
-  const seen = { harmless: 0, torn: 0, told: 0 };
-  const random = Random.fromSeed(SEED);
-  for (const name of names) {
-    // The zeros behind the end are many and alike: some of them do.
-    const length = files.read(name).findLastIndex((byte) => byte !== 0) + 300;
-    for (let at = 0; at < length; at++) {
-      const damaged = files.crash(Random.fromSeed(1));
-      damaged.flip(name, at, 1 << random.below(8));
-      try {
-        const found = recoveredUpTo(damaged);
-        assert.ok(
-          found >= proven,
-          `${name} at ${at}: ends with ${found}, and ${proven} was proven (seed ${SEED})`,
-        );
-        seen[found === appended ? "harmless" : "torn"]++;
-      } catch (error) {
-        assert.ok(error instanceof JournalCorruptError, `${name} at ${at}: ${error}`);
-        assert.equal(error.file, name);
-        assert.ok(error.offset <= at, `${name} at ${at}: told at ${error.offset}`);
-        seen.told++;
+for (const keys of [OPEN_VAULT, KEYS]) {
+  Deno.test(`a changed byte anywhere in the ${keys === KEYS ? "encrypted " : ""}journal is harmless, a torn end behind all that is proven, or told with file and place`, async () => {
+    const { files, appended } = await written(keys);
+    // The last sync proves nothing by itself: the record after it does.
+    const proven = appended - 1;
+    const names = files.list().sort();
+    assert.deepEqual(names, ["journal-00000002.log", "journal-00000003.log"]);
+    const seen = { harmless: 0, torn: 0, told: 0 };
+    const random = Random.fromSeed(SEED);
+    for (const name of names) {
+      // The zeros behind the end are many and alike: some of them do.
+      const length = files.read(name).findLastIndex((byte) => byte !== 0) + 300;
+      for (let at = 0; at < length; at++) {
+        const damaged = files.crash(Random.fromSeed(1));
+        damaged.flip(name, at, 1 << random.below(8));
+        try {
+          const found = recoveredUpTo(damaged, keys);
+          assert.ok(
+            found >= proven,
+            `${name} at ${at}: ends with ${found}, and ${proven} was proven (seed ${SEED})`,
+          );
+          seen[found === appended ? "harmless" : "torn"]++;
+        } catch (error) {
+          assert.ok(error instanceof JournalCorruptError, `${name} at ${at}: ${error}`);
+          assert.equal(error.file, name);
+          assert.ok(error.offset <= at, `${name} at ${at}: told at ${error.offset}`);
+          seen.told++;
+        }
       }
     }
-  }
-  for (const [what, times] of Object.entries(seen)) assert.ok(times > 20, `${what}: ${times}`);
-});
+    for (const [what, times] of Object.entries(seen)) assert.ok(times > 20, `${what}: ${times}`);
+  });
+}
 
 Deno.test("JournalFiles says which error of the system ended it, and leaves no file open where it cannot be opened", async () => {
   for (const [kind, ending] of [["write", "no-space"], ["sync", "disk"]] as const) {

@@ -230,6 +230,7 @@ class Sweep {
       try {
         return this.#guarded(() => new Life(this.#files, this.#ledger, this.#keys));
       } catch (error) {
+        if (this.#violation !== null) throw this.#violation;
         if (!(error instanceof Error) || error.name !== "JournalWriteError") throw error;
         this.#failures++;
       }
