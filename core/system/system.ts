@@ -316,6 +316,9 @@ function layout(
     const state = states.get(m.id);
     return state === undefined || state === m.state ? m : { ...m, state };
   });
+  if (command.states.some(([node, state]) => (state === "evicted") !== wasEvicted(view, node))) {
+    return refusal("invalid", "A layout neither evicts a member nor brings one back that was evicted");
+  }
   if (!members.some((m) => m.state === "active")) {
     return refusal("conflict", "A layout keeps an active member");
   }
@@ -335,23 +338,31 @@ function layout(
   };
 }
 
+function wasEvicted(view: SystemView, node: NodeId): boolean {
+  return findMember(view, node)?.state === "evicted";
+}
+
 /**
  * Keeps as many former members as LIMITS.goneMembersKept, so that one that comes back learns its state, and those that
  * became former with this very command or that a layout names, this one or the last. Past that they are forgotten in the
- * order of their ids, see S5.
+ * order of their ids, see S5, and those that were evicted only when no other is left to forget: as long as their records
+ * last, their keys are refused by name, and later as those of strangers.
  */
 function forgetSurplus(
   members: readonly Member[],
   view: SystemView,
   assignment: SystemView["assignment"],
 ): readonly Member[] {
-  let surplus = members.reduce((n, m) => n + (isFormer(m.state) ? 1 : 0), 0) - LIMITS.goneMembersKept;
+  const surplus = members.reduce((n, m) => n + (isFormer(m.state) ? 1 : 0), 0) - LIMITS.goneMembersKept;
   if (surplus <= 0) return members;
   const placed = new Set([...view.assignment, ...assignment].flat());
-  return members.filter((m) =>
-    !isFormer(m.state) || !isFormer(findMember(view, m.id)?.state ?? "joining") || placed.has(m.id) ||
-    surplus-- <= 0
+  const forgettable = members.filter((m) =>
+    isFormer(m.state) && isFormer(findMember(view, m.id)?.state ?? "joining") && !placed.has(m.id)
   );
+  const evicted = forgettable.filter((m) => m.state === "evicted");
+  const others = forgettable.filter((m) => m.state !== "evicted");
+  const forgotten = new Set([...others, ...evicted].slice(0, surplus));
+  return members.filter((m) => !forgotten.has(m));
 }
 
 /** In an open network a member has none, whatever it says. */

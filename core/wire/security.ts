@@ -58,7 +58,7 @@ export interface Invite {
   readonly zone: string | null;
   /** Milliseconds since 1970. Looked at by the member that lets somebody in, by its own clock. */
   readonly expiresMs: number;
-  /** How many may still use it. */
+  /** How many may still use it. At 0 it is only remembered, so that who comes with it learns so. */
   readonly uses: number;
 }
 
