@@ -14,11 +14,15 @@ import { findMember } from "../system/system.ts";
 import { type ClientRequest, Effects, type Input, type JournalRecord, type Kernel } from "../wire/kernel.ts";
 import { isFormer } from "../wire/members.ts";
 import type { Configuration, Member, Message, SystemView } from "../wire/messages.ts";
-import type { LocalOp, Response, SystemOp } from "../wire/requests.ts";
+import type { LocalOp, Refused, Response, SystemOp } from "../wire/requests.ts";
+import type { Principal } from "../wire/security.ts";
+import { Gate, requestBy } from "./gate.ts";
+import { KeyKeeper } from "./keys.ts";
 import { Layout } from "./layout.ts";
 import type { NodeOptions } from "./options.ts";
 import { Replicas, type Slot } from "./replicas.ts";
 import { refusal } from "../wire/ops.ts";
+import { denial, viewFor } from "./rights.ts";
 import { Room } from "./room.ts";
 import { Router } from "./router.ts";
 import { memberStatuses, nodeStatus } from "./status.ts";
@@ -43,6 +47,8 @@ export class Node implements Kernel {
   readonly #watches: Watches;
   readonly #steward: Steward;
   readonly #room: Room;
+  readonly #gate: Gate;
+  readonly #keys: KeyKeeper;
   readonly #counters = new Map<string, number>();
   #now = 0 as Instant;
   #started = false;
@@ -75,7 +81,8 @@ export class Node implements Kernel {
     });
     const seen = (node: NodeId) => this.#membership.liveness(node) === "alive";
     // A member that the view has and membership has not met yet is worth a try.
-    const worthAsking = (node: NodeId) => seen(node) || this.#membership.liveness(node) === "unknown";
+    const worthAsking = (node: NodeId) =>
+      seen(node) || (this.#membership.liveness(node) === "unknown" && this.#gate.trusts(node));
     const viewNow = () => this.#layout.view;
     this.#layout = new Layout({
       self: id,
@@ -85,6 +92,7 @@ export class Node implements Kernel {
       changed: (next, before, now) => this.#viewChanged(next, before, now),
     });
     this.#room = new Room(effects);
+    this.#gate = new Gate({ self: id, effects, view });
     this.#replicas = new Replicas({
       self: id,
       settings,
@@ -109,7 +117,16 @@ export class Node implements Kernel {
       reachable: worthAsking,
       room: this.#room,
       firstToken: 1 + random.fork("requests").below(FIRST_NUMBER_MAX),
-      vet: (op) => this.#steward.vet(op, this.#layout.view),
+      trusted: this.#gate.trusts,
+      vet: (op, by) => this.#vet(op, by),
+    });
+    this.#keys = new KeyKeeper({
+      self: id,
+      effects,
+      view: viewNow,
+      reachable: worthAsking,
+      leads: () => this.#replicas.get(SYSTEM_PARTITION)?.replica.isLeader ?? false,
+      ask: (op, now) => this.#ask(op, now),
     });
     this.#watches = new Watches({
       self: id,
@@ -142,6 +159,7 @@ export class Node implements Kernel {
       this.#watches.nextWake(),
       this.#steward.nextWake(),
       this.#layout.nextWake(),
+      this.#keys.nextWake(),
       this.#stopBy === null || this.#effects.stopped ? NEVER : this.#stopBy,
       this.#standingAt,
     ) as Instant;
@@ -194,6 +212,7 @@ export class Node implements Kernel {
         for (const request of input.requests) this.#request(request, now);
         return;
       case "client-gone":
+        this.#gate.clientGone(input.client);
         this.#router.clientGone(input.client);
         return this.#watches.clientGone(input.client);
       case "space":
@@ -205,8 +224,9 @@ export class Node implements Kernel {
         this.#watches.peerDown(input.peer, now);
         return this.#replicas.peerLost(input.peer, now);
       case "keys":
+        return this.#keys.held(input);
       case "key-made":
-        return;
+        return this.#keys.made(input);
       case "stop":
         this.#stopBy = after(now, STOP_US);
         return this.#replicas.stop(now);
@@ -257,7 +277,7 @@ export class Node implements Kernel {
   }
 
   #receive(from: NodeId, message: Message, now: Instant): void {
-    if (from === this.id) return;
+    if (from === this.id || !this.#gate.hears(from, message)) return;
     switch (message.kind) {
       case "ping":
       case "ack":
@@ -302,7 +322,7 @@ export class Node implements Kernel {
       case "replica-verdict":
         return this.#replicas.handleVerdict(message, now);
       case "key-get":
-        return;
+        return this.#keys.handleGet(from, message);
       default:
         return unreachable(message);
     }
@@ -315,8 +335,8 @@ export class Node implements Kernel {
     if (this.#room.set(low, others)) this.#replicas.yield(low, now);
   }
 
-  #request({ client, id, request }: ClientRequest, now: Instant): void {
-    const { op } = request;
+  #request(asked: ClientRequest, now: Instant): void {
+    const { client, id, request } = asked, { op } = request;
     if (this.#stopBy !== null) {
       return this.#effects.reply(
         client,
@@ -324,23 +344,42 @@ export class Node implements Kernel {
         refusal("closing", `Node "${this.id}" is stopping; ask another`),
       );
     }
+    const admitted = this.#gate.admit(asked, now);
+    if (admitted.kind === "refused") return this.#effects.reply(client, id, admitted);
+    const { by } = admitted;
     switch (op.kind) {
       case "status":
       case "members":
       case "layout":
       case "audit":
-        return this.#effects.reply(client, id, this.#answerLocally(op));
+        return this.#effects.reply(client, id, this.#answerLocally(op, by));
       case "watch":
-        return this.#watches.open(client, id, op, now);
+        return this.#watches.open({ client, id, who: by }, op, now);
       case "unwatch":
         this.#watches.close(client, op.watch);
         return this.#effects.reply(client, id, { kind: "done", version: this.#layout.view.version });
       default:
-        return this.#router.take({ kind: "client", client, id }, request, now);
+        return this.#router.take({ kind: "client", client, id }, requestBy(request, by), now);
     }
   }
 
-  #answerLocally(op: LocalOp): Response {
+  /** Has the network agree on something, on this node's own behalf. */
+  #ask(op: SystemOp, now: Instant): void {
+    const open = this.#layout.view.security === null;
+    this.#router.take(
+      { kind: "self" },
+      requestBy({ op }, open ? null : { kind: "member", node: this.id }),
+      now,
+    );
+  }
+
+  /** While this node leads the system partition: what that one has agreed on last counts. */
+  #vet(op: SystemOp, by: Principal | null): Refused | null {
+    const agreed = this.#replicas.get(SYSTEM_PARTITION)?.system?.view ?? this.#layout.view;
+    return denial(agreed, by, op) ?? this.#steward.vet(op, this.#layout.view);
+  }
+
+  #answerLocally(op: LocalOp, who: Principal | null): Response {
     const view = this.#layout.view;
     switch (op.kind) {
       case "status":
@@ -361,7 +400,7 @@ export class Node implements Kernel {
           members: memberStatuses(this.id, view, this.#router.leaders(), this.#membership),
         };
       case "layout":
-        return { kind: "layout", view, leaders: this.#router.leaders() };
+        return { kind: "layout", view: viewFor(view, who), leaders: this.#router.leaders() };
       case "audit":
         // What was noted is the host's, which puts it in here.
         return { kind: "audit", events: [] };
@@ -377,13 +416,19 @@ export class Node implements Kernel {
     this.#evaluateReplicas(now);
     this.#steward.wake(now);
     if (this.#standingAt <= now) this.#checkStanding(now);
-    this.#evaluateReplicas(now);
+    do {
+      this.#keys.evaluate(now);
+      this.#evaluateReplicas(now);
+    } while (this.#keys.waiting);
     this.#layout.fetch(now);
     if (this.#stopBy !== null) this.#finishStopping(now);
     this.#replicas.finish(this.#checkpointHead);
+    this.#gate.finish();
     this.#count();
+    const { keyOffers, makeKey } = this.#effects;
     this.#fingerprint = fmix32(
-      this.#fingerprint ^ this.#replicas.fingerprint() ^ this.#membership.fingerprint() ^
+      this.#fingerprint ^ (keyOffers.length << 20) ^ ((makeKey ?? 0) << 24) ^ this.#replicas.fingerprint() ^
+        this.#membership.fingerprint() ^
         (this.#effects.persistedUpTo << 8) ^
         (this.#effects.sendNow.length << 4) ^ this.#effects.sendAfterPersist.length ^
         (this.#layout.view.version << 16),
@@ -423,14 +468,37 @@ export class Node implements Kernel {
         this.#replicas.suspected(id, now);
       }
     }
+    if (view.security !== null) this.#securityChanged(view, now);
     this.#known = findMember(view, this.id) ?? this.#known;
     this.#replicas.follow(view, now);
     this.#steward.decided(now);
     this.#checkStanding(now);
   }
 
+  #securityChanged(view: SystemView, now: Instant): void {
+    for (const node of this.#gate.follow(view)) {
+      if (node === this.id) continue;
+      this.#room.forget(node);
+      this.#router.peerDown(node, now);
+      this.#watches.peerDown(node, now);
+      // It could find out by itself no more, where its connections are cut at once.
+      if (this.#replicas.get(SYSTEM_PARTITION)?.replica.isLeader) {
+        this.#effects.send(node, { kind: "layout-is", view });
+      }
+    }
+    this.#watches.review((who, op, client) => {
+      const refused = this.#gate.denial(who, op);
+      if (refused !== null) this.#gate.deny(client, who, { op, refused }, now);
+      return refused;
+    });
+    this.#keys.changed();
+  }
+
   #leadershipChanged(slot: Slot, now: Instant): void {
-    if (slot.partition === SYSTEM_PARTITION) this.#steward.leadershipChanged(slot.led, now);
+    if (slot.partition === SYSTEM_PARTITION) {
+      this.#steward.leadershipChanged(slot.led, now);
+      this.#keys.changed();
+    }
     if (slot.led) slot.catalog?.becameLeader(now);
     else this.#watches.lostLeadership(slot.partition, now);
   }
@@ -443,7 +511,7 @@ export class Node implements Kernel {
 
   /**
    * A member that was away too long comes back by joining again; one that has moved all its data off reports so;
-   * one that has a new address says so. One that was removed stays out, whether it runs on or starts again.
+   * one that has a new address says so. One that was removed or evicted stays out, whether it runs on or starts again.
    */
   #checkStanding(now: Instant): void {
     const { state } = this.#layout;
@@ -452,9 +520,7 @@ export class Node implements Kernel {
     const op = this.#standingOp();
     this.#standingAt = op === null ? NEVER : after(now, STANDING_US);
     if (op === null || this.#stopBy !== null) return;
-    if (op.kind !== "set-state" || this.#replicas.all.length === 0) {
-      this.#router.take({ kind: "self" }, { op }, now);
-    }
+    if (op.kind !== "set-state" || this.#replicas.all.length === 0) this.#ask(op, now);
   }
 
   #standingOp(): SystemOp | null {
@@ -464,17 +530,21 @@ export class Node implements Kernel {
     if (member.state === "gone") {
       return { kind: "join", member: { ...member, address }, network: this.#layout.view.network };
     }
-    if (member.state === "removed") return null;
+    if (member.state === "removed" || member.state === "evicted") return null;
     if (member.state === "draining") {
       return { kind: "set-state", node: this.id, state: "removed", force: true };
     }
     return member.address === address ? null : { kind: "set-address", node: this.id, address };
   }
 
-  /** Away for so long that the network forgot it with other former members (S5). Who was to leave stays out. */
+  /**
+   * Away for so long that the network forgot it with other former members (S5). Who was to leave stays out, and so does
+   * whose key is forgotten too: that one needs an invite.
+   */
   #rejoinForgotten(): SystemOp | null {
     const known = this.#known;
-    if (known === null || known.state === "draining" || known.state === "removed") return null;
+    if (known === null || this.#layout.view.security !== null) return null;
+    if (known.state === "draining" || known.state === "removed") return null;
     const { address } = this.#options;
     return { kind: "join", member: { ...known, address }, network: this.#layout.view.network };
   }

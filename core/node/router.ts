@@ -4,6 +4,9 @@
  * R1. Every request taken in is answered exactly once: by its replica, by the peer it was forwarded to, or by its
  *     deadline. What may have been done by then is answered "unsure", never "failed".
  * R2. A forwarded request is not forwarded again by its receiver; it answers who leads instead.
+ * R3. Whether it may be done at all is looked at by the node that took it from its client, before it comes here; in a
+ *     private network it is passed on with whose it is, and the leader of the system partition looks once more: what it
+ *     knows of rights is the newest.
  */
 import { after, type Instant, type NodeId, type PartitionId, SYSTEM_PARTITION } from "../base/ids.ts";
 import { invariant, unreachable } from "../base/invariant.ts";
@@ -16,6 +19,7 @@ import type { Effects } from "../wire/kernel.ts";
 import { isReadOp, isSystemOp, isWriteOp, keyOf, refusal } from "../wire/ops.ts";
 import type { MessageOf, SystemView } from "../wire/messages.ts";
 import type { Op, RangeOp, ReadOp, Refused, Request, Response, SystemOp, WriteOp } from "../wire/requests.ts";
+import type { Principal } from "../wire/security.ts";
 import { mergeRanges } from "./merge.ts";
 import { type Asker, Pending, type Waiting } from "./pending.ts";
 import type { Replicas, Slot } from "./replicas.ts";
@@ -30,8 +34,10 @@ export interface RouterOptions {
   readonly room: Room;
   /** From 1, and another in each life of the node. */
   readonly firstToken: number;
-  /** Checks what only the leader of the system partition can know; null: go on. */
-  readonly vet: (op: SystemOp) => Refused | null;
+  /** False: it was shut out, and is neither asked nor named as a leader. */
+  readonly trusted: (node: NodeId) => boolean;
+  /** What the leader of the system partition has against a request; null: nothing. */
+  readonly vet: (op: SystemOp, by: Principal | null) => Refused | null;
 }
 
 /** A range over all partitions, while its parts come in. */
@@ -76,7 +82,9 @@ export class Router {
     const { partitions } = this.#options.view().settings;
     const invalid = validate(request, this.#partitionOf);
     if (invalid !== null) return this.#deliver(asker, invalid, now);
-    if (op.kind === "range" && op.partition === undefined) return this.#gather(asker, op, deadline, now);
+    if (op.kind === "range" && op.partition === undefined) {
+      return this.#gather(asker, { ...request, op }, deadline, now);
+    }
     const partition = partitionOfOp(op, partitions);
     if (partition === SYSTEM_PARTITION || partition > partitions) {
       return this.#deliver(
@@ -108,7 +116,7 @@ export class Router {
     this.#options.replicas().touch(slot);
     if (isReadOp(op)) return slot.replica.read(waiting.token, now);
     if (isSystemOp(op)) {
-      const vetoed = this.#options.vet(op);
+      const vetoed = this.#options.vet(op, request.by ?? null);
       if (vetoed !== null) return this.#finish(waiting.token, vetoed, now);
       return slot.replica.propose(encodeSystemCommand(op, request.by ?? null), waiting.token, now);
     }
@@ -163,13 +171,15 @@ export class Router {
    * for itself it asks whatever membership says: declared gone, it may hold everyone for dead and hear no better.
    */
   #targetFor(waiting: Waiting, leader: NodeId | null, held: boolean): NodeId | null {
-    const { self, reachable } = this.#options;
+    const { self, reachable, trusted } = this.#options;
     const hopeful = waiting.asker.kind === "self";
     const stale = isReadOp(waiting.request.op) && waiting.request.op.read === "stale";
-    if (leader !== null && leader !== self && (hopeful || reachable(leader))) return leader;
+    if (leader !== null && leader !== self && trusted(leader) && (hopeful || reachable(leader))) {
+      return leader;
+    }
     if (held && !stale && !hopeful) return null;
     const candidates = this.#options.view().assignment[waiting.partition] ?? [];
-    const holders = candidates.filter((n) => n !== self && (hopeful || reachable(n)));
+    const holders = candidates.filter((n) => n !== self && trusted(n) && (hopeful || reachable(n)));
     return holders[waiting.hops % Math.max(1, holders.length)] ?? null;
   }
 
@@ -199,7 +209,12 @@ export class Router {
   }
 
   handleForward(from: NodeId, message: MessageOf<"forward">, now: Instant): void {
-    this.take({ kind: "peer", peer: from, id: message.id }, message.request, now);
+    const asker: Asker = { kind: "peer", peer: from, id: message.id };
+    if (this.#options.view().security !== null && message.request.by === undefined) { // R3
+      const why = `Node "${from}" forwarded a request and did not say on whose behalf`;
+      return this.#deliver(asker, refusal("denied", why), now);
+    }
+    this.take(asker, message.request, now);
   }
 
   handleForwardReply(from: NodeId, message: MessageOf<"forward-reply">, now: Instant): void {
@@ -273,7 +288,7 @@ export class Router {
 
   // ---- ranges over all partitions
 
-  #gather(asker: Asker, op: RangeOp, deadline: Instant, now: Instant): void {
+  #gather(asker: Asker, { op, by }: Request & { op: RangeOp }, deadline: Instant, now: Instant): void {
     const { partitions } = this.#options.view().settings;
     const whole = this.#nextGathering++;
     // Keys spread evenly: twice a partition's share seldom ends the page early, and reading `limit` from each would
@@ -283,7 +298,8 @@ export class Router {
     for (let p = 1; p <= partitions && this.#gatherings.has(whole); p++) {
       const part: RangeOp = { ...op, limit, partition: p as PartitionId };
       const collector: Asker = { kind: "part", whole, part: p };
-      this.#dispatch(this.#pending.add(collector, { op: part }, p as PartitionId, deadline), now);
+      const request = by === undefined ? { op: part } : { op: part, by };
+      this.#dispatch(this.#pending.add(collector, request, p as PartitionId, deadline), now);
     }
   }
 
@@ -302,9 +318,11 @@ export class Router {
 
   /** The believed leader of a partition; for one that is not held here, as last heard, or its preferred replica. */
   leaderFor(partition: PartitionId): NodeId | null {
-    const slot = this.#options.replicas().get(partition);
-    if (slot !== undefined) return slot.replica.leader;
-    return this.#hints[partition] ?? this.#options.view().assignment[partition]?.[0] ?? null;
+    const { replicas, view, trusted } = this.#options;
+    const slot = replicas().get(partition);
+    const believed = slot === undefined ? this.#hints[partition] ?? null : slot.replica.leader;
+    if (believed !== null && trusted(believed)) return believed;
+    return slot === undefined ? view().assignment[partition]?.find(trusted) ?? null : null;
   }
 
   /** `node`, which leaderFor() named, does not lead: the next replica in the layout's order is believed to, until it is known. */

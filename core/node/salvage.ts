@@ -19,6 +19,10 @@
  *     the log up to there counts as contained in it (S4 in core/system/system.ts).
  * V7. A node's records end with the view. It proves that those before it are there, so an interrupted recovery is found
  *     out and completed; and until node.json bears the new name too, the node does not start.
+ * V8. A private network keeps its keys, its access keys and who its members are: what encrypts the survivors' disks and
+ *     stands in clients' profiles goes on. What was signed for the old name counts no more: members sign their statements
+ *     anew. Invites are void, since what was lost may have used them up. The lost still know the keys: where they may be in
+ *     wrong hands, the network is to be given new ones at once.
  */
 import type { Epoch, LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
 import { SYSTEM_PARTITION } from "../base/ids.ts";
@@ -223,14 +227,15 @@ interface ViewOptions {
   readonly survivors: readonly Survivor[];
 }
 
-/** V6. The lost are out, and each partition is where it was found; the leader to be places the rest. */
+/** V6, V8. The lost are out, and each partition is where it was found; the leader to be places the rest. */
 function recoveredView(
   newest: SystemView,
   { network, nodes, partitions, survivors }: ViewOptions,
 ): SystemView {
   const members = newest.members.map((member): Member => {
-    if (nodes.includes(member.id)) return member;
-    return isFormer(member.state) ? member : { ...member, state: "removed" };
+    const unsigned = withoutStatement(member);
+    if (nodes.includes(member.id)) return unsigned;
+    return isFormer(member.state) ? unsigned : { ...unsigned, state: "removed" };
   });
   const { replicas, systemReplicas } = newest.settings;
   const anyActive = members.some(({ state }) => state === "active");
@@ -252,7 +257,13 @@ function recoveredView(
     // A network without an active member could place nothing.
     members: anyActive ? members : members.map((m) => nodes.includes(m.id) ? { ...m, state: "active" } : m),
     assignment,
+    security: newest.security === null ? null : { ...newest.security, invites: [] },
   };
+}
+
+function withoutStatement(member: Member): Member {
+  const { identity } = member;
+  return identity === undefined ? member : { ...member, identity: { ...identity, statement: EMPTY_BYTES } };
 }
 
 /**

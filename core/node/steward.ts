@@ -8,16 +8,21 @@
  * T3. While an active member is missed, and not given up yet, the layout stays, up to twice the grace period. Else a
  *     newcomer, or a drain, could move a partition that bears the loss of one to a group that needs just that one: of
  *     a, b and the dead c, with d joining, to c, d and e.
+ * T4. What the network's keys need goes before a layout, which may wait for long (T3). A generation that nobody has is
+ *     replaced when it has been so for the grace period: its maker, which may be about to say that it has it, is gone then.
+ * T5. Nobody is evicted, without force, whom a partition needs for its majority: shut out at once, it could not even help
+ *     to be replaced.
  */
 import { after, type Instant, NEVER, type NodeId, SYSTEM_PARTITION } from "../base/ids.ts";
 import type { Membership } from "../membership/membership.ts";
 import { assign } from "../placement/assign.ts";
-import { encodeSystemCommand } from "../system/command.ts";
+import { encodeSystemCommand, type SystemCommand } from "../system/command.ts";
+import { isOrphaned, mayForgetKey, mayUseKey } from "../system/security.ts";
 import { findMember, vetReturn } from "../system/system.ts";
 import { isFormer } from "../wire/members.ts";
 import type { Member, MemberState, SystemView } from "../wire/messages.ts";
 import type { Refused, SystemOp } from "../wire/requests.ts";
-import type { Replicas, Slot } from "./replicas.ts";
+import type { Replicas } from "./replicas.ts";
 import { refusal } from "../wire/ops.ts";
 
 /** How often the view is held against what membership says, while leading. */
@@ -36,6 +41,8 @@ export class Steward {
   #proposedAt: Instant | null = null;
   /** Since when a layout waits for somebody who is missed (T3). */
   #waitsSince: Instant | null = null;
+  /** The generation that nobody has, and since when (T4). */
+  #orphan: { readonly id: number; readonly since: Instant } | null = null;
   /** The view that needs no other assignment as long as no member changes its state. */
   #settled: SystemView | null = null;
 
@@ -49,6 +56,7 @@ export class Steward {
     this.#unreachableSince.clear();
     this.#proposedAt = null;
     this.#waitsSince = null;
+    this.#orphan = null;
     this.#lookAt = leads ? now : NEVER;
   }
 
@@ -71,7 +79,30 @@ export class Steward {
     }
     this.#lookAt = this.#nextLook(view, now);
     if (this.#proposedAt !== null && now < this.#proposedAt + PROPOSAL_US) return; // T1
-    this.#propose(slot, view, now);
+    const command = this.#keyCommand(view, now) ?? this.#layoutCommand(view, now);
+    if (command === null) return;
+    this.#proposedAt = now;
+    slot.replica.propose(encodeSystemCommand(command), STEWARD_TOKEN, now);
+    this.#replicas.touch(slot);
+  }
+
+  /** T4. */
+  #keyCommand(view: SystemView, now: Instant): SystemCommand | null {
+    const { security } = view;
+    if (security === null) return null;
+    for (const { id } of security.keys) {
+      if (mayUseKey(view, id)) return { kind: "key-use", id };
+      if (mayForgetKey(view, id)) return { kind: "key-forget", id };
+    }
+    if (!isOrphaned(view)) {
+      this.#orphan = null;
+      return null;
+    }
+    const { id } = security.keys.at(-1)!;
+    if (this.#orphan?.id !== id) this.#orphan = { id, since: now };
+    if (now - this.#orphan.since >= view.settings.graceUs) return { kind: "keys-rotate" };
+    this.#lookAt = Math.min(this.#lookAt, after(now, LOOK_US)) as Instant;
+    return null;
   }
 
   /** Calm networks are looked at only when something changes: timers run only while someone is unreachable. */
@@ -97,7 +128,7 @@ export class Steward {
     return liveness === "alive" || liveness === "suspect";
   }
 
-  #propose(slot: Slot, view: SystemView, now: Instant): void {
+  #layoutCommand(view: SystemView, now: Instant): SystemCommand | null {
     const states: [NodeId, MemberState][] = [];
     for (const member of view.members) {
       const state = this.#stateOf(member, view, now);
@@ -105,28 +136,25 @@ export class Steward {
     }
     if (states.length === 0 && view === this.#settled) {
       this.#waitsSince = null;
-      return;
+      return null;
     }
     const changed = new Map(states);
     const members = view.members.map((m) => ({ ...m, state: changed.get(m.id) ?? m.state }));
-    if (!members.some((m) => m.state === "active")) return;
+    if (!members.some((m) => m.state === "active")) return null;
     if (this.#missesSomebody(view, members)) { // T3
       this.#waitsSince ??= now;
       if (now - this.#waitsSince < 2 * view.settings.graceUs) {
         this.#lookAt = after(now, LOOK_US);
-        return;
+        return null;
       }
     }
     this.#waitsSince = null;
     const assignment = assign(view.assignment, members, view.settings);
     if (states.length === 0 && equalAssignments(assignment, view.assignment)) {
       this.#settled = view;
-      return;
+      return null;
     }
-    const command = encodeSystemCommand({ kind: "layout", base: view.version, states, assignment });
-    this.#proposedAt = now;
-    slot.replica.propose(command, STEWARD_TOKEN, now);
-    this.#replicas.touch(slot);
+    return { kind: "layout", base: view.version, states, assignment };
   }
 
   #stateOf(member: Member, view: SystemView, now: Instant): MemberState {
@@ -169,6 +197,7 @@ export class Steward {
       return refusal("foreign", `This is network ${view.network}, not ${op.network}`);
     }
     if (op.kind === "join") return this.#vetJoin(op.member, view);
+    if (op.kind === "evict") return op.force ? null : this.#vetEviction(op.node, view);
     if (op.kind !== "set-state" || !isFormer(op.state) || op.force) return null;
     const member = findMember(view, op.node);
     if (member === null || isFormer(member.state) || !this.#reachable(op.node)) return null;
@@ -177,6 +206,26 @@ export class Steward {
       `Node "${op.node}" is alive, or was until just now: drain it first (\`space-opera drain ${op.node}\`), or take it ` +
         `out as it is (\`space-opera remove ${op.node} --force\`)`,
     );
+  }
+
+  /** T5, as far as the layout says who holds what. */
+  #vetEviction(node: NodeId, view: SystemView): Refused | null {
+    const key = findMember(view, node)?.identity?.key;
+    const goes = (m: Member) => m.id === node || (key !== undefined && m.identity?.key === key);
+    const stays = new Set(
+      view.members.filter((m) => !goes(m) && !isFormer(m.state) && this.#reachable(m.id)).map((m) => m.id),
+    );
+    for (const [partition, replicas] of view.assignment.entries()) {
+      const left = replicas.filter((n) => stays.has(n)).length;
+      if (!replicas.includes(node) || 2 * left > replicas.length) continue;
+      return refusal(
+        "conflict",
+        `Without node "${node}" partition ${partition} has ${left} of ${replicas.length} replicas, and no majority: take ` +
+          `it out first, as long as it can help (\`space-opera remove ${node} --force\`), or evict it as it is ` +
+          `(\`space-opera evict ${node} --force\`), and \`space-opera recover\` what is left`,
+      );
+    }
+    return null;
   }
 
   /** A live member keeps its name: who asks from elsewhere is another process that was given the same one. */

@@ -9,6 +9,7 @@
  * W3. What the source no longer remembers is told as a gap, never skipped silently.
  * W4. A source that says it does not lead, or says nothing, is passed over: what the gateway believed of the leader may
  *     be old, and where it holds no replica itself nothing else would correct it.
+ * W5. A watch goes on only as long as who asked for it may ask for it.
  */
 import {
   after as later,
@@ -24,6 +25,7 @@ import { partitionOf } from "../placement/key.ts";
 import type { Effects } from "../wire/kernel.ts";
 import type { Message, MessageOf, SystemView, WatchEvent } from "../wire/messages.ts";
 import type { Refused, WatchOp } from "../wire/requests.ts";
+import type { Principal } from "../wire/security.ts";
 import type { Replicas, Slot } from "./replicas.ts";
 import { refusal } from "../wire/ops.ts";
 
@@ -45,6 +47,8 @@ interface Watch {
   readonly client: number;
   readonly id: number;
   readonly op: WatchOp;
+  /** On whose behalf; null in an open network. */
+  readonly who: Principal | null;
   readonly subscriptions: Subscription[];
   /** The client has been told that every partition is being watched. */
   announced: boolean;
@@ -87,7 +91,11 @@ export class Watches {
 
   // ---- the gateway's side
 
-  open(client: number, id: number, op: WatchOp, now: Instant): void {
+  open(
+    { client, id, who }: { client: number; id: number; who: Principal | null },
+    op: WatchOp,
+    now: Instant,
+  ): void {
     const invalid = this.#check(client, op);
     if (invalid !== null) return this.#options.effects.reply(client, id, invalid);
     const { partitions } = this.#options.view().settings;
@@ -101,7 +109,8 @@ export class Watches {
       askAt: now,
       waiting: false,
     }));
-    this.#watches.set(this.#next, { number: this.#next, client, id, op, subscriptions, announced: false });
+    const number = this.#next;
+    this.#watches.set(number, { number, client, id, op, who, subscriptions, announced: false });
     this.#next++;
     this.#ask(now);
   }
@@ -127,6 +136,17 @@ export class Watches {
   clientGone(client: number): void {
     for (const watch of this.#watches.values()) if (watch.client === client) this.#end(watch);
   }
+
+  /** W5: ends those that `refusal` has something against. */
+  review(refusal: (who: Principal | null, op: WatchOp, client: number) => Refused | null): void {
+    for (const watch of this.#watches.values()) {
+      const refused = refusal(watch.who, watch.op, watch.client);
+      if (refused === null) continue;
+      this.#end(watch);
+      this.#options.effects.reply(watch.client, watch.id, refused);
+    }
+  }
+
   #end(watch: Watch): void {
     this.#watches.delete(watch.number);
     for (const { source, partition } of watch.subscriptions) {

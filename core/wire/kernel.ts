@@ -26,8 +26,10 @@ export type Input =
   /** A connection to a peer broke or was refused: probe it now. */
   | { readonly kind: "peer-lost"; readonly peer: NodeId }
   /**
-   * What this host has of the network's keys, at the start and whenever it changes. holds: the newest generation it has
-   * the secret of. uses: the oldest one it still needs. `statement`: see MemberIdentity.
+   * What this host has of the network's keys, at the start and whenever it changes. holds: the newest generation whose
+   * secret it has, that is the one of the authority that the view lists; what it made itself counts only once the view
+   * lists it so, for another's may have been agreed on. uses: the oldest one it still needs. `statement`: see
+   * MemberIdentity; for generation `holds`.
    */
   | {
     readonly kind: "keys";
@@ -35,7 +37,10 @@ export type Input =
     readonly uses: number;
     readonly statement: Uint8Array;
   }
-  /** The host has made the generation that `Effects.makeKey` asked for, and keeps its secret. */
+  /**
+   * The host has made the generation that `Effects.makeKey` asked for, and keeps its secret, durably. Asked again for the
+   * same one, it answers with what it made.
+   */
   | { readonly kind: "key-made"; readonly id: number; readonly authority: Uint8Array }
   /** Hand leadership over and leave the network's gossip in good order; the host stops after `Effects.stopped`. */
   | { readonly kind: "stop" };
