@@ -29,7 +29,7 @@ export interface AuthorityAnswer {
   readonly network: string;
   /** An open network has neither authorities nor statements; a private one at least one authority. */
   readonly open: boolean;
-  /** Certificates in DER, the newest generation first. */
+  /** Certificates in DER, the newest generation first, ANSWER_AUTHORITIES_MAX at most. */
   readonly authorities: readonly Uint8Array[];
   readonly statements: readonly Statement[];
 }

@@ -10,6 +10,8 @@
  * bound to it as additional data, so a box does not open under another network's or directory's name.
  */
 import { createHash } from "node:crypto";
+import { invariant } from "../../../core/base/invariant.ts";
+import { LIMITS } from "../../../core/base/limits.ts";
 import { encode } from "../../../core/wire/cbor.ts";
 import { NONCE_BYTES, SALT_BYTES, SECRET_BYTES, TAG_BYTES } from "../../../core/base/vault.ts";
 import { CERTIFICATE_BYTES_MAX } from "./certificates.ts";
@@ -18,8 +20,8 @@ import type { Box, SealKind } from "./sealing.ts";
 
 export const KEYRING_FORMAT = 1;
 export const KEYRING_BYTES_MAX: number = 256 * 1024;
-/** Of the network's keys, as many as it remembers at once, and the one that is being forgotten. */
 export const KEYRING_GENERATIONS_MAX = 32;
+invariant(KEYRING_GENERATIONS_MAX > LIMITS.networkKeysMax, "A keyring holds all keys of its network");
 const NAME_BYTES_MAX = 64;
 
 /**
