@@ -13,6 +13,7 @@
  *  W5  Until a layout is known, only layouts are asked for.
  *  W6  A node that tells a watch nothing may have nothing to tell, or have lost its power, which no connection reports:
  *      after a while it is asked anew, and another one if it does not answer that.
+ *  W7  A node that answers "busy" is asked less: requests to it leave one after the other, at intervals (pacing.ts).
  */
 import { after, type Instant, NEVER, type NodeId, type PartitionId, SYSTEM_PARTITION } from "../base/ids.ts";
 import { DeadlineHeap, type Due } from "../base/deadline_heap.ts";
@@ -23,6 +24,7 @@ import type { LocalOp, Op, Refused, Request, Response } from "../wire/requests.t
 import { keyOf } from "../wire/ops.ts";
 import { classOf, isStale, namedPartition, type OpClass, verdictOf } from "./ops.ts";
 import { Routes } from "./routes.ts";
+import { Pacing } from "./pacing.ts";
 import { PartitionSessions, type SessionWrite } from "./sessions.ts";
 import { WatchProgress } from "./watch_progress.ts";
 
@@ -103,6 +105,8 @@ interface Pending extends Due, SessionWrite {
   failures: number;
   /** An attempt may have been applied. */
   uncertain: boolean;
+  /** It has waited for its turn to be sent (W7). */
+  paced: boolean;
   readonly progress: WatchProgress | null;
   /** A watch: the attempt under way was answered. */
   heard: boolean;
@@ -120,6 +124,7 @@ export class ClientMachine {
   readonly #partitionOf: ClientMachineOptions["partitionOf"];
   readonly #settings: ClientSettings;
   readonly #routes: Routes;
+  readonly #pacing: Pacing;
   readonly #sessions = new PartitionSessions<Pending>();
   readonly #byTicket = new Map<number, Pending>();
   readonly #byAttempt = new Map<number, Pending>();
@@ -144,6 +149,7 @@ export class ClientMachine {
     this.#partitionOf = options.partitionOf;
     this.#settings = { ...DEFAULT_CLIENT_SETTINGS, ...options.settings };
     this.#routes = new Routes(options.random);
+    this.#pacing = new Pacing(options.random);
   }
 
   /** Operations that have not ended, watches included. */
@@ -246,6 +252,7 @@ export class ClientMachine {
       attempts: [],
       failures: 0,
       uncertain: false,
+      paced: false,
       progress: op.kind === "watch" ? new WatchProgress(op) : null,
       heard: false,
       sequence: 0,
@@ -287,8 +294,9 @@ export class ClientMachine {
   }
 
   #send(p: Pending, now: Instant, node: NodeId | null = p.pinned ?? this.#target(p, now)): void {
-    const id = this.#nextAttempt++;
     p.heard = false;
+    if (this.#waitsForTurn(p, node, now)) return;
+    const id = this.#nextAttempt++;
     p.attempt = id;
     p.askedNode = node;
     p.attempts.push(id);
@@ -298,6 +306,19 @@ export class ClientMachine {
     this.#schedule(p, patience);
     this.#outgoing.push({ node, id, request: this.#requestOf(p) });
     if (p !== this.#layoutAsked && this.#isLayoutStale(p, now)) this.#askLayout(now);
+  }
+
+  /** W7: true where it is to be sent later. */
+  #waitsForTurn(p: Pending, node: NodeId | null, now: Instant): boolean {
+    const hasTurn = p.paced || node === null;
+    p.paced = false;
+    if (hasTurn) return false;
+    const { at, granted } = this.#pacing.next(node, now);
+    if (granted && at <= now) return false;
+    p.paced = granted;
+    p.attempt = 0;
+    this.#schedule(p, at);
+    return true;
   }
 
   #isLayoutStale(p: Pending, now: Instant): boolean {
@@ -335,6 +356,7 @@ export class ClientMachine {
 
   #refused(p: Pending, answer: { id: number; node: NodeId; response: Refused; now: Instant }): void {
     const { id, node, response, now } = answer;
+    if (response.reason === "busy") this.#pacing.busy(node, now);
     const verdict = p === this.#layoutAsked ? "elsewhere" : verdictOf(response.reason);
     if (verdict === "final") return this.#settle(p, response, now);
     if (verdict === "unknown" && p.class === "change") return this.#settle(p, unsure(response.message), now);
@@ -466,6 +488,7 @@ export class ClientMachine {
     if (id !== p.attempt || p.progress === null) return;
     if (response.kind === "refused") {
       if (verdictOf(response.reason) === "final") return this.#settle(p, response, now);
+      if (response.reason === "busy" && p.askedNode !== null) this.#pacing.busy(p.askedNode, now);
       if ((response.reason === "closing" || response.reason === "down") && p.askedNode !== null) {
         this.#routes.avoid(p.askedNode, now);
       }
