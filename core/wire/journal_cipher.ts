@@ -16,6 +16,8 @@
  *      like all others, so nobody without the key makes a checkpoint count.
  *  C4  The checksum is right and the tag is not: no crash explains that, and recovery does not take it for a torn end.
  *
+ * Frames of flight recordings and lines of the audit log are encrypted in the same way, each under its own purpose.
+ *
  * What this does not see: a journal that was put back as it had been before, or lost its end; a disk may lose as much.
  */
 import { type Cipher, NONCE_BYTES, TAG_BYTES, type Vault } from "../base/vault.ts";
@@ -25,8 +27,7 @@ export const OPENING_BYTES = 8;
 /** What a payload takes more than what it says. */
 export const ENCRYPTION_BYTES = OPENING_BYTES + TAG_BYTES;
 /** Of a record's header: sequence, unsynced and part. */
-const PLACE_BYTES = 16;
-const PURPOSE = "journal";
+export const PLACE_BYTES = 16;
 
 /** Of the records that are written to one segment in one opening of its file, or read from it. */
 export class RecordCipher {
@@ -68,6 +69,8 @@ export class RecordCipher {
 }
 
 export interface CipherOptions {
+  /** "journal" where it is not said. */
+  readonly purpose?: "journal" | "recording" | "audit";
   readonly key: { readonly generation: number; readonly salt: Uint8Array } | null;
   /** The segment's first bytes. */
   readonly header: Uint8Array;
@@ -79,7 +82,10 @@ export interface CipherOptions {
  * Of a segment; null where nothing is encrypted in it.
  * @throws {UnknownKeyError}
  */
-export function recordCipher(vault: Vault, { key, header, opening }: CipherOptions): RecordCipher | null {
+export function recordCipher(
+  vault: Vault,
+  { purpose = "journal", key, header, opening }: CipherOptions,
+): RecordCipher | null {
   if (key === null) return null;
-  return new RecordCipher(vault.cipher(PURPOSE, key.generation, key.salt), header, opening);
+  return new RecordCipher(vault.cipher(purpose, key.generation, key.salt), header, opening);
 }
