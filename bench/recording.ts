@@ -31,7 +31,13 @@ async function measure({ record, seconds }: { record: boolean; seconds: number }
       "warning",
       ...(record ? ["--record", join(directory, `${id}.flight`)] : []),
     ];
-    const options = { id, data: join(directory, id), flags, ...(at === undefined ? {} : { join: at }) };
+    const options = {
+      id,
+      data: join(directory, id),
+      open: true,
+      flags,
+      ...(at === undefined ? {} : { join: at }),
+    };
     nodes.push(await NodeProcess.start(options));
   };
   try {

@@ -6,7 +6,12 @@ export interface NodeProcessOptions {
   readonly data: string;
   /** Default: a free port of this machine. */
   readonly listen?: string;
+  /** Of an open network: a node of it. */
   readonly join?: string;
+  /** Of a private network: what lets the node in. It never stands among the arguments, which others can read. */
+  readonly token?: string;
+  /** True: the network is open. */
+  readonly open?: boolean;
   /** Further flags of the node command. */
   readonly flags?: readonly string[];
 }
@@ -39,12 +44,15 @@ export class NodeProcess {
 
   /** @throws {Error} with the end of its log when it does not get ready */
   static async start(
-    { id, data, listen = "127.0.0.1:0", join: at, flags = [] }: NodeProcessOptions,
+    { id, data, listen = "127.0.0.1:0", join: at, token, open = false, flags = [] }: NodeProcessOptions,
   ): Promise<NodeProcess> {
     const began = performance.now();
     const args = ["node", "--json", "--id", id, "--data", data, "--listen", listen, ...flags];
-    const command = ownCommand([...args, ...(at === undefined ? [] : ["--join", at])]);
-    const child = command.spawn();
+    if (open) args.push("--dev");
+    if (at !== undefined) args.push("--join", at);
+    if (token !== undefined) args.push("--join-file", "-");
+    const child = ownCommand(args, token === undefined ? "null" : "piped").spawn();
+    if (token !== undefined) await tell(child, token);
     const log = `${data}.log`;
     const file = await Deno.open(log, { create: true, append: true });
     const logged = copyTo(file, child.stderr);
@@ -88,6 +96,17 @@ export class NodeProcess {
   }
 }
 
+async function tell(child: Deno.ChildProcess, line: string): Promise<void> {
+  const writer = child.stdin.getWriter();
+  try {
+    await writer.write(new TextEncoder().encode(`${line}\n`));
+    await writer.close();
+  } catch (error) {
+    // It has ended already, and its log says why.
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+}
+
 /**
  * Each line is in the file as soon as it was said: what a node is doing is read while it runs. What the file has no room
  * for is lost, and the node goes on: it may be the disk of its data that is full.
@@ -112,18 +131,21 @@ function signal(child: Deno.ChildProcess, name: Deno.Signal): void {
   }
 }
 
-/** Three nodes in `directory`, the second and third joined to the first. */
+/** Three nodes of an open network in `directory`, the second and third joined to the first. */
 export async function startThree(directory: string, flags: readonly string[] = []): Promise<NodeProcess[]> {
-  const first = await NodeProcess.start({ id: "a", data: join(directory, "a"), flags });
+  const common = { open: true, flags };
+  const first = await NodeProcess.start({ id: "a", data: join(directory, "a"), ...common });
   const others = await Promise.all(
-    ["b", "c"].map((id) => NodeProcess.start({ id, data: join(directory, id), join: first.address, flags })),
+    ["b", "c"].map((id) =>
+      NodeProcess.start({ id, data: join(directory, id), join: first.address, ...common })
+    ),
   );
   return [first, ...others];
 }
 
 /** This program with other arguments: from source, from a bundle, or compiled. */
-function ownCommand(args: readonly string[]): Deno.Command {
-  const options = { stdin: "null", stdout: "piped", stderr: "piped" } as const;
+function ownCommand(args: readonly string[], stdin: "null" | "piped"): Deno.Command {
+  const options = { stdin, stdout: "piped", stderr: "piped" } as const;
   if (Deno.build.standalone) return new Deno.Command(Deno.execPath(), { args: [...args], ...options });
   const main = import.meta.url.endsWith(".ts") ? new URL("./main.ts", import.meta.url).href : Deno.mainModule;
   return new Deno.Command(Deno.execPath(), {
@@ -137,6 +159,7 @@ export const NODE_PERMISSIONS = [
   "--allow-net",
   "--allow-read",
   "--allow-write",
+  "--allow-env=SPACE_OPERA_PASSPHRASE",
   "--allow-sys=networkInterfaces,statfs",
 ];
 

@@ -107,6 +107,7 @@ async function show(directory: string, nodes: NodeProcess[], stars: readonly Sta
     id: victim.ready.node,
     data: join(directory, victim.ready.node),
     listen: victim.address,
+    open: true,
   });
   nodes[nodes.indexOf(victim)] = again;
   await untilSettled(client, { members: 3, msMax: FORM_MS_MAX });

@@ -1,9 +1,13 @@
+import { join } from "node:path";
 import type { Logger } from "@logtape/logtape";
 import { Command } from "commander";
 import { InvariantError } from "../../core/base/invariant.ts";
 import { LIMITS, type Settings } from "../../core/base/limits.ts";
 import { RECORD_BYTES_DEFAULT, RECORD_BYTES_MIN, Recorder } from "../host/recorder.ts";
 import { LOG_LEVELS, type LogLevel, startLogging } from "../host/log.ts";
+import { Keyring } from "../host/identity/keyring.ts";
+import { type InviteToken, looksLikeToken, parseToken, TokenError } from "../host/identity/token.ts";
+import { parseAddress } from "../host/socket.ts";
 import { startNode } from "../host/start.ts";
 import { VERSION } from "../version.ts";
 import { UsageError } from "./errors.ts";
@@ -12,18 +16,22 @@ import {
   addressOption,
   bytesOption,
   choiceOption,
+  collect,
   integerOption,
   nodeIdOption,
   powerOfTwoOption,
 } from "./options.ts";
+import { openingFor, type SealFlags, sealingFor, withSealing } from "./sealing.ts";
 
 const RECORDER_CLOSE_MS_MAX = 2000;
 
-interface NodeFlags {
+interface NodeFlags extends SealFlags {
   readonly data: string;
   readonly listen: string;
   readonly advertise?: string;
   readonly join?: readonly string[];
+  readonly joinFile?: string;
+  readonly dev?: boolean;
   readonly id?: string;
   readonly zone?: string;
   readonly capacity?: number;
@@ -40,8 +48,8 @@ interface NodeFlags {
 
 /** `space-opera node`: runs one node until it is told to stop. */
 export function nodeCommand(): Command {
-  return new Command("node")
-    .description("run a node; without --join it begins a network of its own")
+  return withSealing(new Command("node"), "that opens its keyring, or seals it on its first start")
+    .description("run a node; without --join it begins a private network of its own")
     .option("--data <dir>", "where it keeps everything", "space-opera-data")
     .option(
       "--listen <host:port>",
@@ -55,10 +63,13 @@ export function nodeCommand(): Command {
       addressOption("--advertise"),
     )
     .option(
-      "--join <host:port>",
-      "any node of the network to join; may be given more than once",
-      addressesOption("--join"),
+      "--join <token>",
+      "what `space-opera invite` printed on a member of the network to join; with --dev, and of a node that has " +
+        "joined before, a member's host:port, which may be given more than once",
+      collect,
     )
+    .option("--join-file <file>", "a file with the token; - is standard input")
+    .option("--dev", "an open network, for experiments on this machine: no TLS, no log-in, nothing encrypted")
     .option(
       "--id <name>",
       "its name for life, on its first start (default: drawn at random)",
@@ -111,8 +122,12 @@ export function nodeCommand(): Command {
 Examples:
   space-opera node
   space-opera node --data ./a --listen 127.0.0.1:7071
-  space-opera node --data ./b --listen 127.0.0.1:7072 --join 127.0.0.1:7071
+  space-opera node --data ./b --listen 127.0.0.1:7072 --join so1.…
+  space-opera node --data ./b --listen 127.0.0.1:7072 --join-file token
+  space-opera node --dev --data ./open --listen 127.0.0.1:7073
   space-opera node --record flight
+
+A first start without --join makes a network, and DIR/profile.json, with which other commands log in.
 
 Stop it with SIGTERM or Ctrl-C: it hands over what it leads first.
 What each message means and what to do about it: docs/troubleshooting.md`,
@@ -126,8 +141,20 @@ async function run(flags: NodeFlags): Promise<void> {
     ...(flags.partitions === undefined ? {} : { partitions: flags.partitions }),
     ...(flags.replicas === undefined ? {} : { replicas: flags.replicas }),
   };
-  const { data, listen, advertise, join, id, zone, capacity, reserve, rebuild } = flags;
-  const given = { advertise, join, id, zone, capacity, reserve };
+  const { data, listen, advertise, id, zone, capacity, reserve, rebuild, dev } = flags;
+  const entry = await entryOf(flags);
+  if (dev === true) checkLoopback(flags);
+  const sealing = dev === true ? null : await openingFor(flags, data) ?? await sealingFor(flags, data);
+  const given = {
+    advertise,
+    ...entry,
+    open: dev,
+    sealing: sealing ?? undefined,
+    id,
+    zone,
+    capacity,
+    reserve,
+  };
   const recorder = openRecorder(flags, log);
   const node = await startNode({
     data,
@@ -164,6 +191,64 @@ async function run(flags: NodeFlags): Promise<void> {
   } finally {
     // A disk that answers no more does not keep the process.
     await Promise.race([recorder?.close(), new Promise((done) => setTimeout(done, RECORDER_CLOSE_MS_MAX))]);
+  }
+}
+
+/** How the node is to find the network that it joins. */
+async function entryOf(
+  { join = [], joinFile, dev = false, data }: NodeFlags,
+): Promise<{ readonly join?: readonly string[]; readonly token?: InviteToken }> {
+  if (joinFile !== undefined && join.length > 0) throw new UsageError("Give --join or --join-file, not both");
+  const given = joinFile === undefined ? join : [await tokenText(joinFile)];
+  const tokens = given.filter(looksLikeToken);
+  if (tokens.length === 0 && joinFile === undefined) {
+    if (join.length === 0) return {};
+    const addresses = addressesOption("--join")(join.join(","), []);
+    if (dev || Keyring.look(data) !== "none" || hasIdentity(data)) return { join: addresses };
+    throw new UsageError(
+      `A private network lets nobody in by an address: give --join the token that \`space-opera invite\` prints on one ` +
+        `of its members. To join an open network at "${join[0]}", give --dev`,
+    );
+  }
+  if (dev) throw new UsageError("A token lets into a private network: leave --dev out, or --join an address");
+  if (given.length > 1) throw new UsageError("Option --join takes one token, and no address beside it");
+  try {
+    return { token: parseToken(given[0]!) };
+  } catch (error) {
+    if (!(error instanceof TokenError)) throw error;
+    throw new UsageError(error.message);
+  }
+}
+
+async function tokenText(file: string): Promise<string> {
+  if (file === "-") return await new Response(Deno.stdin.readable).text();
+  try {
+    return await Deno.readTextFile(file);
+  } catch (error) {
+    const why = error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message;
+    throw new UsageError(`Option --join-file: cannot read "${file}": ${why}`);
+  }
+}
+
+/** A node has lived here before: what it may do is in its directory. */
+function hasIdentity(data: string): boolean {
+  try {
+    return Deno.statSync(join(data, "node.json")).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** Whoever reaches an open network can do anything. */
+function checkLoopback({ listen, advertise = listen }: NodeFlags): void {
+  for (const [name, address] of [["--listen", listen], ["--advertise", advertise]] as const) {
+    const { host } = parseAddress(address);
+    if (host === "localhost" || host === "::1" || host.startsWith("127.")) continue;
+    throw new UsageError(
+      `An open network is for this machine only, and "${address}" is reached from others. Give ${name} a loopback ` +
+        `address such as 127.0.0.1:7070, or leave --dev out for a private network`,
+    );
   }
 }
 

@@ -37,7 +37,7 @@ Deno.test("drain, remove and rejoin from the command line: everything stays read
     assert.equal((await so("remove", "d", "--force")).stdout, 'Node "d" is removed\n');
     // Another disk under the same name is another node.
     const impostor = await program(
-      ...["node", "--id", "d", "--join", a.address, "--listen", "127.0.0.1:0", ...FLAGS],
+      ...["node", "--dev", "--id", "d", "--join", a.address, "--listen", "127.0.0.1:0", ...FLAGS],
       ...["--data", join(lab.directory, "other")],
     );
     assert.equal(impostor.code, 1);

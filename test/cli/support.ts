@@ -1,4 +1,4 @@
-/** Real node processes for tests, each in a temporary folder, ended and removed whatever happens. */
+/** Real node processes of an open network for tests, each in a temporary folder, ended and removed whatever happens. */
 import { join } from "node:path";
 import net from "node:net";
 import { FRAME_HEADER_BYTES, FrameReader, seal } from "../../core/wire/framing.ts";
@@ -26,7 +26,8 @@ export async function withLab(use: (lab: Lab) => Promise<void>): Promise<void> {
     await use({
       directory,
       async start(options) {
-        const node = await NodeProcess.start({ flags: FLAGS, data: join(directory, options.id), ...options });
+        const data = join(directory, options.id);
+        const node = await NodeProcess.start({ open: true, flags: FLAGS, data, ...options });
         nodes.push(node);
         return node;
       },

@@ -55,7 +55,10 @@ export class NodeProcess {
     if (this.#child !== null) throw new Error(`Node "${this.name}" runs already`);
     const { wires, number, name, flags, join: peers } = this.#options;
     this.starts++;
-    const node = ["node", "--json", "--id", name, "--data", this.data, "--listen", this.address, ...flags];
+    const node = [
+      ...["node", "--dev", "--json", "--id", name, "--data", this.data, "--listen", this.address],
+      ...flags,
+    ];
     const [command, ...args] = [
       ...wires.through(number),
       Deno.execPath(),

@@ -1,5 +1,7 @@
 import type { Logger } from "@logtape/logtape";
 import type { Settings } from "../../../core/base/limits.ts";
+import type { Sealing } from "../identity/sealing.ts";
+import type { InviteToken } from "../identity/token.ts";
 import type { Recorder } from "../recorder.ts";
 
 export interface StartOptions {
@@ -10,6 +12,15 @@ export interface StartOptions {
   readonly advertise?: string;
   /** Addresses of any nodes of the network to join, where the data directory is empty. None: a network of its own. */
   readonly join?: readonly string[];
+  /**
+   * An open network: no TLS, no log-in, nothing encrypted, on loopback addresses only. Of a node that has been started
+   * before its data directory knows, and has to agree.
+   */
+  readonly open?: boolean;
+  /** Lets it into a private network, where the data directory is empty. */
+  readonly token?: InviteToken;
+  /** What opens the keyring, or seals one that is made now. Absent: it is open. */
+  readonly sealing?: Sealing;
   /** All three of a node's first start only; later the data directory says. */
   readonly id?: string;
   readonly zone?: string;

@@ -223,7 +223,7 @@ Deno.test({
     const main = new URL("../../../cli/main.ts", import.meta.url).href;
     const command = [
       `"${Deno.execPath()}" run --quiet --allow-net --allow-read --allow-write`,
-      `--allow-sys=networkInterfaces,statfs "${main}" node --json --partitions 1`,
+      `--allow-sys=networkInterfaces,statfs "${main}" node --dev --json --partitions 1`,
       `--data "${join(directory, "a")}" --listen 127.0.0.1:0`,
     ].join(" ");
     const child = new Deno.Command("sh", {
