@@ -82,6 +82,8 @@ export interface MemberRequest {
   readonly publicKey: string;
   /** Milliseconds since 1970. */
   readonly now: number;
+  /** From now on; without it MEMBER_LIFE_MS, of which the time before now is a part. */
+  readonly lifeMs?: number;
 }
 
 /**
@@ -104,12 +106,13 @@ export async function issueMember(request: MemberRequest): Promise<Uint8Array> {
   checkValidity(authority, now);
   const x509 = await library();
   const notBefore = validFrom(now);
+  const notAfter = request.lifeMs === undefined ? notBefore + MEMBER_LIFE_MS : now + request.lifeMs;
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serialOf(crypto.getRandomValues(new Uint8Array(SERIAL_BYTES))),
     subject: commonName(x509, node),
     issuer: commonName(x509, authorityName(authority.network, authority.generation)),
     notBefore: new Date(notBefore),
-    notAfter: new Date(Math.min(notBefore + MEMBER_LIFE_MS, authority.notAfter)),
+    notAfter: new Date(Math.min(notAfter, authority.notAfter)),
     publicKey: await importPublic(request.publicKey),
     signingKey: await importPrivate(authoritySeed(secret)),
     signingAlgorithm: ED25519,
