@@ -56,7 +56,17 @@ export class NodeProcess {
     const { wires, number, name, flags, join: peers } = this.#options;
     this.starts++;
     const node = [
-      ...["node", "--dev", "--json", "--id", name, "--data", this.data, "--listen", this.address],
+      ...[
+        "node",
+        ...(this.address.startsWith("127.") ? ["--dev"] : []),
+        "--json",
+        "--id",
+        name,
+        "--data",
+        this.data,
+        "--listen",
+        this.address,
+      ],
       ...flags,
     ];
     const [command, ...args] = [
