@@ -358,7 +358,9 @@ export class ClientMachine {
     const { id, node, response, now } = answer;
     if (response.reason === "busy") this.#pacing.busy(node, now);
     const verdict = p === this.#layoutAsked ? "elsewhere" : verdictOf(response.reason);
-    if (verdict === "final") return this.#settle(p, response, now);
+    if (verdict === "final") {
+      return this.#settle(p, this.#mayBeApplied(p, id, response) ? unsure(response.message) : response, now);
+    }
     if (verdict === "unknown" && p.class === "change") return this.#settle(p, unsure(response.message), now);
     // An attempt that was given up for lost may still be applied; only the one that is refused is not.
     if (id !== p.attempt) return;
@@ -374,6 +376,12 @@ export class ClientMachine {
     if (verdict === "elsewhere") this.#learnRefusal(p, node, response, now);
     const told = response.reason === "moved" && response.leader !== undefined && response.leader !== node;
     this.#retry(p, now, told && p.failures < 3 ? 0 : this.#backoff(p));
+  }
+
+  /** Rights may have changed since an earlier attempt, which was given up for lost: it may be applied yet. */
+  #mayBeApplied(p: Pending, id: number, { reason }: Refused): boolean {
+    return reason === "denied" && p.class === "write" &&
+      (p.uncertain || p.attempts.some((attempt) => attempt !== id));
   }
 
   #learnRefusal(p: Pending, node: NodeId, response: Refused, now: Instant): void {

@@ -230,6 +230,23 @@ Deno.test("ClientMachine does not repeat a change of the network that may have b
   assert.equal(script.one().request.op.kind, "set-state", "but one that was refused unapplied");
 });
 
+Deno.test("ClientMachine is unsure of a write that is denied after an attempt that got lost (swarm, seed 31)", () => {
+  const script = new Script();
+  script.submit(PUT);
+  script.answer(script.one(), refused("denied"));
+  assert.equal(script.reason(), "denied");
+  script.submit(PUT);
+  script.one();
+  script.pass(1_100_000);
+  script.answer(script.sent().at(-1)!, refused("denied"));
+  assert.equal(script.reason(), "unsure");
+  script.submit(GET);
+  script.one();
+  script.pass(1_100_000);
+  script.answer(script.sent().at(-1)!, refused("denied"));
+  assert.equal(script.reason(), "denied");
+});
+
 Deno.test("ClientMachine opens its session anew when a first attempt finds it forgotten, else is unsure", () => {
   const script = new Script();
   script.submit(PUT);
