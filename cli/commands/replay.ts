@@ -1,5 +1,7 @@
 /** `space-opera sim replay`: steps the same core through what a node recorded, and looks inside. */
+import { basename, dirname } from "node:path";
 import { Command } from "commander";
+import { OPEN_VAULT, type Vault } from "../../core/base/vault.ts";
 import {
   describeEffects,
   describeInput,
@@ -13,6 +15,7 @@ import {
   type ReplayedStep,
   type StepResult,
 } from "../../sim/recording_replay.ts";
+import { openKeyring } from "../host/identity/opening.ts";
 import { findLives, type LifeFiles } from "../host/recording_files.ts";
 import { print, tell } from "../terminal.ts";
 import { UsageError } from "./errors.ts";
@@ -26,6 +29,10 @@ export interface ReplayFlags {
   readonly partition?: number;
   readonly json?: boolean;
   readonly quiet?: boolean;
+  readonly data?: string;
+  readonly keyring?: string;
+  readonly passphraseFile?: string;
+  readonly keyFile?: string;
 }
 
 /** Where in a life to stop: after so many steps, so long after its beginning, or at a time of day. */
@@ -43,8 +50,10 @@ Examples:
   space-opera sim replay flight --life 2 --from 1200 --until 1210 --partition 3
   space-opera sim replay flight --life 2 --step 1207
   space-opera sim replay flight --until 2026-03-01T12:00:05Z
+  space-opera sim replay flight --data d1
 
-A recording is made by "space-opera node --record FILE" and holds one life of the node after the other.`;
+A recording is made by "space-opera node --record FILE" and holds one life of the node after the other.
+In a network with keys it is encrypted: name the data directory of a node of that network, whose keyring opens it.`;
 
 export function replayCommand(): Command {
   return new Command("replay")
@@ -63,10 +72,33 @@ export function replayCommand(): Command {
       "show only what concerns this partition",
       integerOption("--partition", 0, 1024),
     )
+    .option("--data <dir>", "open encrypted recordings with the keyring of this data directory")
+    .option("--keyring <file>", "open them with this keyring.json")
+    .option("--passphrase-file <file>", "the passphrase that the keyring is sealed by")
+    .option("--key-file <file>", "the key file that the keyring is sealed by")
     .option("--json", "print JSON: one line for each step that is shown, and one at the end")
     .option("--quiet", "print nothing where every step is as recorded")
     .addHelpText("after", EXAMPLES)
-    .action((files: string[], flags: ReplayFlags) => runReplay(files, flags));
+    .action(async (files: string[], flags: ReplayFlags) => runReplay(files, flags, await keysOf(flags)));
+}
+
+/** The keys of the keyring that was named. @throws {Error} where it cannot be opened */
+async function keysOf({ data, keyring, passphraseFile, keyFile }: ReplayFlags): Promise<Vault> {
+  if (data !== undefined && keyring !== undefined) {
+    throw new UsageError("Options --data and --keyring both name a keyring: give one of them");
+  }
+  if (keyring !== undefined && basename(keyring) !== "keyring.json") {
+    throw new UsageError(`Option --keyring takes a file named keyring.json, not "${keyring}"`);
+  }
+  const directory = data ?? (keyring === undefined ? null : dirname(keyring));
+  if (directory === null) return OPEN_VAULT;
+  const opened = await openKeyring({
+    directory,
+    env: (name) => Deno.env.get(name),
+    ...(passphraseFile === undefined ? {} : { passphraseFile }),
+    ...(keyFile === undefined ? {} : { keyFile }),
+  });
+  return opened.toVault();
 }
 
 const UNIT_US: Readonly<Record<string, number>> = { us: 1, ms: 1000, s: 1e6, m: 60e6, h: 3600e6 };
@@ -101,8 +133,8 @@ interface LifeSummary {
 }
 
 /** @throws {Error} when a recording is damaged or a step was not as recorded */
-export function runReplay(files: readonly string[], flags: ReplayFlags): void {
-  const lives = findLives(files), summaries: LifeSummary[] = [];
+export function runReplay(files: readonly string[], flags: ReplayFlags, vault: Vault = OPEN_VAULT): void {
+  const lives = findLives(files, vault), summaries: LifeSummary[] = [];
   for (const number of chosen(lives, flags)) {
     const summary = new LifeRun(lives[number - 1]!, number, flags).run();
     if (summary !== null) summaries.push(summary);

@@ -16,7 +16,7 @@ import { equalBytes, readUint32, utf8Encode, writeUint32 } from "../../core/base
 import { crc32 } from "../../core/base/hash.ts";
 import { SALT_BYTES, UnknownKeyError, type Vault } from "../../core/base/vault.ts";
 import { encode, Reader, WireError } from "../../core/wire/cbor.ts";
-import { PLACE_BYTES, type RecordCipher, recordCipher } from "../../core/wire/journal_cipher.ts";
+import { placeOf, type RecordCipher, recordCipher } from "../../core/wire/journal_cipher.ts";
 import type { AuditEvent } from "../../core/wire/requests.ts";
 
 const MAGIC = utf8Encode("SPOPAUD\n");
@@ -153,13 +153,6 @@ function eventOf(text: Uint8Array): AuditEvent | null {
     if (!(error instanceof WireError)) throw error;
     return null;
   }
-}
-
-/** In the form that a record of the journal has it. */
-function placeOf(number: number): Uint8Array {
-  const place = new Uint8Array(PLACE_BYTES);
-  writeUint32(place, 4, number);
-  return place;
 }
 
 function isZero(bytes: Uint8Array, from: number): boolean {

@@ -8,14 +8,25 @@
  *     oldest first. When the running life alone has filled the space its recording ends, until the next life.
  * W3. The tables as they were before the first step are copied from a snapshot while the node runs. Until that is done
  *     a crash leaves a life that cannot be replayed.
- * W4. Parts are for the owner alone (mode 600): they hold users' data as it is.
+ * W4. Parts are for the owner alone (mode 600): they hold users' data. In a network with keys they are encrypted, each
+ *     with the vault's current generation of the moment it is begun.
  */
+import { readUint32 } from "../../core/base/bytes.ts";
 import type { NodeId } from "../../core/base/ids.ts";
 import type { Row, Tables, TablesSnapshot } from "../../core/base/ports.ts";
 import { lifeItems, RecordedNode, type Tape } from "../../core/node/recorded_node.ts";
 import type { NodeOptions } from "../../core/node/options.ts";
-import { encodeItem, encodeItemFrame, encodePartHeader, type LifeEnd } from "../../core/wire/recording.ts";
+import { OPEN_VAULT, SALT_BYTES, type Vault } from "../../core/base/vault.ts";
+import type { RecordCipher } from "../../core/wire/journal_cipher.ts";
+import {
+  encodeItem,
+  encodeItemFrame,
+  encodePartHeader,
+  type LifeEnd,
+  partCipher,
+} from "../../core/wire/recording.ts";
 import { now } from "./clock.ts";
+import { drawnOpening } from "./journal_segments.ts";
 import { listParts, partPath } from "./recording_files.ts";
 
 const KiB = 1024, MiB = 1024 * KiB;
@@ -45,6 +56,8 @@ export interface RecorderOptions {
   /** The version of this program. */
   readonly program: string;
   readonly warn: (message: string) => void;
+  /** The keys as they are now; none: nothing is encrypted. */
+  readonly vault?: () => Vault;
 }
 
 /** Items of one life that become one frame. */
@@ -57,6 +70,8 @@ interface Batch {
 /** Files of one life. */
 interface Stored {
   readonly paths: string[];
+  /** The key generations that they are encrypted with; 0: one is not. */
+  readonly generations: Set<number>;
   bytes: number;
 }
 
@@ -74,6 +89,8 @@ export class Recorder {
     readonly life: Life;
     readonly handle: Deno.FsFile;
     readonly salt: number;
+    readonly generation: number;
+    readonly cipher: RecordCipher | null;
     frames: number;
     bytes: number;
   } | null = null;
@@ -90,9 +107,12 @@ export class Recorder {
       let last: string | null = null;
       for (const { path, number, bytes, header } of listParts(options.file)) {
         const life: string | null = header?.life ?? null;
-        if (life === null || life !== last) recorder.#stored.push({ paths: [], bytes: 0 });
+        if (life === null || life !== last) {
+          recorder.#stored.push({ paths: [], generations: new Set(), bytes: 0 });
+        }
         const stored = recorder.#stored.at(-1)!;
         stored.paths.push(path);
+        if (header !== null) stored.generations.add(header.key?.generation ?? 0);
         stored.bytes += bytes;
         last = life;
         recorder.#nextPart = number + 1;
@@ -138,6 +158,22 @@ export class Recorder {
       ["recorded steps", life?.node.recordedSteps ?? 0],
       ["recording", life?.running === true ? 1 : 0],
     ];
+  }
+
+  /** The key generations that its parts are encrypted with, in rising order; 0: one is not. */
+  get generations(): number[] {
+    return [...new Set(this.#stored.flatMap(({ generations }) => [...generations]))].sort((a, b) => a - b);
+  }
+
+  /** Removes the lives that ended and need one of `generations`, which are to be forgotten: nobody could replay them. */
+  async drop(generations: readonly number[]): Promise<void> {
+    await this.flush();
+    const running = this.#file === null ? undefined : this.#stored.at(-1);
+    for (const stored of this.#stored.slice()) {
+      if (stored === running || !generations.some((each) => stored.generations.has(each))) continue;
+      for (const path of stored.paths) await Deno.remove(path);
+      this.#stored.splice(this.#stored.indexOf(stored), 1);
+    }
   }
 
   // ---- for lives
@@ -193,7 +229,7 @@ export class Recorder {
 
   async #writeBatch({ life, items }: Batch): Promise<void> {
     const file = this.#fileFor(life);
-    const bytes = encodeItemFrame(items, { number: file.frames++, salt: file.salt });
+    const bytes = encodeItemFrame(items, { ...file, number: file.frames++ });
     const stored = this.#stored.at(-1)!;
     await this.#makeRoom(stored, bytes.length);
     stored.bytes += bytes.length;
@@ -215,26 +251,32 @@ export class Recorder {
 
   /** The part that the next frame of `life` goes to. */
   #fileFor(life: Life) {
-    if (this.#file !== null && this.#file.life === life && this.#file.bytes < PART_BYTES) return this.#file;
+    const { vault = () => OPEN_VAULT } = this.#options, keys = vault();
+    const same = this.#file !== null && this.#file.life === life && this.#file.generation === keys.current;
+    if (same && this.#file!.bytes < PART_BYTES) return this.#file!;
     this.#closeFile();
     const path = partPath(this.#options.file, this.#nextPart++);
-    const [salt] = crypto.getRandomValues(new Uint32Array(1)) as unknown as [number];
-    const part = ++life.parts;
-    const header = encodePartHeader({
+    const drawn = crypto.getRandomValues(new Uint8Array(SALT_BYTES)), salt = readUint32(drawn, 0);
+    const generation = keys.current, part = ++life.parts;
+    const fields = {
       node: life.id,
       life: life.name,
       part,
       program: this.#options.program,
       salt,
-    });
+      network: life.network,
+      key: generation === 0 ? null : { generation, salt: drawn },
+    };
+    const header = encodePartHeader(fields), cipher = partCipher(keys, fields, drawnOpening());
     const handle = Deno.openSync(path, { write: true, createNew: true, mode: 0o600 });
-    if (part === 1) this.#stored.push({ paths: [], bytes: 0 });
+    if (part === 1) this.#stored.push({ paths: [], generations: new Set(), bytes: 0 });
     const stored = this.#stored.at(-1)!;
     stored.paths.push(path);
+    stored.generations.add(generation);
     stored.bytes += header.length;
     life.written += header.length;
     handle.writeSync(header);
-    return this.#file = { life, handle, salt, frames: 0, bytes: header.length };
+    return this.#file = { life, handle, salt, generation, cipher, frames: 0, bytes: header.length };
   }
 
   #closeFile(): void {
@@ -247,6 +289,7 @@ export class Recorder {
 class Life implements Tape {
   readonly name = crypto.getRandomValues(new Uint8Array(8)).toHex();
   readonly id: NodeId;
+  readonly network: string;
   readonly node: RecordedNode;
   readonly #recorder: Recorder;
   #rows: RowsCopy | null;
@@ -263,6 +306,7 @@ class Life implements Tape {
   constructor(recorder: Recorder, node: NodeOptions, network: string) {
     this.#recorder = recorder;
     this.id = node.id;
+    this.network = network;
     this.#rows = new RowsCopy(node.tables);
     for (const item of lifeItems({ node, network, wallMs: Date.now(), now: now() })) {
       this.#bufferBytesMax += item.length;

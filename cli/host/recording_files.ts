@@ -1,5 +1,6 @@
 /** A recording on disk: the parts FILE.000001, FILE.000002 … of the lives of a node, oldest first. */
 import { basename, dirname, join, resolve } from "node:path";
+import { OPEN_VAULT, type Vault } from "../../core/base/vault.ts";
 import {
   PART_HEADER_BYTES,
   type PartHeader,
@@ -53,19 +54,21 @@ export function openPart(path: string, number = 0): PartFile {
 export class LifeFiles {
   readonly parts: PartFile[] = [];
   readonly header: PartHeader;
+  readonly #vault: Vault;
 
-  constructor(header: PartHeader) {
+  constructor(header: PartHeader, vault: Vault) {
     this.header = header;
+    this.#vault = vault;
   }
 
   /**
    * Reads the life from its beginning, one part at a time.
-   * @throws {RecordingError} where it is damaged
+   * @throws {RecordingError} where it is damaged, or encrypted with a key that is not there
    */
   *items(): Generator<RecordingItem> {
     for (const [i, { path }] of this.parts.entries()) {
       const last = i === this.parts.length - 1;
-      const reader = new PartReader({ file: path, bytes: Deno.readFileSync(path), last });
+      const reader = new PartReader({ file: path, bytes: Deno.readFileSync(path), last }, this.#vault);
       for (let items; (items = reader.next()) !== null;) yield* items;
     }
   }
@@ -73,9 +76,10 @@ export class LifeFiles {
 
 /**
  * The lives in `names`, in the order given: names of parts, or of whole recordings as they were given to --record.
+ * `vault` opens those that are encrypted.
  * @throws {RecordingError} when a name is no recording, or a part is missing
  */
-export function findLives(names: readonly string[]): LifeFiles[] {
+export function findLives(names: readonly string[], vault: Vault = OPEN_VAULT): LifeFiles[] {
   const parts = new Map<string, PartFile>();
   for (const name of names) for (const part of partsNamed(name)) parts.set(resolve(part.path), part);
   const lives: LifeFiles[] = [];
@@ -85,7 +89,7 @@ export function findLives(names: readonly string[]): LifeFiles[] {
     if (header === null) continue;
     let life = lives.at(-1);
     if (life === undefined || life.header.life !== header.life) {
-      life = new LifeFiles(header);
+      life = new LifeFiles(header, vault);
       lives.push(life);
     }
     const due = life.parts.length + 1;

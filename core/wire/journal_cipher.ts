@@ -21,13 +21,14 @@
  * What this does not see: a journal that was put back as it had been before, or lost its end; a disk may lose as much.
  */
 import { type Cipher, NONCE_BYTES, TAG_BYTES, type Vault } from "../base/vault.ts";
+import { writeUint32 } from "../base/bytes.ts";
 import { invariant } from "../base/invariant.ts";
 
 export const OPENING_BYTES = 8;
 /** What a payload takes more than what it says. */
 export const ENCRYPTION_BYTES = OPENING_BYTES + TAG_BYTES;
 /** Of a record's header: sequence, unsynced and part. */
-export const PLACE_BYTES = 16;
+const PLACE_BYTES = 16;
 
 /** Of the records that are written to one segment in one opening of its file, or read from it. */
 export class RecordCipher {
@@ -66,6 +67,13 @@ export class RecordCipher {
     this.#nonce.set(place.subarray(4, 8), OPENING_BYTES);
     this.#bound.set(place, this.#bound.length - PLACE_BYTES);
   }
+}
+
+/** For what is numbered and bound to nothing else: the frames of a recording, the lines of a log. */
+export function placeOf(number: number): Uint8Array {
+  const place = new Uint8Array(PLACE_BYTES);
+  writeUint32(place, 4, number);
+  return place;
 }
 
 export interface CipherOptions {

@@ -2,13 +2,16 @@
  * The bytes of a flight recording: what one node was told, step by step, and what came of it. A recording is a series
  * of parts (files). Each life of a node, from the making of its kernel to its end, begins a part of its own:
  *
- *     part     header of 256 bytes: magic | u32 format | u32 salt | u32 CRC-32 |
- *                [node, life, part of that life, wire version, journal version, program] | zeros
+ *     part     header of 512 bytes: magic | u32 format | u32 salt | u32 CRC-32 |
+ *                [node, life, part of that life, wire version, journal version, program, network, key] | zeros
+ *     key      null, or [generation, salt of 32 bytes], of which the first four are the part's salt
  *              frame …
  *     frame    u32 length | u32 number | u32 CRC-32 of these two | u32 CRC-32 of the payload | payload
  *     payload  count | item …      items in canonical CBOR, see RecordingItem
  *
- * Numbers are big-endian. Checksums start from the part's salt, drawn at random.
+ * Numbers are big-endian. Checksums start from the part's salt, drawn at random. Where there is a key, payloads are
+ * encrypted (journal_cipher.ts), bound to the part's header and their frame's number; the header is not, so that it can
+ * be told whose recording this is and which key opens it.
  *
  * Invariants
  *  G1  A life is: `life`, then `record` items (as many as `life` says), then steps in order. `rows` and `begun` come
@@ -23,24 +26,28 @@
 import { equalBytes, readUint32, utf8Encode, writeUint32 } from "../base/bytes.ts";
 import { crc32 } from "../base/hash.ts";
 import type { NodeId } from "../base/ids.ts";
+import { invariant } from "../base/invariant.ts";
 import { LIMITS } from "../base/limits.ts";
+import { OPEN_VAULT, SALT_BYTES, UnknownKeyError, type Vault } from "../base/vault.ts";
 import { encode, Reader, WireError } from "./cbor.ts";
-import { JOURNAL_VERSION } from "./journal.ts";
+import { JOURNAL_VERSION, type SegmentKey } from "./journal.ts";
+import { placeOf, type RecordCipher, recordCipher } from "./journal_cipher.ts";
 import { readItem, type RecordingItem } from "./recording_items.ts";
 import { WIRE_VERSION } from "./tags.ts";
 
 export * from "./recording_items.ts";
 
 /** Raised with every change of the format that an older build could misread. */
-export const RECORDING_VERSION = 1;
+export const RECORDING_VERSION = 2;
 
 const MAGIC = utf8Encode("SPOPREC\n");
-export const PART_HEADER_BYTES = 256;
+export const PART_HEADER_BYTES = 512;
 /** Behind magic, format, salt and checksum. */
 const PART_BODY_AT = 20;
 export const ITEM_FRAME_HEADER_BYTES = 16;
 const PROGRAM_BYTES_MAX = 64;
 const LIFE_BYTES_MAX = 32;
+const NETWORK_BYTES_MAX = 64;
 
 /** A recording that cannot be used. `file` and `offset` (in bytes) say where that was seen. */
 export class RecordingError extends Error {
@@ -58,17 +65,29 @@ export interface PartHeader {
   readonly part: number;
   /** The build that wrote it. */
   readonly program: string;
-  /** 32 bits drawn at random. */
+  /** 32 bits drawn at random; of an encrypted part the first of its key's salt. */
   readonly salt: number;
+  /** Empty where it is not known. */
+  readonly network: string;
+  /** null: nothing is encrypted. */
+  readonly key: SegmentKey | null;
 }
 
+/** Of a part of an open network unless it says otherwise. */
+export type NewPart = Omit<PartHeader, "network" | "key"> & Partial<Pick<PartHeader, "network" | "key">>;
+
 /** The first bytes of a part. */
-export function encodePartHeader({ node, life, part, program, salt }: PartHeader): Uint8Array {
+export function encodePartHeader(
+  { node, life, part, program, salt, network = "", key = null }: NewPart,
+): Uint8Array {
+  invariant(key === null || readUint32(key.salt, 0) === salt, "A part's salt begins its key's");
   const bytes = new Uint8Array(PART_HEADER_BYTES);
   bytes.set(MAGIC);
   writeUint32(bytes, 8, RECORDING_VERSION);
   writeUint32(bytes, 12, salt);
-  bytes.set(encode([node, life, part, WIRE_VERSION, JOURNAL_VERSION, program]), PART_BODY_AT);
+  const keyWire = key === null ? null : [key.generation, key.salt];
+  const body = [node, life, part, WIRE_VERSION, JOURNAL_VERSION, program, network, keyWire];
+  bytes.set(encode(body), PART_BODY_AT);
   writeUint32(bytes, 16, headerChecksum(bytes));
   return bytes;
 }
@@ -84,9 +103,8 @@ export function readPartHeader(file: string, bytes: Uint8Array): PartHeader {
   if (bytes.length < MAGIC.length || !equalBytes(bytes.subarray(0, MAGIC.length), MAGIC)) {
     return refuse("it is no recording. Name files that a node wrote with --record");
   }
-  if (bytes.length < PART_HEADER_BYTES) {
-    return refuse("its header is cut short, and there is nothing behind it");
-  }
+  const cutShort = "its header is cut short, and there is nothing behind it";
+  if (bytes.length < PART_BODY_AT) return refuse(cutShort);
   const format = readUint32(bytes, 8);
   // A newer format may lay out everything behind its number in another way.
   if (format !== RECORDING_VERSION) {
@@ -94,10 +112,11 @@ export function readPartHeader(file: string, bytes: Uint8Array): PartHeader {
       `it has format ${format} and this build reads ${RECORDING_VERSION}. Use the build that wrote it`,
     );
   }
+  if (bytes.length < PART_HEADER_BYTES) return refuse(cutShort);
   if (readUint32(bytes, 16) !== headerChecksum(bytes)) return refuse("its header is damaged");
   const reader = new Reader(bytes.subarray(PART_BODY_AT, PART_HEADER_BYTES));
   try {
-    reader.tuple(6);
+    reader.tuple(8);
     const node = reader.nodeId(), life = reader.token(LIFE_BYTES_MAX), part = reader.integer();
     const wire = reader.integer(), journal = reader.integer(), program = reader.text(PROGRAM_BYTES_MAX);
     if (wire !== WIRE_VERSION || journal !== JOURNAL_VERSION) {
@@ -106,11 +125,40 @@ export function readPartHeader(file: string, bytes: Uint8Array): PartHeader {
           `${WIRE_VERSION} and ${JOURNAL_VERSION}. Use the build that wrote it`,
       );
     }
-    return { node, life, part, program, salt: readUint32(bytes, 12) };
+    const network = reader.text(NETWORK_BYTES_MAX);
+    const salt = readUint32(bytes, 12);
+    return { node, life, part, program, salt, network, key: readKey(reader, salt) };
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
     return refuse(`its header makes no sense: ${error.message}`);
   }
+}
+
+function readKey(reader: Reader, begun: number): SegmentKey | null {
+  if (reader.skipNull()) return null;
+  reader.tuple(2);
+  const generation = reader.integer(), salt = reader.bytes(SALT_BYTES);
+  if (generation === 0 || salt.length !== SALT_BYTES || readUint32(salt, 0) !== begun) {
+    reader.fail("range", "It names no key");
+  }
+  return { generation, salt: salt.slice() };
+}
+
+/**
+ * Of the part with this header. `opening`: drawn for it, null where it is only read.
+ * @throws {UnknownKeyError}
+ */
+export function partCipher(
+  vault: Vault,
+  header: PartHeader,
+  opening: Uint8Array | null,
+): RecordCipher | null {
+  return recordCipher(vault, {
+    purpose: "recording",
+    key: header.key,
+    header: encodePartHeader(header),
+    opening,
+  });
 }
 
 /** Of all but the magic and the checksum itself. */
@@ -124,7 +172,12 @@ function headerChecksum(bytes: Uint8Array): number {
  */
 export function encodeItemFrame(
   items: readonly Uint8Array[],
-  { number, salt }: { readonly number: number; readonly salt: number },
+  { number, salt, cipher = null }: {
+    readonly number: number;
+    readonly salt: number;
+    /** Of the part; null or none: nothing is encrypted. */
+    readonly cipher?: RecordCipher | null;
+  },
 ): Uint8Array {
   const count = encode(items.length);
   let length = count.length;
@@ -134,15 +187,17 @@ export function encodeItemFrame(
       `A frame of a recording holds up to ${LIMITS.recordingFrameBytesMax} bytes, not ${length}`,
     );
   }
-  const bytes = new Uint8Array(ITEM_FRAME_HEADER_BYTES + length);
-  let at = ITEM_FRAME_HEADER_BYTES;
-  bytes.set(count, at);
-  at += count.length;
+  const text = new Uint8Array(length);
+  text.set(count);
+  let at = count.length;
   for (const item of items) {
-    bytes.set(item, at);
+    text.set(item, at);
     at += item.length;
   }
-  writeUint32(bytes, 0, length);
+  const payload = cipher === null ? text : cipher.encrypt(placeOf(number), text);
+  const bytes = new Uint8Array(ITEM_FRAME_HEADER_BYTES + payload.length);
+  bytes.set(payload, ITEM_FRAME_HEADER_BYTES);
+  writeUint32(bytes, 0, payload.length);
   writeUint32(bytes, 4, number);
   writeUint32(bytes, 8, crc32(bytes.subarray(0, 8), salt));
   writeUint32(bytes, 12, crc32(bytes.subarray(ITEM_FRAME_HEADER_BYTES), salt));
@@ -163,11 +218,18 @@ export class PartReader {
   readonly #part: Part;
   #at = PART_HEADER_BYTES;
   #number = 0;
+  readonly #cipher: RecordCipher | null;
 
-  /** @throws {RecordingError} see readPartHeader() */
-  constructor(part: Part) {
+  /** @throws {RecordingError} see readPartHeader(); also where `vault` lacks its key */
+  constructor(part: Part, vault: Vault = OPEN_VAULT) {
     this.#part = part;
     this.header = readPartHeader(part.file, part.bytes);
+    try {
+      this.#cipher = partCipher(vault, this.header, null);
+    } catch (error) {
+      if (!(error instanceof UnknownKeyError)) throw error;
+      throw this.#locked("no keyring was given that has it");
+    }
   }
 
   /** Bytes behind the last whole frame, once next() has returned null. */
@@ -199,10 +261,32 @@ export class PartReader {
     if (crc32(payload, this.header.salt) !== readUint32(header, 12)) {
       return this.#damaged("a frame has another checksum than it should");
     }
-    const items = this.#decode(payload);
+    const items = this.#decode(this.#opened(payload));
     this.#at = end;
     this.#number++;
     return items;
+  }
+
+  #opened(payload: Uint8Array): Uint8Array {
+    if (this.#cipher === null) return payload;
+    const text = this.#cipher.decrypt(placeOf(this.#number), payload);
+    if (text !== null) return text;
+    // Where a frame did open, the key is right.
+    if (this.#number === 0) throw this.#locked("the one in the keyring does not open it");
+    return this.#damaged("a frame is not as it was encrypted, though its checksum is right");
+  }
+
+  #locked(why: string): RecordingError {
+    const { file } = this.#part, { network, key, node } = this.header;
+    const whose = network === "" ? "" : ` of network ${network}`;
+    return new RecordingError(
+      file,
+      0,
+      `Cannot replay "${file}": node "${node}" encrypted it with key generation ${
+        key!.generation
+      }${whose}, and ${why}. ` +
+        `Name the data directory of a node of that network with --data, or its keyring with --keyring`,
+    );
   }
 
   #decode(payload: Uint8Array): RecordingItem[] {

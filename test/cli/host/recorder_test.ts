@@ -1,5 +1,6 @@
 /** The recorder of the host on real files: bounded, dropping whole lives, never in the node's way. */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { instant, nodeId } from "../../../core/base/ids.ts";
 import { DEFAULT_SETTINGS } from "../../../core/base/limits.ts";
@@ -11,6 +12,8 @@ import { RecordingError } from "../../../core/wire/recording.ts";
 import { LifeReplay } from "../../../sim/recording_replay.ts";
 import { MemoryTables } from "../../../sim/tables.ts";
 import { Recorder } from "../../../cli/host/recorder.ts";
+import type { Vault } from "../../../core/base/vault.ts";
+import { WatchedVault } from "../../support/watched_vault.ts";
 import { findLives, type LifeFiles } from "../../../cli/host/recording_files.ts";
 
 const MiB = 1024 * 1024;
@@ -185,6 +188,45 @@ Deno.test("Recorder copies large tables while the node runs, as they were before
       rows.map(([, value]) => [value.length, value[0]]),
       Array.from({ length: 100 }, (_, i) => [100_000, i]),
     );
+  }));
+
+Deno.test("Recorder encrypts what it writes, each part with the generation that is current, and drops what is to be forgotten", () =>
+  withFiles(async ({ directory, file, warnings }) => {
+    const secrets = new Map([1, 2].map((id) => [id, new Uint8Array(32).fill(id)] as const));
+    let vault: Vault = new WatchedVault(secrets, 1, new Set());
+    const warn = (message: string) => void warnings.push(message);
+    const recorder = Recorder.open({ file, bytesMax: 64 * MiB, program: "test", warn, vault: () => vault });
+    const live = async (puts: number) => {
+      const driver = new Driver(recorder.begin(optionsOf(), NETWORK));
+      for (let put = 0; put < puts; put++) driver.put(1000);
+      await recorder.flush();
+      return driver;
+    };
+    await live(20);
+    recorder.end("stopped");
+    const driver = await live(20);
+    vault = vault.withCurrent(2);
+    for (let put = 0; put < 20; put++) driver.put(1000);
+    await recorder.flush();
+    assert.deepEqual(recorder.generations, [1, 2]);
+    recorder.end("stopped");
+    await live(5);
+    for (const { name } of Deno.readDirSync(directory)) {
+      const bytes = Buffer.from(Deno.readFileSync(join(directory, name)));
+      assert.equal(bytes.includes("key/1"), false, name);
+    }
+    const lives = findLives([file], vault);
+    assert.equal(lives.length, 3);
+    assert.equal(lives[1]!.parts.length, 2);
+    for (const life of lives) assert(replayed(life)!.steps > 5);
+    assert.throws(
+      () => replayed(findLives([file])[0]!),
+      /with key generation 1 of network .* Name the data directory/,
+    );
+    await recorder.drop([1]);
+    assert.deepEqual(recorder.generations, [2]);
+    assert.equal(findLives([file], vault.withoutGeneration(1)).length, 1);
+    await recorder.close();
   }));
 
 Deno.test("findLives() finds parts by name and by recording, and refuses a life without its beginning", () =>

@@ -104,7 +104,15 @@ const arbItem: fc.Arbitrary<RecordingItem> = fc.oneof(
 );
 
 const PLACE = { number: 0, salt: 7 };
-const HEADER = { node: nodeId("sirius"), life: "a1b2", part: 3, program: "0.1.0", salt: PLACE.salt };
+const HEADER = {
+  node: nodeId("sirius"),
+  life: "a1b2",
+  part: 3,
+  program: "0.1.0",
+  salt: PLACE.salt,
+  network: "",
+  key: null,
+};
 
 /** A part with a frame for each of `frames`. */
 function part(...frames: readonly (readonly RecordingItem[])[]): Uint8Array {
