@@ -1,10 +1,13 @@
 /** Certificates: what is issued holds in three readers, and what this program would not issue is no certificate. */
+import "reflect-metadata";
+import * as x509 from "@peculiar/x509";
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import {
   authorityMatches,
+  authorityName,
   CERTIFICATE_BYTES_MAX,
   CertificateError,
   type CertificateErrorReason,
@@ -28,6 +31,7 @@ import {
   MEMBER_LIFE_MS,
 } from "../../../cli/host/identity/issuing.ts";
 import {
+  crafted,
   DAY_MS,
   der,
   ED25519,
@@ -193,30 +197,126 @@ Deno.test("attack: a version 1 certificate, though the authority itself signed i
   assert.throws(() => publicKeyOf(v1), refused("version"));
 });
 
-Deno.test("attack: a member's certificate that says it is an authority, and an authority's used as a member's", async () => {
+Deno.test("attack: a member's certificate used as an authority's, and the other way round", async () => {
   const g = await generation();
   const { der: bytes } = await member(g);
-  const basicConstraints = "0603551d130101ff04023000";
-  const grown = resigned(bytes, g, (signed) => {
-    // CA:TRUE takes three bytes more, which the key usage's extension gives up by going.
-    const text = signed.toHex();
-    assert.ok(text.includes(basicConstraints));
-    return Uint8Array.fromHex(
-      text.replace("300c" + basicConstraints + "300e0603551d0f0101ff040403020780", CA_TRUE),
-    );
-  });
-  assert.throws(() => readMember(grown), refused("profile"));
   assert.throws(() => readMember(g.authority), refused("profile"));
   assert.throws(() => readAuthority(bytes), refused("profile"));
 });
-/** basicConstraints CA:TRUE, and an unknown extension that makes up the length. */
-const CA_TRUE = "300f0603551d130101ff040530030101ff" + "300b06035504030404deadbeef";
+
+const KEY_USAGE = x509.KeyUsageFlags;
+const { serverAuth, clientAuth } = x509.ExtendedKeyUsage;
+const LEAF = new x509.BasicConstraintsExtension(false, undefined, true);
+const USAGE = new x509.KeyUsagesExtension(KEY_USAGE.digitalSignature, true);
+const BOTH_ENDS = new x509.ExtendedKeyUsageExtension([serverAuth, clientAuth]);
+const NAMED = new x509.SubjectAlternativeNameExtension([{ type: "dns", value: MEMBER_NAME }]);
+
+Deno.test("attack: a member's certificate with other extensions, though the authority itself signed it", async () => {
+  const g = await generation();
+  const { key } = await member(g);
+  const craft = (...extensions: x509.Extension[]) =>
+    crafted(g, { subject: "sirius", issuer: authorityName(NETWORK, 1), key, extensions });
+  const check = { authority: g.authority, node: "sirius", publicKey: key, now: NOW };
+  checkMember(await craft(LEAF, USAGE, BOTH_ENDS, NAMED), check);
+  // What is unknown and not critical does no harm.
+  checkMember(
+    await craft(LEAF, USAGE, BOTH_ENDS, NAMED, new x509.Extension("1.2.3", false, new Uint8Array(2))),
+    check,
+  );
+
+  const bad: [CertificateErrorReason, x509.Extension[]][] = [
+    ["profile", [new x509.BasicConstraintsExtension(true, undefined, true), USAGE, BOTH_ENDS, NAMED]],
+    ["profile", [new x509.BasicConstraintsExtension(true, 0, true), USAGE, BOTH_ENDS, NAMED]],
+    ["profile", [LEAF, new x509.KeyUsagesExtension(KEY_USAGE.keyCertSign, true), BOTH_ENDS, NAMED]],
+    ["profile", [
+      LEAF,
+      new x509.KeyUsagesExtension(KEY_USAGE.digitalSignature | KEY_USAGE.keyCertSign, true),
+      BOTH_ENDS,
+      NAMED,
+    ]],
+    ["profile", [LEAF, USAGE, new x509.ExtendedKeyUsageExtension([serverAuth]), NAMED]],
+    ["profile", [
+      LEAF,
+      USAGE,
+      BOTH_ENDS,
+      new x509.SubjectAlternativeNameExtension([{ type: "dns", value: "a.b" }]),
+    ]],
+    ["profile", [LEAF, USAGE, BOTH_ENDS]],
+    ["damaged", [USAGE, BOTH_ENDS, NAMED]],
+    ["damaged", [LEAF, USAGE, BOTH_ENDS, NAMED, LEAF]],
+    ["damaged", [LEAF, USAGE, BOTH_ENDS, NAMED, new x509.Extension("1.2.3", true, new Uint8Array(2))]],
+    ["damaged", [
+      LEAF,
+      USAGE,
+      BOTH_ENDS,
+      new x509.SubjectAlternativeNameExtension([
+        { type: "dns", value: MEMBER_NAME },
+        { type: "dns", value: "other" },
+      ]),
+    ]],
+  ];
+  for (const [reason, extensions] of bad) {
+    const bytes = await craft(...extensions);
+    assert.throws(
+      () => checkMember(bytes, check),
+      refused(reason),
+      extensions.map(({ type }) => type).join(),
+    );
+  }
+});
+
+Deno.test("attack: an authority that may do more or less than sign members' certificates", async () => {
+  const g = await generation();
+  const { key } = readAuthority(g.authority);
+  const name = authorityName(NETWORK, 1);
+  const craft = (...extensions: x509.Extension[]) =>
+    crafted(g, { subject: name, issuer: name, key, extensions });
+  const ca = new x509.BasicConstraintsExtension(true, 0, true);
+  const sign = new x509.KeyUsagesExtension(KEY_USAGE.keyCertSign, true);
+  assert.equal(readAuthority(await craft(ca, sign)).generation, 1);
+  for (
+    const extensions of [
+      [LEAF, sign],
+      [new x509.BasicConstraintsExtension(true, undefined, true), sign],
+      [new x509.BasicConstraintsExtension(true, 1, true), sign],
+      [new x509.BasicConstraintsExtension(false, 0, true), sign],
+      [ca],
+      [ca, new x509.KeyUsagesExtension(KEY_USAGE.keyCertSign | KEY_USAGE.cRLSign, true)],
+      [ca, sign, BOTH_ENDS],
+    ]
+  ) {
+    const bytes = await craft(...extensions);
+    assert.throws(() => readAuthority(bytes), refused("profile"));
+  }
+});
+
+Deno.test("attack: a certificate that outlives its authority, after the authority's end", async () => {
+  const g = await generation();
+  const { key } = await member(g);
+  const end = readAuthority(g.authority).notAfter;
+  const bytes = await crafted(g, {
+    subject: "sirius",
+    issuer: authorityName(NETWORK, 1),
+    key,
+    extensions: [LEAF, USAGE, BOTH_ENDS, NAMED],
+    notAfter: end + DAY_MS,
+  });
+  const check = { authority: g.authority, node: "sirius", publicKey: key };
+  checkMember(bytes, { ...check, now: end });
+  assert.throws(() => checkMember(bytes, { ...check, now: end + 1000 }), refused("expired"));
+});
 
 Deno.test("attack: other algorithms, other names and unknown critical extensions, signed by the authority", async () => {
   const g = await generation();
   const { der: bytes, key } = await member(g);
   const change = (from: string, to: string) => resigned(bytes, g, (signed) => replaced(signed, from, to));
   const spki = "300506032b6570032100";
+  // Ed25519 has no parameters, not even none written out.
+  const parameters = resigned(bytes, g, (signed) => {
+    const body = signed.subarray(4).toHex().replace("300506032b6570", "300706032b65700500");
+    return der(0x30, Uint8Array.fromHex(body));
+  });
+  assert.throws(() => readMember(parameters), refused("algorithm"));
   // X25519 is one number away from Ed25519.
   assert.throws(() => readMember(change(spki, "300506032b656e032100")), refused("algorithm"));
   const name = new TextEncoder().encode(MEMBER_NAME).toHex();

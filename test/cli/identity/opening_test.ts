@@ -13,17 +13,20 @@ const refused = (reason: KeyringErrorReason) => (error: unknown) =>
 const NOTHING: SealSources = { env: () => undefined };
 
 /** Types one line for each question, and counts them. */
-function person(...lines: string[]): PassphraseTerminal & { asked: number } {
+function person(...lines: string[]): PassphraseTerminal & { asked: number; told: string } {
   const typist = {
     interactive: true,
     asked: 0,
+    told: "",
     setRaw() {},
     read() {
       typist.asked++;
       const line = lines.shift();
       return Promise.resolve(line === undefined ? null : new TextEncoder().encode(`${line}\r`));
     },
-    write() {},
+    write(text: string) {
+      typist.told += text;
+    },
   };
   return typist;
 }
@@ -64,6 +67,8 @@ Deno.test("a person may mistype the passphrase twice; a file or a variable is as
     );
     assert.equal(thrice.asked, 3);
     const env = () => "wrong";
-    await assert.rejects(openKeyring({ directory, env, terminal: person() }), refused("wrong-passphrase"));
+    const idle = person();
+    await assert.rejects(openKeyring({ directory, env, terminal: idle }), refused("wrong-passphrase"));
+    assert.equal(idle.told, "");
     assert.equal((await openKeyring({ directory, env: () => "the right words" })).seal, "passphrase");
   }));

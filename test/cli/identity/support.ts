@@ -1,7 +1,15 @@
 /** What the tests of identity share: a network, its generations, and certificates that this program would not make. */
+import "reflect-metadata";
+import * as x509 from "@peculiar/x509";
 import { join } from "node:path";
 import { issueAuthority, issueMember } from "../../../cli/host/identity/issuing.ts";
-import { newSeed, publicKeyOfSeed, signWithSeed } from "../../../cli/host/identity/ed25519.ts";
+import {
+  newSeed,
+  pkcs8Of,
+  publicKeyOfSeed,
+  signWithSeed,
+  spkiOf,
+} from "../../../cli/host/identity/ed25519.ts";
 import { authoritySeed } from "../../../cli/host/identity/certificates.ts";
 
 export const NETWORK = "00112233445566778899aabbccddeeff";
@@ -41,6 +49,36 @@ export async function member(
 ): Promise<TestMember> {
   const key = publicKeyOfSeed(seed);
   return { node, seed, key, der: await issueMember({ authority, secret, node, publicKey: key, now }) };
+}
+
+const ALGORITHM = { name: "Ed25519" };
+
+/** A certificate with whatever extensions, signed by a generation's authority as if it had issued it. */
+export async function crafted(
+  by: Generation,
+  { subject, issuer, key, extensions, notAfter }: {
+    subject: string;
+    issuer: string;
+    key: string;
+    extensions: x509.Extension[];
+    notAfter?: number;
+  },
+): Promise<Uint8Array> {
+  const subtle = crypto.subtle;
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: "01",
+    subject: new x509.Name([{ CN: [{ utf8String: subject }] }]),
+    issuer: new x509.Name([{ CN: [{ utf8String: issuer }] }]),
+    notBefore: new Date(NOW - 60_000),
+    notAfter: new Date(notAfter ?? NOW + DAY_MS),
+    publicKey: await subtle.importKey("spki", spkiOf(key), ALGORITHM, true, ["verify"]),
+    signingKey: await subtle.importKey("pkcs8", pkcs8Of(authoritySeed(by.secret)), ALGORITHM, false, [
+      "sign",
+    ]),
+    signingAlgorithm: ALGORITHM,
+    extensions,
+  });
+  return new Uint8Array(certificate.rawData);
 }
 
 /** DER by hand: a tag and the values inside. */
