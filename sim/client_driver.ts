@@ -3,7 +3,7 @@ import type { Random } from "../core/base/random.ts";
 import { ClientMachine, type Outgoing } from "../core/client/client.ts";
 import { partitionOf } from "../core/placement/key.ts";
 import type { Op, Response, WatchOp } from "../core/wire/requests.ts";
-import type { Client, ClientReply, IdentifiedRequest } from "./clients.ts";
+import type { Client, ClientReply, IdentifiedRequest, Login } from "./clients.ts";
 import type { World } from "./world.ts";
 
 export type Done = (response: Response, now: number) => void;
@@ -16,6 +16,8 @@ export class ClientDriver implements Client {
   readonly #world: World;
   readonly #random: Random;
   readonly #number: number;
+  /** What its connections prove; undefined: nothing, in an open network. */
+  #login: Login | undefined;
   readonly #waiting = new Map<number, Done>();
   readonly #watches = new Map<number, Told>();
   readonly #connections = new Map<NodeId, number>();
@@ -28,8 +30,9 @@ export class ClientDriver implements Client {
   /** Attempts that were refused because too many others waited. */
   busy = 0;
 
-  constructor(world: World, random: Random) {
+  constructor(world: World, random: Random, login?: Login) {
     this.#world = world;
+    this.#login = login;
     this.#random = random;
     this.#number = world.addClient(this);
     let client = "";
@@ -58,6 +61,18 @@ export class ClientDriver implements Client {
   unwatch(ticket: number): void {
     if (!this.#watches.delete(ticket)) return;
     this.machine.submit({ kind: "unwatch", watch: ticket }, this.#now);
+    this.#flush();
+  }
+
+  /** From now on with another access key: all connections are made anew. */
+  relogin(login: Login): void {
+    this.#login = login;
+    for (const [node, connection] of [...this.#connections]) {
+      this.#world.disconnect(connection);
+      this.#connections.delete(node);
+      this.#nodes.delete(connection);
+      this.machine.connectionLost(node, this.#now);
+    }
     this.#flush();
   }
 
@@ -132,7 +147,7 @@ export class ClientDriver implements Client {
     const to = node ?? this.#anyNode();
     const open = this.#connections.get(to);
     if (open !== undefined) return open;
-    const connection = this.#world.connect(this.#number, this.#world.machine(to)!);
+    const connection = this.#world.connect(this.#number, this.#world.machine(to)!, this.#login);
     this.#connections.set(to, connection);
     this.#nodes.set(connection, to);
     return connection;

@@ -6,6 +6,7 @@ import {
   clientRequests,
   Connections,
   type IdentifiedRequest,
+  type Login,
 } from "./clients.ts";
 import { EVENT } from "./events.ts";
 import type { Loop } from "./loop.ts";
@@ -46,8 +47,8 @@ export class ClientLines {
   // ---- from clients
 
   /** Connects a client with a node. The connection may be lost at once. */
-  connect(client: number, machine: Machine): number {
-    const connection = this.#connections.open(client, machine.index, machine.life);
+  connect(client: number, machine: Machine, login?: Login): number {
+    const connection = this.#connections.open(client, machine, login);
     if (!machine.running) {
       this.#connections.close(connection);
       const later = machine.silent ? CONNECT_TIMEOUT_US : 2 * this.#latencyUs;
@@ -60,7 +61,10 @@ export class ClientLines {
     const entry = this.#connections.get(connection);
     if (!entry?.open) return;
     const at = this.#connections.up(connection, this.#loop.now);
-    const input: Input = { kind: "requests", requests: clientRequests(connection, requests) };
+    const input: Input = {
+      kind: "requests",
+      requests: clientRequests(connection, requests, entry.login?.who),
+    };
     this.#loop.at(at, EVENT.request, entry.node, connection, input);
   }
 
@@ -69,6 +73,10 @@ export class ClientLines {
     if (!entry || !this.#connections.close(connection)) return;
     const at = this.#connections.up(connection, this.#loop.now);
     this.#loop.at(at, EVENT.clientGone, entry.node, connection, null);
+  }
+
+  loginOf(connection: number): Login | undefined {
+    return this.#connections.get(connection)?.login;
   }
 
   // ---- from nodes

@@ -1,6 +1,8 @@
 import type { Random } from "../core/base/random.ts";
 import type { ClientRequest } from "../core/wire/kernel.ts";
 import type { Request, Response } from "../core/wire/requests.ts";
+import type { Principal } from "../core/wire/security.ts";
+import type { Machine } from "./machine.ts";
 
 /** A client process. It is called at its events and acts through the world's connect(), request() and wakeClient(). */
 export interface Client {
@@ -18,12 +20,21 @@ export interface IdentifiedRequest {
   readonly request: Request;
 }
 
+/** What a connection proved, in a private network. */
+export interface Login {
+  /** Absent: nothing. */
+  readonly who?: Principal;
+  /** Of who is to come in: the public key that it has the private part of. */
+  readonly key?: string;
+}
+
 /** One TCP connection from a client to a node. */
 interface Connection {
   readonly client: number;
   readonly node: number;
   /** The life of the node it leads to: a connection does not outlive its process. */
   readonly life: number;
+  readonly login: Login | undefined;
   open: boolean;
   /** When the last frame arrives in each direction: frames stay in order. */
   upAt: number;
@@ -45,9 +56,9 @@ export class Connections {
   }
 
   /** Numbers count from 0 and are never reused. */
-  open(client: number, node: number, life: number): number {
+  open(client: number, { index: node, life }: Pick<Machine, "index" | "life">, login?: Login): number {
     const number = this.#all.length;
-    this.#all.push({ client, node, life, open: true, upAt: 0, downAt: 0 });
+    this.#all.push({ client, node, life, login, open: true, upAt: 0, downAt: 0 });
     while (this.#byNode.length <= node) this.#byNode.push(new Set());
     this.#byNode[node]!.add(number);
     return number;
@@ -89,6 +100,11 @@ export class Connections {
 }
 
 /** What the node is handed: requests that arrived together, with the host's number of the connection. */
-export function clientRequests(connection: number, requests: readonly IdentifiedRequest[]): ClientRequest[] {
-  return requests.map(({ id, request }) => ({ client: connection, id, request }));
+export function clientRequests(
+  connection: number,
+  requests: readonly IdentifiedRequest[],
+  who: Principal | undefined,
+): ClientRequest[] {
+  const told = who === undefined ? {} : { who };
+  return requests.map(({ id, request }) => ({ client: connection, id, request, ...told }));
 }

@@ -4,7 +4,7 @@ import type { NodeId } from "../core/base/ids.ts";
 import type { Random } from "../core/base/random.ts";
 import type { JournalRecovery } from "../core/wire/journal_recovery.ts";
 import type { Effects, Recovered } from "../core/wire/kernel.ts";
-import type { Damage } from "./journal_bytes.ts";
+import { type Damage, DISK_KEYS } from "./journal_bytes.ts";
 import { type CrashDamage, JournalDisk, type Readback, recordsSize, type Recover } from "./journal_disk.ts";
 import type { StopKind } from "./journal_image.ts";
 import { MemoryTables, type TablesCheckpoint } from "./tables.ts";
@@ -16,6 +16,8 @@ export interface DiskOptions {
   readonly syncUsMax: number;
   readonly checkpointUsMin: number;
   readonly checkpointUsMax: number;
+  /** The journal is encrypted, as in a network with keys. */
+  readonly encrypted?: boolean;
 }
 
 export const DEFAULT_DISK: DiskOptions = {
@@ -55,7 +57,13 @@ export type DiskState =
     readonly tablesLost: boolean;
   }
   /** The journal is damaged, or all is gone: what this node promised is forgotten. */
-  | { readonly kind: "lost"; readonly why: string; readonly behindSeal: boolean }
+  | {
+    readonly kind: "lost";
+    readonly why: string;
+    readonly behindSeal: boolean;
+    /** All is gone, not the journal alone. */
+    readonly gone: boolean;
+  }
   | Extract<Readback, { kind: "wrong" }>;
 
 /**
@@ -90,7 +98,7 @@ export class Disk {
     this.name = hashString32(node, 0).toString(16).padStart(16, "0");
     this.#options = options;
     this.#random = random;
-    this.#journal = new JournalDisk(node, recover);
+    this.#journal = new JournalDisk(node, recover, options.encrypted === true ? DISK_KEYS : undefined);
     this.#states = [{ number: 0, tables: this.tables.checkpoint() }];
   }
 
@@ -219,7 +227,7 @@ export class Disk {
 
   /** All that it held is gone. */
   lose(): void {
-    this.#state = { kind: "lost", why: "the disk is gone", behindSeal: false };
+    this.#state = { kind: "lost", why: "the disk is gone", behindSeal: false, gone: true };
   }
 
   /** What the last stop left; null: the machine never stopped. */
@@ -236,7 +244,12 @@ export class Disk {
   #restart(read: Readback, tablesAfter: (recovery: JournalRecovery) => TablesCheckpoint): DiskState {
     if (read.kind !== "recovered") {
       if (read.kind === "wrong") return this.#state = read;
-      return this.#state = { kind: "lost", why: read.error.message, behindSeal: read.behindSeal };
+      return this.#state = {
+        kind: "lost",
+        why: read.error.message,
+        behindSeal: read.behindSeal,
+        gone: false,
+      };
     }
     const tablesLost = this.#tablesDamaged;
     const tables = tablesLost ? new MemoryTables().checkpoint() : tablesAfter(read.recovery);

@@ -19,6 +19,8 @@ export const EVENT = {
   clientLost: 9,
   /** payload: a function. For what happens rarely: faults and phases. */
   action: 10,
+  /** b: the sender; payload: secrets of the network, from one host to another. */
+  secrets: 11,
 } as const;
 
 /** What stands for each kind of input in the digest. */

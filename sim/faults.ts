@@ -6,6 +6,8 @@ import { DiskFaults } from "./disk_faults.ts";
 import { type FaultEvent, FaultStage } from "./fault_stage.ts";
 import { LinkFaults } from "./link_faults.ts";
 import { NodeFaults } from "./node_faults.ts";
+import type { AccessBook } from "./security/access.ts";
+import { SecurityFaults } from "./security/faults.ts";
 import type { BudgetMode, Fault, FaultKind } from "./scenario.ts";
 import type { World } from "./world.ts";
 
@@ -23,6 +25,7 @@ export class FaultInjector {
   readonly #nodes: NodeFaults;
   readonly #links: LinkFaults;
   readonly #disks: DiskFaults;
+  readonly #security: SecurityFaults;
 
   constructor(
     options: {
@@ -31,6 +34,8 @@ export class FaultInjector {
       readonly random: Random;
       readonly settings: Settings;
       readonly budget: BudgetMode;
+      /** Of a private network. */
+      readonly access: AccessBook | null;
     },
   ) {
     this.#world = options.world;
@@ -40,6 +45,7 @@ export class FaultInjector {
     this.#nodes = new NodeFaults(this.#stage);
     this.#links = new LinkFaults(this.#stage);
     this.#disks = new DiskFaults(this.#stage);
+    this.#security = new SecurityFaults(this.#stage, options.access);
   }
 
   get history(): readonly FaultEvent[] {
@@ -106,6 +112,13 @@ export class FaultInjector {
       case "slow-disk":
       case "sync-fails":
         return this.#disks.strike(fault, random);
+      case "evict":
+      case "rotate-keys":
+      case "invite":
+      case "intrude":
+      case "access-set":
+      case "access-drop":
+        return this.#security.strike(fault, random);
       default:
         return unreachable(fault);
     }

@@ -18,6 +18,8 @@ export interface InspectableSlot {
 
 export interface InspectableReplica {
   readonly isLeader: boolean;
+  /** It and its leader say nothing, for there is nothing to say. */
+  readonly quiet?: boolean;
   /** It has no log to go on from. */
   readonly hollow?: boolean;
   readonly leader: NodeId | null;

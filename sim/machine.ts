@@ -5,6 +5,7 @@ import type { Origin } from "../core/node/options.ts";
 import type { Envelope, Kernel } from "../core/wire/kernel.ts";
 import type { Clock } from "./clock.ts";
 import type { Disk } from "./disk.ts";
+import type { Keyring } from "./security/keyring.ts";
 
 /**
  * What a node is at a moment. `left`: it stopped in good order. `down`: its disk failed it, and it waits to start again.
@@ -41,6 +42,10 @@ export class Machine {
   stopping = false;
   /** Never to be started again. */
   retired = false;
+  /** In a private network: its identity and what it has of the network's secrets. It lasts as long as the disk. */
+  keyring: Keyring | null = null;
+  /** The network has agreed that it is shut out. It may run on. */
+  evicted = false;
   /** How it came to be, until its journal knows. */
   origin: Origin | null = null;
   /** The next sync fails; called when it has. */

@@ -42,6 +42,9 @@ export function header(scenario: Scenario, seed: number): string {
         ? "no quorum is hurt for good"
         : "none: anything may be hurt for good, only wrong answers count"
     }`,
+    ...(scenario.security === "private"
+      ? ["  security  private: invites, access keys, keys that rotate"]
+      : []),
     ...scenario.faults.map((fault, i) => `  ${i === 0 ? "faults   " : "         "} ${describeFault(fault)}`),
   ];
   return lines.join("\n");

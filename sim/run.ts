@@ -4,6 +4,7 @@ import { Node } from "../core/node/node.ts";
 import { partitionOf } from "../core/placement/key.ts";
 import { castStars, distances, starRecords } from "./cast.ts";
 import { misplacements, stateDifferences, unsettled } from "./checkers/convergence.ts";
+import { evictedProblems, keyProblems } from "./checkers/keys.ts";
 import { RAFT_CHECKS, RaftChecker } from "./checkers/raft.ts";
 import { staleProblems } from "./checkers/stale.ts";
 import { StateChecker } from "./checkers/state.ts";
@@ -19,6 +20,8 @@ import type { NetworkCounters } from "./network.ts";
 import type { Tracer } from "./observer.ts";
 import { type CheckName, checksOf, type FaultKind, type Scenario } from "./scenario.ts";
 import type { Star } from "./sky.ts";
+import { AccessBook } from "./security/access.ts";
+import { Guard } from "./security/guard.ts";
 import { Timings, type TimingsReport } from "./timings.ts";
 import { formatDuration } from "./units.ts";
 import { Workload } from "./workload.ts";
@@ -86,6 +89,8 @@ export interface RunResult {
 const STALE_SLACK_US = 1_000_000;
 /** Watchers that lack something are given this long after the last read. */
 const WATCH_US = 20_000_000;
+/** Nodes that were evicted are given this long to answer a read. */
+const PROBE_US = 6_000_000;
 /** How often, in virtual time, a phase is asked whether it is over. */
 const LOOK_US = 100_000;
 const DETAIL_CHARACTERS_MAX = 600;
@@ -100,6 +105,8 @@ export class Run {
   readonly #workload: Workload;
   readonly #injector: FaultInjector;
   readonly #raft: RaftChecker;
+  /** In a private network. */
+  readonly #guard: Guard | null;
   readonly #states: StateChecker;
   readonly #timings: Timings;
   readonly #sometimes = new Sometimes();
@@ -121,6 +128,7 @@ export class Run {
       kernel: kernelOf(scenario, options.kernel),
       frames: WIRE_FRAMES,
       fullCodec: options.fullCodec ?? false,
+      isPrivate: scenario.security === "private",
     });
     const sightings = new Sightings(this.#sometimes), { tracer } = options;
     this.world.tracer = (machine, input, effects, now, sequence) => {
@@ -128,10 +136,17 @@ export class Run {
       tracer?.(machine, input, effects, now, sequence);
     };
     const world = this.world;
-    this.#raft = new RaftChecker((check, detail) => world.violate(check, detail));
+    this.#guard = scenario.security === "private" ? new Guard(world, this.#sometimes) : null;
+    this.#raft = new RaftChecker(
+      (check, detail) => world.violate(check, detail),
+      this.#guard?.committed ?? null,
+    );
+    if (this.#guard !== null) world.observe(this.#guard);
     this.#states = new StateChecker((detail) => world.violate("equal state at equal index", detail));
     this.#timings = new Timings();
     for (const observer of [this.#raft, this.#states, this.#timings, sightings]) world.observe(observer);
+    const { clients: workers, watchers } = scenario.workload;
+    const access = this.#guard === null ? null : new AccessBook(random.fork("access"), { workers, watchers });
     this.cluster = new Cluster({
       world,
       roles,
@@ -139,7 +154,9 @@ export class Run {
       random: random.fork("cluster"),
       clockOffsetUs: scenario.clock.offset,
       clockDriftPpm: scenario.clock.driftPpm,
+      access: access?.genesis ?? null,
     });
+    this.#guard?.watch(this.cluster);
     this.#workload = new Workload({
       world,
       history: this.history,
@@ -148,10 +165,18 @@ export class Run {
       random: random.fork("workload"),
       sometimes: this.#sometimes,
       partitionOf: (key) => partitionOf(key, scenario.cluster.settings.partitions),
+      access,
     });
     const { budget, cluster: { settings } } = scenario;
     const { cluster } = this;
-    this.#injector = new FaultInjector({ world, cluster, settings, budget, random: random.fork("faults") });
+    this.#injector = new FaultInjector({
+      world,
+      cluster,
+      settings,
+      budget,
+      access,
+      random: random.fork("faults"),
+    });
   }
 
   run(): RunResult {
@@ -197,14 +222,14 @@ export class Run {
     if (cluster.kernel === "membership") return;
     const end = this.world.loop.now + settle;
     const left = () => end - this.world.loop.now;
-    const isWell = () => this.cluster.errands === 0 && unsettled(this.world.machines).length === 0;
+    const isWell = () => this.cluster.errands === 0 && this.#unsettled().length === 0;
     for (let grown = 1; cluster.form === "grow" && grown < start; grown++) {
       if (!this.#until(isWell, left())) break;
       this.cluster.join();
     }
     if (!this.#until(isWell, left())) {
       this.#lateness.push(
-        `not settled after ${formatDuration(settle)}: ${unsettled(this.world.machines).join("; ")}`,
+        `not settled after ${formatDuration(settle)}: ${this.#unsettled().join("; ")}`,
       );
     }
     const { loaded } = this.#workload.load();
@@ -213,16 +238,20 @@ export class Run {
     }
   }
 
+  #unsettled(): string[] {
+    const problems = unsettled(this.world.machines);
+    return problems.length > 0 || this.#guard === null ? problems : keyProblems(this.world.machines);
+  }
+
   #converge(): void {
     this.#workload.stop();
     this.#injector.heal();
     if (this.#scenario.cluster.kernel === "membership") {
       return this.world.run(this.world.loop.now + this.#scenario.converge);
     }
-    const isWell = () =>
-      this.#workload.idle && this.cluster.errands === 0 && unsettled(this.world.machines).length === 0;
+    const isWell = () => this.#workload.idle && this.cluster.errands === 0 && this.#unsettled().length === 0;
     if (this.#until(isWell, this.#scenario.converge)) return;
-    const why = unsettled(this.world.machines);
+    const why = this.#unsettled();
     if (!this.#workload.idle) why.push("clients still wait for answers");
     if (this.cluster.errands > 0) why.push("an operator's request is not done");
     this.#lateness.push(`${formatDuration(this.#scenario.converge)} after the faults: ${why.join("; ")}`);
@@ -234,8 +263,10 @@ export class Run {
     if (!this.#until(done, this.#scenario.converge)) {
       this.#lateness.push("the final reads were not all answered");
     }
+    this.#guard?.probeEvicted(this.#final.keys(), this.#scenario.cluster.settings.partitions);
     // What was lost on the way to a watcher is told again a little later.
     this.#until(() => this.#workload.watchProblems().length === 0, WATCH_US);
+    if (this.#guard?.isProbing) this.#until(() => false, PROBE_US);
   }
 
   // ---- the result
@@ -345,6 +376,18 @@ export class Run {
           [...found, ...stateDifferences(this.world.machines)],
           `${this.#states.compared} states compared`,
         );
+      case "one generation of keys is left":
+        return result(
+          name,
+          [...found, ...keyProblems(this.world.machines)],
+          `generation ${this.cluster.view()?.security?.keys.at(-1)?.id ?? 0}`,
+        );
+      case "the evicted stay out":
+        return result(name, [...found, ...evictedProblems(this.world.machines)], this.#guard!.evicted);
+      case "secrets stay inside":
+      case "rights are kept":
+      case "only the invited get in":
+        return result(name, found, this.#guard!.describe(name));
       case "converged": {
         const { from, to } = this.#phases.find((phase) => phase.name === "converge") ?? { from: 0, to: 0 };
         return result(name, [...found, ...this.#lateness], `within ${formatDuration(to - from)}`);

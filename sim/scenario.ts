@@ -159,11 +159,14 @@ const networkSchema = z.strictObject({
 const diskSchema = z.strictObject({
   sync: span.default({ min: DEFAULT_DISK.syncUsMin, max: DEFAULT_DISK.syncUsMax }),
   checkpoint: span.default({ min: DEFAULT_DISK.checkpointUsMin, max: DEFAULT_DISK.checkpointUsMax }),
+  /** The journal is encrypted, as in a network with keys. */
+  encrypted: z.boolean().default(false),
 }).transform((d) => ({
   syncUsMin: d.sync.min,
   syncUsMax: d.sync.max,
   checkpointUsMin: d.checkpoint.min,
   checkpointUsMax: d.checkpoint.max,
+  encrypted: d.encrypted,
 }));
 
 const clockSchema = z.strictObject({
@@ -305,6 +308,33 @@ const faultSchema = z.discriminatedUnion("do", [
   z.strictObject({ do: z.literal("slow-disk"), ...timing, ...target, ...lasting, by: duration }),
   /** The next sync fails; the node is down for so long. */
   z.strictObject({ do: z.literal("sync-fails"), ...timing, ...target, for: span.default(seconds(1, 3)) }),
+  // What follows is for private networks.
+  z.strictObject({
+    do: z.literal("evict"),
+    ...timing,
+    ...target,
+    /** Only who leads the system partition. */
+    system: z.boolean().default(false),
+    /** The operator insists, whatever it costs. */
+    force: ratio.default({ numerator: 1, denominator: 1 }),
+    /** The share of evicted machines that are switched off, and when; the others run on with all they know. */
+    stops: ratio.default(none),
+    after: span.default(seconds(0, 5)),
+  }),
+  z.strictObject({ do: z.literal("rotate-keys"), ...timing }),
+  /** Several spare nodes come in, all with one invite. */
+  z.strictObject({
+    do: z.literal("invite"),
+    ...timing,
+    joiners: z.int().min(1).default(1),
+    uses: z.int().min(1).max(LIMITS.inviteUsesMax).default(1),
+    ttl: duration.default(3_600_000_000),
+  }),
+  /** Somebody tries to come in who must not. */
+  z.strictObject({ do: z.literal("intrude"), ...timing }),
+  /** A client's access key gets other rights, or is revoked; then the client is given another. */
+  z.strictObject({ do: z.literal("access-set"), ...timing }),
+  z.strictObject({ do: z.literal("access-drop"), ...timing }),
 ]).superRefine((fault, context) => {
   const given = [fault.at, fault.every, fault.rate].filter((time) => time !== undefined);
   if (given.length !== 1) {
@@ -316,6 +346,16 @@ const faultSchema = z.discriminatedUnion("do", [
 });
 export type Fault = z.output<typeof faultSchema>;
 export type FaultKind = Fault["do"];
+
+/** Faults that only a private network can have. */
+export const PRIVATE_FAULTS = [
+  "evict",
+  "rotate-keys",
+  "invite",
+  "intrude",
+  "access-set",
+  "access-drop",
+] as const;
 
 /** What a swarm may draw: kinds of faults, and ways of using them. */
 export const SWARM_FAULTS = [
@@ -340,6 +380,7 @@ export const SWARM_FAULTS = [
   "full",
   "slow-disk",
   "sync-fails",
+  ...PRIVATE_FAULTS,
 ] as const;
 export type SwarmFault = typeof SWARM_FAULTS[number];
 
@@ -371,20 +412,38 @@ export const CHECK_NAMES = [
   "stale reads are as old as they say",
   "watches tell all in order",
   "placement as the epoch says",
+  "secrets stay inside",
+  "only the invited get in",
+  "rights are kept",
+  "the evicted stay out",
+  "one generation of keys is left",
   "converged",
 ] as const;
 export type CheckName = typeof CHECK_NAMES[number];
 
 /** What is checked only where enough is left for the network to become well again. */
 const LIVENESS: readonly CheckName[] = [
+  "the evicted stay out",
+  "one generation of keys is left",
   "watches tell all in order",
   "placement as the epoch says",
   "converged",
 ];
 
+/** What is checked only in private networks. */
+const PRIVATE: readonly CheckName[] = [
+  "secrets stay inside",
+  "only the invited get in",
+  "rights are kept",
+  "the evicted stay out",
+  "one generation of keys is left",
+];
+
 /** The checks that a run of the scenario makes. */
-export function checksOf({ checks, budget }: Scenario): readonly CheckName[] {
-  return budget === "none" ? checks.filter((name) => !LIVENESS.includes(name)) : checks;
+export function checksOf({ checks, budget, security }: Scenario): readonly CheckName[] {
+  return checks.filter((name) =>
+    (budget !== "none" || !LIVENESS.includes(name)) && (security === "private" || !PRIVATE.includes(name))
+  );
 }
 
 const scenarioSchema = z.strictObject({
@@ -407,12 +466,27 @@ const scenarioSchema = z.strictObject({
   workload: workloadSchema.prefault({}),
   faults: z.array(faultSchema).default([]),
   swarm: swarmSchema.optional(),
+  /**
+   * open, where left out: nobody is asked who he is. private: nodes come in with invites, clients have access keys, and the
+   * network has keys that rotate. Left out of a swarm, each seed draws it.
+   */
+  security: z.enum(["open", "private"]).optional(),
   budget: z.enum(["quorum", "none"]).default("quorum"),
   checks: z.array(z.enum(CHECK_NAMES)).default([...CHECK_NAMES]),
 }).superRefine((scenario, context) => {
   if ((scenario.cluster.start ?? 1) > scenario.sky.nodes) {
     const message = `The network starts with at most the ${scenario.sky.nodes} nodes the sky gives`;
     context.addIssue({ code: "custom", path: ["cluster", "start"], message });
+  }
+  const isPrivate = scenario.security === "private" || scenario.swarm !== undefined;
+  for (const [i, fault] of scenario.faults.entries()) {
+    if (isPrivate || !(PRIVATE_FAULTS as readonly string[]).includes(fault.do)) continue;
+    const message = `Only a private network can have the fault "${fault.do}": add "security: private"`;
+    context.addIssue({ code: "custom", path: ["faults", i, "do"], message });
+  }
+  if (scenario.security === "private" && scenario.cluster.kernel === "membership") {
+    const message = "A private network needs the full kernel";
+    context.addIssue({ code: "custom", path: ["security"], message });
   }
 });
 export type Scenario = z.output<typeof scenarioSchema>;
@@ -474,7 +548,7 @@ export function describeFault(fault: Fault): string {
   return words.join(", ");
 }
 
-const DURATIONS = new Set(["at", "every", "rate", "from", "until", "by"]);
+const DURATIONS = new Set(["at", "every", "rate", "from", "until", "by", "ttl"]);
 
 function describeValue(key: string, value: unknown): string {
   if (typeof value === "number") return DURATIONS.has(key) ? formatDuration(value) : String(value);

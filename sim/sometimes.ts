@@ -88,6 +88,29 @@ export const SOMETIMES = {
   ),
   "watch resumed after a reconnect": often("a watch went on at another connection and told more events"),
   "watch was told of a gap": often("a watcher was too far behind and was told that events are missing"),
+  // Private networks
+  "member evicted": often("a member was shut out for good"),
+  "leader of the system partition evicted": often("who led the system partition was shut out"),
+  "evicted amid a rotation": often("a member was shut out while a generation of keys was being introduced"),
+  "generation of keys introduced": often("a new generation of keys was held by all and became current"),
+  "generation of keys forgotten": often("nobody needed a former generation of keys any more"),
+  "generation made by two hosts": often("two leaders' hosts made the same generation of keys"),
+  "maker of a generation crashed before it was agreed on": often(
+    "a host stopped that had made a generation of keys which the network had not agreed on yet",
+  ),
+  "member was away for a whole rotation": often(
+    "a member came back to another current generation of keys than it had left",
+  ),
+  "joiner admitted amid a rotation": often(
+    "a node was let in while a generation of keys was being introduced",
+  ),
+  "invite raced for": often("two wanted to come in with an invite for one, and one had to ask for another"),
+  "stranger refused": often("somebody tried to come in without leave"),
+  "evicted key refused": often("somebody tried to come in with the key of a member that was shut out"),
+  "used invite refused": often("somebody tried to come in with an invite that had been used up"),
+  "access key revoked under load": often("a client was denied that had worked with its key before"),
+  "access beyond rights denied": often("a client asked for what its key does not cover"),
+  "watch closed by revocation": often("a watch ended because its access key was revoked or changed"),
   // The world
   "frame corrupted and refused": often("a frame was damaged on the way and not taken for a whole one"),
   "frame duplicated": often("a frame arrived twice"),

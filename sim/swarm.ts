@@ -13,7 +13,14 @@ import { Random } from "../core/base/random.ts";
 import { LIMITS } from "../core/base/limits.ts";
 import type { Tuning } from "../core/base/tuning.ts";
 import { zoneName } from "./cast.ts";
-import { type Scenario, type ScenarioInput, scenarioOf, SWARM_FAULTS, type SwarmFault } from "./scenario.ts";
+import {
+  PRIVATE_FAULTS,
+  type Scenario,
+  type ScenarioInput,
+  scenarioOf,
+  SWARM_FAULTS,
+  type SwarmFault,
+} from "./scenario.ts";
 
 type FaultInput = NonNullable<ScenarioInput["faults"]>[number];
 type SettingsInput = NonNullable<NonNullable<ScenarioInput["cluster"]>["settings"]>;
@@ -57,7 +64,19 @@ export function drawSwarm(swarm: Scenario, seed: number): ScenarioInput {
   };
   const tuning = drawTuning(random.fork("tuning"));
   const kinds = swarm.swarm?.faults ?? SWARM_FAULTS;
-  const faults = kinds.flatMap((kind) => random.chance(1, 2) ? drawFaults(kind, shape) : []);
+  const faults = kinds.flatMap((kind) =>
+    !isPrivateFault(kind) && random.chance(1, 2) ? drawFaults(kind, shape) : []
+  );
+  // From a stream of its own: an open network is the same whether its seed might have drawn a private one or not.
+  const secret = random.fork("security");
+  const security = secret.chance(1, 2) ? "private" : "open";
+  const isPrivate = (swarm.security ?? security) === "private";
+  if (isPrivate) {
+    const shapeOfSecret = { ...shape, random: secret };
+    for (const kind of kinds) {
+      if (isPrivateFault(kind) && secret.chance(1, 2)) faults.push(...drawPrivateFaults(kind, shapeOfSecret));
+    }
+  }
   return {
     name: `${swarm.name}-${seed}`,
     about: swarm.about,
@@ -81,6 +100,7 @@ export function drawSwarm(swarm: Scenario, seed: number): ScenarioInput {
     workload: drawWorkload(random.fork("workload")),
     faults,
     budget: random.chance(1, 20) ? "none" : swarm.budget,
+    ...(isPrivate ? { security: "private" as const } : {}),
     checks: swarm.checks,
   };
 }
@@ -152,6 +172,7 @@ function drawDisk(random: Random): NonNullable<ScenarioInput["disk"]> {
   return {
     sync: random.pick(["50us..300us", "100us..5ms", "1ms..30ms"]),
     checkpoint: random.pick(["1ms..10ms", "20ms..200ms", "200ms..2s"]),
+    encrypted: random.chance(1, 2),
   };
 }
 
@@ -184,7 +205,7 @@ function drawWorkload(random: Random): NonNullable<ScenarioInput["workload"]> {
 }
 
 /** One kind of fault as this seed has it: when, to whom, how long. */
-function drawFaults(kind: SwarmFault, shape: Shape): FaultInput[] {
+function drawFaults(kind: Exclude<SwarmFault, PrivateFault>, shape: Shape): FaultInput[] {
   const { random, durationMs, graceMs } = shape;
   const when = () => ({ rate: ms(Math.max(500, Math.floor(durationMs / random.between(1, 5)))) });
   const once = () => ({ at: ms(random.below(durationMs)) });
@@ -246,6 +267,41 @@ function drawFaults(kind: SwarmFault, shape: Shape): FaultInput[] {
       return [{ do: "slow-disk", ...when(), ...who(), ...lasting(), by: ms(random.pick([5, 30, 200])) }];
     case "sync-fails":
       return [{ do: "sync-fails", ...when(), ...who(), for: "100ms..3s" }];
+  }
+}
+
+type PrivateFault = typeof PRIVATE_FAULTS[number];
+
+function isPrivateFault(kind: SwarmFault): kind is PrivateFault {
+  return (PRIVATE_FAULTS as readonly SwarmFault[]).includes(kind);
+}
+
+/** What operators of a private network do, and strangers try. */
+function drawPrivateFaults(kind: PrivateFault, { random, durationMs }: Shape): FaultInput[] {
+  const when = () => ({ rate: ms(Math.max(500, Math.floor(durationMs / random.between(1, 5)))) });
+  const once = () => ({ at: ms(random.below(durationMs)) });
+  switch (kind) {
+    case "evict": {
+      const system = random.chance(1, 3), force = random.pick(["0", "1"]);
+      const evict = { do: "evict" as const, force, stops: random.pick(["0", "1/2"]), after: "0s..5s" };
+      const whom = system ? { system } : random.chance(1, 3) ? { leaders: true } : {};
+      return Array.from({ length: random.between(1, 2) }, () => ({ ...evict, ...once(), ...whom, count: 1 }));
+    }
+    case "rotate-keys":
+      return [{ do: "rotate-keys", ...when() }];
+    case "invite":
+      return [{
+        do: "invite",
+        ...once(),
+        joiners: random.between(1, 3),
+        uses: random.between(1, 2),
+        ttl: ms(random.pick([1_000, 60_000])),
+      }];
+    case "intrude":
+      return [{ do: "intrude", rate: ms(Math.max(500, Math.floor(durationMs / 10))) }];
+    case "access-set":
+    case "access-drop":
+      return [{ do: kind, ...when() }];
   }
 }
 

@@ -10,6 +10,7 @@ import type { Client } from "./clients.ts";
 import type { History, Recorded } from "./history.ts";
 import { happens } from "./network.ts";
 import type { Scenario } from "./scenario.ts";
+import type { AccessBook } from "./security/access.ts";
 import type { Sometimes } from "./sometimes.ts";
 import type { World } from "./world.ts";
 
@@ -71,6 +72,8 @@ export class Workload {
   readonly #random: Random;
   readonly #sometimes: Sometimes;
   readonly #partitionOf: (key: string) => PartitionId;
+  /** Of a private network. */
+  readonly #access: AccessBook | null;
   readonly #workers: Worker[] = [];
   readonly #watchers: Watcher[] = [];
   /** The value last seen of each key, by any client: what a compare-and-set expects. */
@@ -94,7 +97,9 @@ export class Workload {
     readonly random: Random;
     readonly sometimes: Sometimes;
     readonly partitionOf: (key: string) => PartitionId;
+    readonly access: AccessBook | null;
   }) {
+    this.#access = options.access;
     this.#world = options.world;
     this.#history = options.history;
     this.#options = options.workload;
@@ -119,7 +124,7 @@ export class Workload {
     const clients = Math.min(16, this.#rows.length);
     for (let i = 0; i < clients; i++) {
       const random = this.#random.fork(`loader ${i}`);
-      const driver = new ClientDriver(this.#world, random);
+      const driver = new ClientDriver(this.#world, random, this.#access?.everything);
       const worker = new Worker(this.#world, driver, () => {
         const row = this.#rows[next++];
         if (row === undefined) return;
@@ -140,7 +145,7 @@ export class Workload {
     for (let i = 0; i < this.#options.watchers; i++) this.#startWatcher(i);
     for (let i = 0; i < this.#options.clients; i++) {
       const random = this.#random.fork(`client ${i}`);
-      const driver = new ClientDriver(this.#world, random);
+      const driver = this.#newDriver(random, "worker", i);
       const worker: Worker = new Worker(this.#world, driver, () => {
         if (!this.#running) return;
         this.#submit(
@@ -159,12 +164,19 @@ export class Workload {
     this.#running = false;
   }
 
+  #newDriver(random: Random, kind: "worker" | "watcher", number: number): ClientDriver {
+    if (this.#access === null) return new ClientDriver(this.#world, random);
+    const driver = new ClientDriver(this.#world, random, this.#access.loginOf(kind, number));
+    this.#access.assign(kind, number, driver);
+    return driver;
+  }
+
   // ---- watchers
 
   /** A watcher goes on after the clients have stopped, until it has been told everything. */
   #startWatcher(number: number): void {
     const random = this.#random.fork(`watcher ${number}`);
-    const driver = new ClientDriver(this.#world, random);
+    const driver = this.#newDriver(random, "watcher", number);
     const watcher: Watcher = { driver, checker: new WatchChecker(this.#partitionOf), lossesSeen: 0 };
     this.#watchers.push(watcher);
     const worker = new Worker(this.#world, driver, () => {
@@ -180,6 +192,9 @@ export class Workload {
 
   #told(watcher: Watcher, response: Response): void {
     watcher.checker.told(response);
+    if (response.kind === "refused" && response.reason === "denied" && watcher.checker.events > 0) {
+      this.#sometimes.fire("watch closed by revocation");
+    }
     if (response.kind !== "events") return;
     if (response.gap) this.#sometimes.fire("watch was told of a gap");
     if (watcher.driver.losses > watcher.lossesSeen) this.#sometimes.fire("watch resumed after a reconnect");
@@ -212,7 +227,7 @@ export class Workload {
     let next = 0;
     for (let i = 0; i < Math.min(32, keys.length); i++) {
       const random = this.#random.fork(`reader ${i}`);
-      const driver = new ClientDriver(this.#world, random);
+      const driver = new ClientDriver(this.#world, random, this.#access?.everything);
       const worker: Worker = new Worker(this.#world, driver, () => {
         const key = keys[next++];
         if (key === undefined) return;
@@ -234,6 +249,7 @@ export class Workload {
       const wrong = answerProblem(op, response);
       if (wrong !== null) this.#world.violate("answers fit their questions", wrong);
       if (response.kind === "refused") {
+        if (response.reason === "denied") this.#sometimes.fire("access beyond rights denied");
         if (response.reason === "unsure") this.#sometimes.fire("client was left unsure");
         this.refusals.set(response.reason, 1 + (this.refusals.get(response.reason) ?? 0));
       } else {

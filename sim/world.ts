@@ -5,7 +5,7 @@ import type { NodeOptions, Origin } from "../core/node/options.ts";
 import type { Effects, Envelope, Input, Kernel } from "../core/wire/kernel.ts";
 import type { Message } from "../core/wire/messages.ts";
 import { ClientLines } from "./client_lines.ts";
-import type { Client, ClientReply, IdentifiedRequest } from "./clients.ts";
+import type { Client, ClientReply, IdentifiedRequest, Login } from "./clients.ts";
 import { Clock } from "./clock.ts";
 import { Digest } from "./digest.ts";
 import { Disk, type DiskOptions, type DiskState } from "./disk.ts";
@@ -16,6 +16,8 @@ import { type EventHandler, Loop } from "./loop.ts";
 import { Machine, type Power } from "./machine.ts";
 import { type Distance, happens, Network, type NetworkOptions } from "./network.ts";
 import type { Observer, Tracer, Violation } from "./observer.ts";
+import { HostPort } from "./security/host_port.ts";
+import { type Given, Hosts } from "./security/hosts.ts";
 
 /** Makes the code under test. Every machine of a world runs the same. */
 export type KernelFactory = (options: NodeOptions) => Kernel;
@@ -29,6 +31,8 @@ export interface WorldOptions {
   readonly frames: FrameFormat | null;
   /** Every frame goes through the real codec, instead of the share the network options name. */
   readonly fullCodec: boolean;
+  /** The network is private: hosts look at who may be connected, and keep the network's secrets. */
+  readonly isPrivate?: boolean;
   /** In place of the journal's real recovery: broken ones, in tests. */
   readonly recover?: Recover | undefined;
 }
@@ -61,6 +65,8 @@ export class World implements EventHandler {
   readonly machines: Machine[] = [];
   readonly digest = new Digest();
   readonly violations: Violation[] = [];
+  /** What hosts do in a private network; null in an open one. */
+  readonly hosts: Hosts | null;
   tracer: Tracer | null = null;
   /** Told of a machine that found its disk lost: it never starts again. */
   onLost: ((machine: Machine) => void) | null = null;
@@ -91,6 +97,8 @@ export class World implements EventHandler {
       jitterUs: options.network.jitterUs,
       random: options.random.fork("clients"),
     });
+    const isPrivate = options.isPrivate === true;
+    this.hosts = isPrivate ? new Hosts(new HostPort(this), options.random.fork("hosts")) : null;
   }
 
   // ---- what runs and who watches
@@ -167,6 +175,8 @@ export class World implements EventHandler {
     }
     for (const observer of this.#observers) observer.started?.(machine, origin, this.loop.now);
     this.#step(machine, { kind: "start" });
+    const keys = this.hosts !== null && machine.running ? this.hosts.started(machine) : null;
+    if (keys !== null) this.#step(machine, keys);
   }
 
   /** Starts a machine again on what its disk kept. One that finds its disk lost has forgotten what it promised. */
@@ -245,7 +255,7 @@ export class World implements EventHandler {
   /** Cuts one direction. `noticed`: both ends see their connection break. */
   cut(from: Machine, to: Machine, noticed: boolean): void {
     this.network.cut(from.index, to.index);
-    if (noticed) this.#disconnect(from, to);
+    if (noticed) this.breakLink(from, to);
   }
 
   heal(from: Machine, to: Machine): void {
@@ -263,8 +273,12 @@ export class World implements EventHandler {
   }
 
   /** Connects a client with a node. The connection may be lost at once. */
-  connect(client: number, machine: Machine): number {
-    return this.#clients.connect(client, machine);
+  connect(client: number, machine: Machine, login?: Login): number {
+    return this.#clients.connect(client, machine, login);
+  }
+
+  loginOf(connection: number): Login | undefined {
+    return this.#clients.loginOf(connection);
   }
 
   request(connection: number, requests: readonly IdentifiedRequest[]): void {
@@ -312,6 +326,9 @@ export class World implements EventHandler {
         return this.#clients.wake(a);
       case EVENT.clientLost:
         return this.#clients.lost(a, b);
+      case EVENT.secrets:
+        if (!this.machines[a]!.running) return;
+        return this.hosts!.received(this.machines[a]!, this.machines[b]!, payload as readonly Given[]);
       case EVENT.action:
         return (payload as () => void)();
     }
@@ -320,6 +337,7 @@ export class World implements EventHandler {
 
   #deliver(to: number, from: number, input: Input & { kind: "messages" }): void {
     const machine = this.machines[to]!;
+    if (machine.running && this.hosts !== null && !this.hosts.trusts(to, from)) return this.#refuse(from, to);
     if (machine.running) {
       this.delivered += input.messages.length;
       this.#input(machine, input);
@@ -337,8 +355,22 @@ export class World implements EventHandler {
   #requested(node: number, connection: number, input: Input): void {
     const machine = this.machines[node]!;
     if (!machine.running) return;
-    if (this.#clients.reaches(connection, machine)) this.#input(machine, input);
+    if (this.#clients.reaches(connection, machine)) this.#admitRequests(machine, connection, input);
     else this.#clients.reset(connection); // A process that does not know the connection resets it.
+  }
+
+  /** The host of a private network looks at who wants to come in before the core does. */
+  #admitRequests(machine: Machine, connection: number, input: Input): void {
+    const login = this.#clients.loginOf(connection);
+    if (this.hosts === null || login === undefined || input.kind !== "requests") {
+      return this.#input(machine, input);
+    }
+    const requests = input.requests.filter((request) => {
+      const response = this.hosts!.screen(machine, login, request);
+      if (response !== null) this.#clients.reply([{ client: connection, id: request.id, response }]);
+      return response === null;
+    });
+    if (requests.length > 0) this.#input(machine, { ...input, requests });
   }
 
   /** A machine's alarm is its kernel's next wake. */
@@ -401,6 +433,7 @@ export class World implements EventHandler {
     this.digest.add(now, this.loop.events, machine.index, INPUT_CODE[input.kind], kernel.fingerprint());
     if (this.tracer !== null) this.tracer(machine, input, effects, now, this.loop.events);
     if (effects.persist.length > 0 || effects.notes.length > 0) this.#observed(machine, input, effects);
+    if (this.hosts !== null) this.hosts.stepped(machine, input, effects);
     if (effects.persist.length > 0 || effects.checkpoint !== null) this.#persist(machine, effects);
     if (!machine.running) return;
     if (effects.sendNow.length > 0) this.#send(machine, effects.sendNow);
@@ -464,6 +497,7 @@ export class World implements EventHandler {
 
   #sendFrame(machine: Machine, to: number, sent: readonly Message[]): void {
     const network = this.network, from = machine.index;
+    if (this.hosts !== null && !this.hosts.trusts(from, to)) return this.#refuse(from, to);
     const arrival = network.send(from, to, this.loop.now);
     if (arrival < 0) return;
     const format = this.#options.frames;
@@ -472,7 +506,7 @@ export class World implements EventHandler {
         this.violate("damage is detected", `A damaged frame from ${machine.id} was taken for a whole one`);
       }
       // The receiver drops the connection; both ends see it.
-      return this.#disconnect(machine, this.machines[to]!);
+      return this.breakLink(machine, this.machines[to]!);
     }
     const coded = format !== null &&
       (this.#options.fullCodec || happens(this.#codecRandom, this.#options.network.codec));
@@ -550,7 +584,7 @@ export class World implements EventHandler {
   }
 
   /** A connection between two peers breaks, and both notice. */
-  #disconnect(from: Machine, to: Machine): void {
+  breakLink(from: Machine, to: Machine): void {
     this.network.disconnect(from.index, to.index);
     this.network.disconnect(to.index, from.index);
     const at = this.loop.now + this.network.latency(from.index, to.index);

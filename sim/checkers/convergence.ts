@@ -59,10 +59,11 @@ export function stateDifferences(machines: readonly Machine[]): string[] {
   return problems.slice(0, PROBLEMS_MAX);
 }
 
+/** Those that run and were not evicted. */
 export function liveNodes(machines: readonly Machine[]): Live[] {
   const live: Live[] = [];
   for (const machine of machines) {
-    const kernel = machine.running ? inspect(machine.kernel) : null;
+    const kernel = machine.running && !machine.evicted ? inspect(machine.kernel) : null;
     if (kernel !== null) live.push({ machine, kernel });
   }
   return live;
@@ -83,7 +84,9 @@ function memberStates(machines: readonly Machine[], view: SystemView): string[] 
   const states = new Map(view.members.map(({ id, state }) => [id, state]));
   for (const machine of machines) {
     const state = states.get(machine.id);
-    if (machine.running && !machine.draining && state !== "active") {
+    if (machine.evicted) {
+      if (state !== "evicted") problems.push(`${machine.id} was evicted and is ${state ?? "forgotten"}`);
+    } else if (machine.running && !machine.draining && state !== "active") {
       problems.push(`${machine.id} runs and is ${state ?? "no member"}`);
     } else if (!machine.running && state !== undefined && !isFormer(state)) {
       problems.push(`${machine.id} is ${machine.power} and still ${state}`);

@@ -20,14 +20,20 @@ export type Report = (check: RaftCheck, detail: string) => void;
 /** Follows every replica's log through its journal records and notes, and compares them as they grow. */
 export class RaftChecker implements Observer {
   readonly #report: Report;
+  /** Told of each entry when the first replica has applied it, in the order of a partition's log. */
+  readonly #committed: ((partition: PartitionId, index: number, term: number) => void) | null;
   readonly #groups = new Map<PartitionId, Group>();
   /** By machine, then partition. */
   readonly #logs: Map<PartitionId, LogHistory>[] = [];
   leadersElected = 0;
   entriesSeen = 0;
 
-  constructor(report: Report) {
+  constructor(
+    report: Report,
+    committed: ((partition: PartitionId, index: number, term: number) => void) | null = null,
+  ) {
     this.#report = report;
+    this.#committed = committed;
   }
 
   /** The last index of a partition that some replica applied. */
@@ -171,6 +177,7 @@ export class RaftChecker implements Observer {
         );
         break;
       }
+      if (this.#committed !== null && i > group.committed) this.#committed(partition, i, log.termAt(i));
       if (!group.commit(i, log.termAt(i), log.chainAt(i), log.term)) {
         this.#report(
           "state machine safety",

@@ -50,8 +50,16 @@ Deno.test("parseScenario() names what is wrong with a fault of disks, with its l
 
 Deno.test("checksOf() asks nobody to become well again who may have nothing left", () => {
   const quorum = parseScenario(MINIMAL, "x.yaml"), none = parseScenario(`${MINIMAL}budget: none\n`, "x.yaml");
-  assert.deepEqual(checksOf(quorum), CHECK_NAMES);
+  const hidden = parseScenario(`${MINIMAL}security: private\n`, "x.yaml");
+  assert.deepEqual(checksOf(hidden), CHECK_NAMES);
+  assert.ok(!checksOf(quorum).includes("rights are kept") && checksOf(quorum).includes("converged"));
   assert.ok(checksOf(none).includes("linearizability") && !checksOf(none).includes("converged"));
+});
+
+Deno.test("parseScenario() lets no open network have the faults of a private one", () => {
+  const text = `${MINIMAL}faults:\n  - { do: rotate-keys, at: 1s }\n`;
+  assert.match(problems(text)[0]!, /Only a private network can have the fault "rotate-keys"/);
+  assert.deepEqual(parseScenario(`${text}security: private\n`, "x.yaml").faults.length, 1);
 });
 
 Deno.test("parseScenario() tells where YAML itself is wrong", () => {
