@@ -31,6 +31,9 @@ export const CERTIFICATE_BYTES_MAX: number = LIMITS.authorityBytesMax;
 /** The DNS name in every member's certificate: who is meant is told by its key, not by where it is. */
 export const MEMBER_NAME = "member.space-opera";
 
+/** A certificate is valid from this long before it was issued: others' clocks may be behind. */
+export const CLOCK_SKEW_MS: number = 10 * 60_000;
+
 /**
  * size, damaged: no certificate. version, algorithm, profile: a certificate, but none of a network. signature: it was
  * not signed by whom it names. expired, not-yet-valid: by the clock given. wrong-key, wrong-node, wrong-network: it
@@ -194,10 +197,14 @@ export function authorityMatches(der: Uint8Array, secret: Uint8Array): boolean {
   return readAuthority(der).key === publicKeyOfSeed(authoritySeed(secret));
 }
 
-/** True once two thirds of its life are over, and as long as it is not valid yet. @throws {CertificateError} */
+/**
+ * True once two thirds of its life are over, counted from when it was issued, and as long as it is not valid yet.
+ * @throws {CertificateError}
+ */
 export function renewalDue(der: Uint8Array, now: number): boolean {
   const { notBefore, notAfter } = parse(der);
-  return now < notBefore || now >= notBefore + (notAfter - notBefore) * 2 / 3;
+  const issued = Math.min(notBefore + CLOCK_SKEW_MS, notAfter);
+  return now < notBefore || now >= issued + (notAfter - issued) * 2 / 3;
 }
 
 /** As node:tls takes it. */

@@ -14,6 +14,7 @@ import {
   certificatePem,
   checkMember,
   checkValidity,
+  CLOCK_SKEW_MS,
   fingerprint,
   MEMBER_NAME,
   publicKeyOf,
@@ -25,7 +26,6 @@ import { DerError, DerReader } from "../../../cli/host/identity/der.ts";
 import { newSeed, publicKeyOfSeed } from "../../../cli/host/identity/ed25519.ts";
 import {
   AUTHORITY_LIFE_MS,
-  CLOCK_SKEW_MS,
   issueAuthority,
   issueMember,
   MEMBER_LIFE_MS,
@@ -127,12 +127,20 @@ Deno.test("a member's certificate does not outlive its authority", async () => {
 });
 
 Deno.test("renewalDue() after two thirds of the life, and before it begins", async () => {
-  const { der: bytes } = await member(await generation());
-  const begin = NOW - CLOCK_SKEW_MS;
-  assert.equal(renewalDue(bytes, begin), false);
-  assert.equal(renewalDue(bytes, begin + MEMBER_LIFE_MS * 2 / 3 - 1000), false);
-  assert.equal(renewalDue(bytes, begin + MEMBER_LIFE_MS * 2 / 3), true);
-  assert.equal(renewalDue(bytes, begin - 1), true);
+  const g = await generation();
+  const { der: bytes, key } = await member(g);
+  const end = readMember(bytes).notAfter;
+  const due = NOW + (end - NOW) * 2 / 3;
+  for (const [now, expected] of [[NOW, false], [due - 1, false], [due, true], [end, true]] as const) {
+    assert.equal(renewalDue(bytes, now), expected, `${now - NOW}`);
+  }
+  assert.equal(renewalDue(bytes, NOW - CLOCK_SKEW_MS), false);
+  assert.equal(renewalDue(bytes, NOW - CLOCK_SKEW_MS - 1), true);
+  // A life shorter than the time before its issue that it is valid for, too.
+  const brief = await issueMember({ ...g, node: "n", publicKey: key, now: NOW, lifeMs: 30_000 });
+  assert.equal(readMember(brief).notAfter, NOW + 30_000);
+  assert.equal(renewalDue(brief, NOW + 19_000), false);
+  assert.equal(renewalDue(brief, NOW + 20_000), true);
 });
 
 Deno.test("attack: a certificate forged by an authority of the same name", async () => {
