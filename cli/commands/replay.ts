@@ -18,6 +18,7 @@ import {
 import { openKeyring } from "../host/identity/opening.ts";
 import { findLives, type LifeFiles } from "../host/recording_files.ts";
 import { print, tell } from "../terminal.ts";
+import { variable } from "./environment.ts";
 import { UsageError } from "./errors.ts";
 import { integerOption } from "./options.ts";
 
@@ -94,7 +95,7 @@ async function keysOf({ data, keyring, passphraseFile, keyFile }: ReplayFlags): 
   if (directory === null) return OPEN_VAULT;
   const opened = await openKeyring({
     directory,
-    env: (name) => Deno.env.get(name),
+    env: variable,
     ...(passphraseFile === undefined ? {} : { passphraseFile }),
     ...(keyFile === undefined ? {} : { keyFile }),
   });
