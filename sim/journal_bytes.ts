@@ -2,18 +2,28 @@
  * The bytes of a simulated journal: as they were meant, as a crash leaves them, and as damage leaves them. The format
  * and its rules J1 to J9 are those of core/wire/journal.ts.
  */
+import { writeUint32 } from "../core/base/bytes.ts";
 import { hashString32 } from "../core/base/hash.ts";
 import type { NodeId } from "../core/base/ids.ts";
 import { unreachable } from "../core/base/invariant.ts";
 import type { Random } from "../core/base/random.ts";
+import { OPEN_VAULT, SALT_BYTES, SECRET_BYTES, Vault } from "../core/base/vault.ts";
 import {
   encodeMark,
   encodeRecords,
   encodeSeal,
   encodeSegmentHeader,
+  type RecordsOptions,
   SEGMENT_HEADER_BYTES,
 } from "../core/wire/journal.ts";
+import { OPENING_BYTES, recordCipher } from "../core/wire/journal_cipher.ts";
 import type { JournalRecord } from "../core/wire/kernel.ts";
+
+/** What simulated disks are encrypted with: a network that has changed its keys, and changes them again with each segment. */
+export const DISK_KEYS = new Vault(
+  new Map([1, 2, 3].map((id) => [id, new Uint8Array(SECRET_BYTES).fill(id)])),
+  3,
+);
 
 /** A checkpoint's mark holds no record, only how many its head has; a seal holds nothing. */
 export type Content =
@@ -29,6 +39,8 @@ export interface Item {
   readonly number: number;
   /** The last sequence that was durable when this was written. */
   readonly durableUpTo: number;
+  /** In which opening of the file, counted over all lives (C1 in core/wire/journal_cipher.ts). */
+  readonly opening: number;
 }
 
 /** A segment as the node meant it. */
@@ -43,6 +55,8 @@ export interface SegmentPlace {
   readonly node: NodeId;
   readonly number: number;
   readonly firstSequence: number;
+  /** OPEN_VAULT: nothing is encrypted. */
+  readonly keys: Vault;
 }
 
 export function segmentName(number: number): string {
@@ -50,18 +64,36 @@ export function segmentName(number: number): string {
 }
 
 export function writeSegment(
-  { node, number, firstSequence }: SegmentPlace,
+  { node, number, firstSequence, keys }: SegmentPlace,
   items: readonly Item[],
 ): WrittenSegment {
-  const salt = hashString32(node, number);
-  const parts = [encodeSegmentHeader({ node, segment: number, firstSequence, salt })];
-  const starts = [SEGMENT_HEADER_BYTES];
+  const salt = hashString32(node, number), key = keys === OPEN_VAULT ? null : keyOf(keys, { salt, number });
+  const header = encodeSegmentHeader({ node, segment: number, firstSequence, salt, key });
+  const parts = [header], starts = [SEGMENT_HEADER_BYTES];
+  let opening = 0, cipher: RecordsOptions["cipher"] = null;
   for (const [i, item] of items.entries()) {
-    const bytes = encodeItem(item, firstSequence + i, salt);
+    if (key !== null && item.opening !== opening) {
+      const drawn = new Uint8Array(OPENING_BYTES);
+      writeUint32(drawn, 0, opening = item.opening);
+      cipher = recordCipher(keys, { key, header, opening: drawn });
+    }
+    const bytes = encodeItem(item, {
+      firstSequence: firstSequence + i,
+      durableUpTo: item.durableUpTo,
+      salt,
+      cipher,
+    });
     parts.push(bytes);
     starts.push(starts[i]! + bytes.length);
   }
-  return { node, number, firstSequence, items, bytes: joined(parts), starts };
+  return { node, number, firstSequence, keys, items, bytes: joined(parts), starts };
+}
+
+function keyOf(keys: Vault, { salt, number }: { salt: number; number: number }) {
+  const generations = keys.generations(), drawn = new Uint8Array(SALT_BYTES);
+  writeUint32(drawn, 0, salt);
+  writeUint32(drawn, 4, number);
+  return { generation: generations[number % generations.length]!, salt: drawn };
 }
 
 /** What blocks that an earlier segment gave back may hold: records much like these, under that segment's salt. */
@@ -210,12 +242,11 @@ function sectorIn({ from, end }: Target, random: Random): number {
   return Math.max(from, at - at % SECTOR_BYTES);
 }
 
-function encodeItem({ content, durableUpTo }: Item, sequence: number, salt: number): Uint8Array {
-  const options = { firstSequence: sequence, durableUpTo, salt, head: content.kind === "head" };
+function encodeItem({ content }: Item, options: RecordsOptions): Uint8Array {
   switch (content.kind) {
     case "live":
     case "head":
-      return encodeRecords([content.record], options);
+      return encodeRecords([content.record], { ...options, head: content.kind === "head" });
     case "mark":
       return encodeMark(content.headRecords, options);
     case "seal":

@@ -1,6 +1,7 @@
 import { invariant } from "../core/base/invariant.ts";
 import type { NodeId } from "../core/base/ids.ts";
 import type { Random } from "../core/base/random.ts";
+import { OPEN_VAULT, type Vault } from "../core/base/vault.ts";
 import { SEGMENT_HEADER_BYTES } from "../core/wire/journal.ts";
 import {
   JournalCorruptError,
@@ -52,7 +53,7 @@ export type Readback =
   | { readonly kind: "wrong"; readonly check: "recovery" | "damage is detected"; readonly detail: string };
 
 /** The real recovery, or a broken one in tests. */
-export type Recover = (segments: readonly JournalSegment[], node: NodeId) => JournalRecovery;
+export type Recover = (segments: readonly JournalSegment[], node: NodeId, keys: Vault) => JournalRecovery;
 
 /**
  * A simulated journal: what was appended, how much of it is durable, and what a stop leaves. Its bytes are made only
@@ -72,6 +73,9 @@ export type Recover = (segments: readonly JournalSegment[], node: NodeId) => Jou
 export class JournalDisk {
   readonly #node: NodeId;
   readonly #recover: Recover;
+  readonly #keys: Vault;
+  /** Grows whenever the host opens the journal. */
+  #opening = 1;
   #items: Item[] = [];
   /** The sequence of #items[0]. */
   #first = 1;
@@ -86,9 +90,11 @@ export class JournalDisk {
   #guard = 0;
   #scars: Scar[] = [];
 
-  constructor(node: NodeId, recover: Recover = recoverJournal) {
+  /** `keys`: what its segments are encrypted with. */
+  constructor(node: NodeId, recover: Recover = recoverJournal, keys: Vault = OPEN_VAULT) {
     this.#node = node;
     this.#recover = recover;
+    this.#keys = keys;
   }
 
   get last(): number {
@@ -216,7 +222,7 @@ export class JournalDisk {
   }
 
   #push(content: Content, number: number): void {
-    this.#items.push({ content, number, durableUpTo: this.#durable });
+    this.#items.push({ content, number, durableUpTo: this.#durable, opening: this.#opening });
   }
 
   /** Behind what is durable to its end only, and in no empty segment. */
@@ -252,7 +258,7 @@ export class JournalDisk {
       if (firstSequence - 1 > this.#durable) break;
       const end = this.#segments[i + 1]?.firstSequence ?? this.last + 1;
       const items = this.#items.slice(firstSequence - this.#first, end - this.#first);
-      written.push(writeSegment({ node: this.#node, number, firstSequence }, items));
+      written.push(writeSegment({ node: this.#node, number, firstSequence, keys: this.#keys }, items));
     }
     return written;
   }
@@ -295,7 +301,7 @@ export class JournalDisk {
     // Recovery may keep parts of what it reads: the next one reads its own.
     const read = segments.map(({ name, bytes }) => ({ name, bytes: bytes.slice() }));
     try {
-      const recovery = this.#recover(read, this.#node);
+      const recovery = this.#recover(read, this.#node, this.#keys);
       const wrong = this.#wrong(recovery, written, cached);
       return wrong ??
         { kind: "recovered", recovery, damage: this.#damageOf(recovery, segments, interrupted) };
@@ -400,6 +406,7 @@ export class JournalDisk {
     const kept = this.#segments.filter(({ number }) => number <= (append?.segment ?? 1));
     if (kept.length > 0) this.#segments = kept;
     this.#durable = last;
+    this.#opening++;
     this.#syncing = this.#guard = 0;
     this.#sealed = this.#items.at(-1)?.content.kind === "seal" ? last : 0;
     this.#dropBefore(start);

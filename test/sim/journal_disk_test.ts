@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type LogIndex, nodeId, type PartitionId, type Term } from "../../core/base/ids.ts";
+import { type LogIndex, type NodeId, nodeId, type PartitionId, type Term } from "../../core/base/ids.ts";
 import { Random } from "../../core/base/random.ts";
+import type { Vault } from "../../core/base/vault.ts";
 import {
   JournalCorruptError,
   type JournalRecovery,
@@ -9,7 +10,7 @@ import {
   recoverJournal,
 } from "../../core/wire/journal_recovery.ts";
 import type { JournalRecord } from "../../core/wire/kernel.ts";
-import type { Damage } from "../../sim/journal_bytes.ts";
+import { type Damage, DISK_KEYS } from "../../sim/journal_bytes.ts";
 import { JournalDisk, type Readback, type Recover, SEAL_AFTER_US } from "../../sim/journal_disk.ts";
 import type { StopKind } from "../../sim/journal_image.ts";
 
@@ -26,7 +27,7 @@ class Writer {
   now = 0;
 
   constructor(seed: number, recover?: Recover) {
-    this.disk = new JournalDisk(NODE, recover);
+    this.disk = new JournalDisk(NODE, recover, seed % 2 === 0 ? DISK_KEYS : undefined);
     this.random = Random.fromSeed(seed);
   }
 
@@ -224,14 +225,14 @@ Deno.test("JournalDisk.stop() keeps all that was written when the process alone 
 // ---- recoveries that do what they must not
 
 /** Reads what it can, and says nothing of the rest. */
-function careless(segments: readonly JournalSegment[]): JournalRecovery {
+function careless(segments: readonly JournalSegment[], node: NodeId, keys: Vault): JournalRecovery {
   try {
-    return recoverJournal(segments, NODE);
+    return recoverJournal(segments, node, keys);
   } catch (error) {
     if (!(error instanceof JournalCorruptError)) throw error;
     const bad = segments.findIndex(({ name }) => name === error.file);
     const cut = { name: error.file, bytes: segments[bad]!.bytes.subarray(0, error.offset) };
-    return recoverJournal([...segments.slice(0, bad), cut], NODE);
+    return recoverJournal([...segments.slice(0, bad), cut], node, keys);
   }
 }
 
@@ -246,8 +247,8 @@ function ruined(recover: Recover, damage: Damage | null): { read: Readback; dura
 Deno.test("damage is detected catches a recovery that cuts a journal at its first bad byte", () => {
   for (const damage of DAMAGES) {
     let found = -1;
-    const { read, durable } = ruined((segments) => {
-      const recovery = careless(segments);
+    const { read, durable } = ruined((segments, node, keys) => {
+      const recovery = careless(segments, node, keys);
       found = recovery.lastSequence;
       return recovery;
     }, damage);
@@ -257,9 +258,9 @@ Deno.test("damage is detected catches a recovery that cuts a journal at its firs
 });
 
 Deno.test("damage is detected catches a recovery that blames another place", () => {
-  const { read } = ruined((segments, node) => {
+  const { read } = ruined((segments, node, keys) => {
     try {
-      return recoverJournal(segments, node);
+      return recoverJournal(segments, node, keys);
     } catch {
       throw new JournalCorruptError("segment 1", 1_000_000, "something is wrong");
     }
@@ -268,8 +269,8 @@ Deno.test("damage is detected catches a recovery that blames another place", () 
 });
 
 Deno.test("recovery catches a recovery that loses the last durable record", () => {
-  const { read } = ruined((segments, node) => {
-    const recovery = recoverJournal(segments, node);
+  const { read } = ruined((segments, node, keys) => {
+    const recovery = recoverJournal(segments, node, keys);
     return { ...recovery, lastSequence: Math.min(recovery.lastSequence, 3) };
   }, null);
   assert.ok(read.kind === "wrong" && read.check === "recovery");
@@ -283,8 +284,8 @@ Deno.test("recovery catches a recovery that takes what a crash leaves for damage
 });
 
 Deno.test("recovery catches a recovery that does not write again what no sync had passed", () => {
-  const writer = new Writer(5, (segments, node) => {
-    const recovery = recoverJournal(segments, node), { append } = recovery;
+  const writer = new Writer(5, (segments, node, keys) => {
+    const recovery = recoverJournal(segments, node, keys), { append } = recovery;
     return { ...recovery, append: append === null ? null : { ...append, unproven: append.offset } };
   });
   carriedOut(writer, ["write", "sync", "write"]);
@@ -295,8 +296,8 @@ Deno.test("recovery catches a recovery that does not write again what no sync ha
 Deno.test("recovery catches a recovery that finds something else when it is begun again", () => {
   let asked = 0, caught = 0;
   for (let seed = 0; seed < 100; seed++) {
-    const writer = new Writer(seed, (segments, node) => {
-      const recovery = recoverJournal(segments, node);
+    const writer = new Writer(seed, (segments, node, keys) => {
+      const recovery = recoverJournal(segments, node, keys);
       return { ...recovery, lastSequence: recovery.lastSequence - (asked++ % 2) };
     });
     carriedOut(writer, ["write", "sync", "write"]);

@@ -335,9 +335,9 @@ Deno.test("World.restart() of a machine whose journal is damaged retires it, and
 });
 
 Deno.test("World reports a recovery that takes a damaged journal for a whole one", () => {
-  const recover: Recover = (segments, node) => {
+  const recover: Recover = (segments, node, keys) => {
     const bytes = segments[0]!.bytes.subarray(0, 128);
-    return recoverJournal([{ name: segments[0]!.name, bytes }], node);
+    return recoverJournal([{ name: segments[0]!.name, bytes }], node, keys);
   };
   const { world, machines } = toyWorld({ nodes: 2, recover });
   world.run(SECOND);
