@@ -111,6 +111,7 @@ export class KeyKeeper {
     const view = this.#options.view(), own = findMember(view, this.#options.self);
     const { security } = view;
     if (security === null || this.#host === null || own === null || isFormer(own.state)) { // Y5
+      this.#fetching = false;
       this.#fetchAt = this.#reportAt = this.#makeAt = NEVER;
       return;
     }
