@@ -59,6 +59,7 @@ class Subject {
     this.#node = await NodeProcess.start({
       id: "a",
       data: this.data,
+      open: true,
       flags: ["--replicas", "1", "--log-level", "warning"],
     });
     const readyMs = this.#node.startMs;
@@ -124,7 +125,8 @@ class Subject {
     return this.#segments().bytes;
   }
   get tablesBytes(): number {
-    return sizeOf(join(this.data, "tables.db")) + sizeOf(join(this.data, "tables.db-wal"));
+    const tables = join(this.data, "tables");
+    return [...Deno.readDirSync(tables)].reduce((sum, { name }) => sum + sizeOf(join(tables, name)), 0);
   }
 
   #segments(): { count: number; newest: string; bytes: number } {

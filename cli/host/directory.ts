@@ -1,9 +1,13 @@
 import { join } from "node:path";
 import { type NodeId, nodeId } from "../../core/base/ids.ts";
+import { MANIFEST } from "../../core/tables/manifest.ts";
+import { fileNumber } from "../../core/tables/sorted_file.ts";
 import { oldestSegment, syncDirectory } from "./journal_segments.ts";
 
 const FORMAT_VERSION = 2;
-const TABLES = "tables.db";
+const TABLES = "tables";
+/** Of formats 1 and 2: see tables/migration.ts. */
+const LEGACY_TABLES = "tables.db";
 
 /** What a node is, kept in DIR/node.json. */
 export interface NodeIdentity {
@@ -26,7 +30,7 @@ export interface NodeIdentity {
 }
 
 /**
- * A node's data directory, locked for this process: node.json, the journal's segments and the tables' database.
+ * A node's data directory, locked for this process: node.json, the journal's segments and the tables' files.
  * The lock goes with the process, however it ends.
  *
  * D1. node.json says that files are to be set aside before the first of them moves, and forgets it when all have: a
@@ -59,9 +63,14 @@ export class DataDirectory {
   get hasJournal(): boolean {
     return oldestSegment(this.path) !== null;
   }
-  /** An empty file is no tables: SQLite would take it for a new database. */
+  /** The database of an older build, in which the tables may be still. */
+  get legacyTables(): string {
+    return join(this.path, LEGACY_TABLES);
+  }
+  /** An empty file is no tables. */
   get hasTables(): boolean {
-    return exists(this.tables) && Deno.statSync(this.tables).size > 0;
+    return [join(this.tables, MANIFEST), this.legacyTables]
+      .some((path) => exists(path) && Deno.statSync(path).size > 0);
   }
   /** A checkpoint has been taken, and the segments before it are gone: the journal has not all that was in the tables. */
   get journalBeganAnew(): boolean {
@@ -130,12 +139,12 @@ export class DataDirectory {
   }
 
   /**
-   * Moves the tables' files into the folder. The database goes first: its log is nothing without it, where a database
+   * Moves the tables into the folder. Of a database it goes first: its log is nothing without it, where a database
    * without its log would look whole.
    */
   setTablesAside(folder: string): void {
     const into = this.#folder(folder);
-    for (const name of [TABLES, `${TABLES}-wal`, `${TABLES}-shm`]) {
+    for (const name of [TABLES, LEGACY_TABLES, `${LEGACY_TABLES}-wal`, `${LEGACY_TABLES}-shm`]) {
       const path = join(this.path, name);
       if (exists(path)) Deno.renameSync(path, join(into, name));
     }
@@ -143,9 +152,12 @@ export class DataDirectory {
     syncDirectory(this.path);
   }
 
-  /** Of a database that was being set aside when the process ended. */
+  /** Files of tables that lost their manifest, or of a database that was being set aside when the process ended. */
   get hasTablesRemains(): boolean {
-    return !this.hasTables && exists(`${this.tables}-wal`);
+    if (this.hasTables) return false;
+    return exists(`${this.legacyTables}-wal`) ||
+      (exists(this.tables) &&
+        [...Deno.readDirSync(this.tables)].some(({ name }) => fileNumber(name) !== null));
   }
 
   close(): void {

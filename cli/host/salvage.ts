@@ -10,8 +10,7 @@ import type { Recovered } from "../../core/wire/kernel.ts";
 import { isFormer } from "../../core/wire/members.ts";
 import { DataDirectory, type NodeIdentity } from "./directory.ts";
 import { JournalFiles } from "./journal.ts";
-import { disownDatabase } from "./tables/database.ts";
-import { SqliteTables } from "./tables/tables.ts";
+import { DiskTables, disownTables } from "./tables/tables.ts";
 
 interface Opened {
   readonly directory: DataDirectory;
@@ -29,7 +28,7 @@ interface Opened {
 export function survey(path: string): Promise<Survivor> {
   return withDirectory(path, async ({ directory, identity, recovered }) => {
     if (!directory.hasTables) return surveyed(identity.node, recovered, () => NOWHERE);
-    const tables = new SqliteTables(directory.tables, () => {}, identity);
+    const tables = tablesIn(directory, { owner: identity, failed: () => {} });
     try {
       const applied = (partition: PartitionId) => {
         const system = partition === SYSTEM_PARTITION;
@@ -60,7 +59,7 @@ export function applyRecovery(path: string, plan: RecoveryPlan): Promise<boolean
       journal.append(records, records.length);
       await sync();
     }
-    if (directory.hasTables) disownDatabase(directory.tables);
+    if (directory.hasTables) await disown(directory);
     const peers = plan.view.members
       .filter(({ id, state }) => id !== identity.node && !isFormer(state))
       .map(({ address }) => address);
@@ -79,7 +78,7 @@ async function dropTables(
 ): Promise<void> {
   if (dropped.length === 0 || !directory.hasTables) return;
   const failed = Promise.withResolvers<void>();
-  const tables = new SqliteTables(directory.tables, (why) => failed.reject(new Error(why)));
+  const tables = tablesIn(directory, { owner: null, failed: (error) => failed.reject(error) });
   try {
     for (const { partition } of dropped) {
       const system = partition === SYSTEM_PARTITION;
@@ -90,6 +89,19 @@ async function dropTables(
   } finally {
     await tables.abandon();
   }
+}
+
+/** What an older build left is taken over first. */
+function tablesIn(
+  { tables, legacyTables }: DataDirectory,
+  options: { readonly owner: NodeIdentity | null; readonly failed: (error: Error) => void },
+): DiskTables {
+  return new DiskTables({ path: tables, legacy: legacyTables, ...options });
+}
+
+async function disown(directory: DataDirectory): Promise<void> {
+  await tablesIn(directory, { owner: null, failed: () => {} }).abandon();
+  disownTables(directory.tables);
 }
 
 async function withDirectory<T>(path: string, use: (opened: Opened) => Promise<T>): Promise<T> {

@@ -34,9 +34,9 @@ export class TablesForeignError extends Error {
 /** The tables were written by a newer build. */
 export class TablesVersionError extends Error {
   override readonly name = "TablesVersionError";
-  constructor(readonly file: string, readonly version: number) {
+  constructor(readonly file: string, readonly version: number, newest: number = TABLES_VERSION) {
     super(
-      `Tables file "${file}" has format ${version} and this build reads up to ${TABLES_VERSION}. ` +
+      `Tables file "${file}" has format ${version} and this build reads up to ${newest}. ` +
         `Start the build that wrote it`,
     );
   }

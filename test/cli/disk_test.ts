@@ -1,7 +1,7 @@
 /** Real processes on a small file system that fills up: a tmpfs of their own, where this user may mount one. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import { readAllRows } from "./host/directories.ts";
 import { type NodeStatus, program, startThreeOn, text, until, withLab } from "./support.ts";
 
 const MiB = 1024 * 1024;
@@ -53,11 +53,10 @@ async function statusOf(address: string): Promise<NodeStatus> {
  * What a stopped node holds of the data partitions: partition, key and value of every row but positions. In between the
  * key has a generation, which tells only how often a snapshot was installed (core/catalog/rows.ts).
  */
-function rowsOf(data: string): string[] {
-  const database = new DatabaseSync(join(data, "tables.db"), { readOnly: true });
-  const rows = database.prepare("SELECT hex(key) AS key, hex(value) AS value FROM rows ORDER BY key").all();
-  database.close();
-  return rows.map(({ key, value }) => `${String(key).slice(0, 4)} ${String(key).slice(12)} ${value}`)
+async function rowsOf(data: string): Promise<string[]> {
+  const rows = await readAllRows(data);
+  return rows.map(([key, value]) => [key.toHex().toUpperCase(), value.toHex().toUpperCase()] as const)
+    .map(([key, value]) => `${key.slice(0, 4)} ${key.slice(12)} ${value}`)
     .filter((row) => /^(?!0000)[0-9A-F]{4} 0[2-7]/.test(row)).sort();
 }
 
@@ -108,7 +107,9 @@ Deno.test({
           return all.every((status) => status.replicas.length === 9 && applied(status) === applied(all[0]!));
         });
         for (const node of nodes) assert.equal(await node.stop(), 0);
-        const rows = [join(lab.directory, "a"), join(lab.directory, "b"), join(small, "c")].map(rowsOf);
+        const rows = await Promise.all(
+          [join(lab.directory, "a"), join(lab.directory, "b"), join(small, "c")].map(rowsOf),
+        );
         assert(rows[0]!.length > acknowledged.size);
         for (const other of rows.slice(1)) {
           assert.equal(other.length, rows[0]!.length);

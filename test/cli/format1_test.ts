@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { readUint32 } from "../../core/base/bytes.ts";
 import { readSegmentHeader } from "../../core/wire/journal.ts";
 import { text, until } from "./support.ts";
 import { type Lives, withLives } from "./host/life/lives.ts";
@@ -22,16 +23,26 @@ async function copied(lives: Lives): Promise<string> {
 /** Of node.json, of the tables, and of each segment, the oldest first. */
 function formats(directory: string) {
   const identity = JSON.parse(Deno.readTextFileSync(join(directory, "node.json")));
-  const tables = new DatabaseSync(join(directory, "tables.db"), { readOnly: true });
-  const { user_version } = tables.prepare("PRAGMA user_version").get() as { user_version: number };
-  tables.close();
   const segments = [...Deno.readDirSync(directory)].map(({ name }) => name)
     .filter((name) => name.startsWith("journal-")).sort()
     .map((name) => {
       const start = readSegmentHeader(Deno.readFileSync(join(directory, name)));
       return start.kind === "segment" ? start.header.version : start.kind;
     });
-  return { identity: identity.format, tables: user_version, segments };
+  return { identity: identity.format, tables: tablesFormat(directory), segments };
+}
+
+function tablesFormat(directory: string): number {
+  const manifest = join(directory, "tables/manifest");
+  const names = [...Deno.readDirSync(directory)].map(({ name }) => name);
+  if (names.includes("tables")) {
+    assert(!names.some((name) => name.startsWith("tables.")), String(names));
+    return readUint32(Deno.readFileSync(manifest), 8);
+  }
+  const tables = new DatabaseSync(join(directory, "tables.db"), { readOnly: true });
+  const { user_version } = tables.prepare("PRAGMA user_version").get() as { user_version: number };
+  tables.close();
+  return user_version;
 }
 
 Deno.test("a node takes over a data directory of format 1, and a checkpoint leaves nothing of that format", () =>
@@ -50,7 +61,7 @@ Deno.test("a node takes over a data directory of format 1, and a checkpoint leav
       await client.put("star:rigel", "blue");
     }
     await node.stop();
-    assert.deepEqual(formats(directory), { identity: 2, tables: 2, segments: [1, 3] });
+    assert.deepEqual(formats(directory), { identity: 2, tables: 3, segments: [1, 3] });
     // What an older version wrote is never written to.
     assert.deepEqual(Deno.readFileSync(join(directory, "journal-00000001.log")), old);
 
@@ -65,7 +76,7 @@ Deno.test("a node takes over a data directory of format 1, and a checkpoint leav
       await until("a checkpoint to remove the segment of format 1", isCheckpointed);
     }
     await node.stop();
-    assert.deepEqual(formats(directory), { identity: 2, tables: 2, segments: [3] });
+    assert.deepEqual(formats(directory), { identity: 2, tables: 3, segments: [3] });
 
     node = await lives.start("sirius");
     ({ address } = await node.ready);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { writeUint32 } from "../../core/base/bytes.ts";
 import { crc32 } from "../../core/base/hash.ts";
-import { FLAGS, program, text, withLab } from "./support.ts";
+import { FLAGS, program, text, until, withLab } from "./support.ts";
 
 const docs = await Deno.readTextFile(new URL("../../docs/troubleshooting.md", import.meta.url));
 
@@ -15,6 +15,7 @@ async function refused(data: string, ...flags: string[]): Promise<string> {
     data,
     "--listen",
     "127.0.0.1:0",
+    "--dev",
     "--json",
     ...flags,
   );
@@ -37,10 +38,18 @@ async function withAlone(use: (copy: () => Promise<string>) => Promise<void>): P
     await use(async () => {
       const to = join(lab.directory, `copy-${++copies}`);
       await Deno.mkdir(to);
-      for await (const { name } of Deno.readDir(from)) await Deno.copyFile(join(from, name), join(to, name));
+      await copyFiles(from, to);
+      await Deno.mkdir(join(to, "tables"));
+      await copyFiles(join(from, "tables"), join(to, "tables"));
       return to;
     });
   });
+}
+
+async function copyFiles(from: string, to: string): Promise<void> {
+  for await (const { name, isFile } of Deno.readDir(from)) {
+    if (isFile) await Deno.copyFile(join(from, name), join(to, name));
+  }
 }
 
 async function change(path: string, edit: (bytes: Uint8Array) => void): Promise<void> {
@@ -100,10 +109,14 @@ Deno.test("files of another format, node or network are refused with what to do"
     assert.match(await refused(identity), /node\.json": it has format 9/);
 
     const tables = await copy();
-    await change(join(tables, "tables.db"), (bytes) => bytes[63] = 9);
+    await change(join(tables, "tables/manifest"), (bytes) => {
+      const view = new DataView(bytes.buffer), length = view.getUint32(12);
+      view.setUint32(8, 9);
+      view.setUint32(length - 4, crc32(bytes.subarray(0, length - 4)));
+    });
     assert.match(
       await refused(tables),
-      /tables\.db" has format 9 and this build reads .*Start the build that wrote it/,
+      /tables\/manifest" has format 9 and this build reads .*Start the build that wrote it/,
     );
   }));
 
@@ -114,21 +127,21 @@ Deno.test("tables that the journal can still replay are made anew, those that it
     let client = await lab.client(node);
     await client.put("k", "v");
     await node.stop();
-    await Deno.writeFile(join(data, "tables.db"), new Uint8Array(8192).fill(1));
+    await Deno.writeFile(join(data, "tables/manifest"), new Uint8Array(8192).fill(1));
     node = await lab.start({ id: "a", listen: node.address });
     client = await lab.client(node);
     assert.equal(text((await client.get("k"))?.value), "v");
     // Until a checkpoint is taken and the journal has let go of the beginning.
     const value = new Uint8Array(1024 * 1024);
     for (let i = 0; i < 40; i++) await client.put(`big/${i}`, value);
+    await until("the checkpoint", async () => !(await names(data)).includes(JOURNAL));
     await node.stop();
-    assert(!(await names(data)).includes(JOURNAL));
-    await Deno.truncate(join(data, "tables.db"));
-    assert.match(await refused(data), /has lost its tables\.db.*No other node has the data of partition \d/);
-    assert.equal((await Deno.stat(join(data, "tables.db"))).size, 0);
-    await Deno.remove(join(data, "tables.db"));
+    await Deno.truncate(join(data, "tables/manifest"));
+    assert.match(await refused(data), /has lost its tables\. No other node has the data of partition \d/);
+    assert.equal((await Deno.stat(join(data, "tables/manifest"))).size, 0);
+    await Deno.remove(join(data, "tables/manifest"));
     const said = await refused(data);
-    assert.match(said, /has lost its tables\.db.*No other node has the data of partition \d.*Restore/);
+    assert.match(said, /has lost its tables.*No other node has the data of partition \d.*Restore/);
   }));
 
 Deno.test("a directory or an address that cannot be used is refused with the system's reason", () =>
@@ -142,7 +155,9 @@ Deno.test("a directory or an address that cannot be used is refused with the sys
     assert.match(await refused(file), /Cannot use the data directory ".*\/file": Not a directory/);
     const node = await lab.start({ id: "a" });
     assert.match(await refused(join(lab.directory, "a")), /another node runs on it\. Stop that node/);
-    const said = await program("node", "--data", join(lab.directory, "b"), "--listen", node.address);
+    const said = await program(
+      ...["node", "--dev", "--data", join(lab.directory, "b"), "--listen", node.address],
+    );
     assert.equal(said.code, 1);
     assert.match(said.stderr, /^Cannot listen on ".*": .*Choose another address with --listen\n$/);
   }));
@@ -152,7 +167,7 @@ Deno.test("a node that has nobody to rejoin by is refused", () =>
     const data = await copy();
     await changeIdentity(data, { founder: false, started: false });
     await Deno.remove(join(data, JOURNAL));
-    await Deno.remove(join(data, "tables.db"));
+    await Deno.remove(join(data, "tables"), { recursive: true });
     assert.match(await refused(data), /has not finished joining network .*--join/);
   }));
 
@@ -166,7 +181,7 @@ Deno.test("docs/troubleshooting.md has every refusal", () => {
       "belongs to node",
       "node.json is of network",
       "it has format",
-      "has lost its tables.db",
+      "has lost its tables",
       "another node runs on it",
       "Cannot listen on",
       "has not finished joining",

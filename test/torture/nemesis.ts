@@ -287,16 +287,13 @@ async function troubleOf(node: NodeProcess): Promise<string | null> {
 }
 
 async function loseTables(data: string): Promise<string | null> {
-  const lost: string[] = [];
-  for (const name of ["tables.db", "tables.db-wal", "tables.db-shm"]) {
-    try {
-      await Deno.remove(join(data, name));
-      lost.push(name);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+  try {
+    await Deno.remove(join(data, "tables"), { recursive: true });
+    return "tables deleted";
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return null;
   }
-  return lost.length === 0 ? null : `${lost.join(", ")} deleted`;
 }
 
 function delay(ms: number): Promise<void> {

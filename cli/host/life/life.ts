@@ -8,11 +8,12 @@ import { Node } from "../../../core/node/node.ts";
 import type { Origin } from "../../../core/node/options.ts";
 import type { Recovered } from "../../../core/wire/kernel.ts";
 import { isFormer } from "../../../core/wire/members.ts";
+import { TablesCorruptError } from "../../../core/tables/errors.ts";
 import type { NodeStatus, Trouble } from "../../../core/wire/requests.ts";
 import type { DataDirectory, NodeIdentity } from "../directory.ts";
 import { JournalFiles } from "../journal.ts";
 import { Runner } from "../runner.ts";
-import { SqliteTables } from "../tables/tables.ts";
+import { DiskTables } from "../tables/tables.ts";
 import type { Transport } from "../transport.ts";
 import { DiskError, JournalLostError, TablesLostError } from "./ending.ts";
 import { logNote } from "./notes.ts";
@@ -48,7 +49,7 @@ export class Life {
   readonly #options: LifeOptions;
   #identity: NodeIdentity | null = null;
   #journal: JournalFiles | null = null;
-  #tables: SqliteTables | null = null;
+  #tables: DiskTables | null = null;
   #runner: Runner | null = null;
   #node: Node | null = null;
   #origin: Origin["kind"] = "recovered";
@@ -187,11 +188,17 @@ export class Life {
     const { directory, failed } = this.#options;
     let damage = this.#options.tablesDamage;
     if (damage === null && !directory.hasTables && this.#reliesOnTables(recovered)) {
-      damage = new TablesLostError(`The data directory "${directory.path}" has lost its tables.db`);
+      damage = new TablesLostError(`The data directory "${directory.path}" has lost its tables`);
     }
     if (damage !== null) this.#giveUpTables(damage, recovered, identity);
     else if (directory.hasTablesRemains) directory.setTablesAside(directory.nameAside());
-    this.#tables = new SqliteTables(directory.tables, (message) => failed(new DiskError(message)), identity);
+    this.#tables = new DiskTables({
+      path: directory.tables,
+      legacy: directory.legacyTables,
+      owner: identity,
+      failed: (error) =>
+        failed(error instanceof TablesCorruptError ? error : new DiskError(error.message, { cause: error })),
+    });
   }
 
   /** A log may begin later than its journal: a mark is durable before the segments that it replaces are removed. */

@@ -1,232 +1,221 @@
 import type { KeyRange, Row, Tables, TablesSnapshot } from "../../../core/base/ports.ts";
-import { invariant, unreachable } from "../../../core/base/invariant.ts";
-import { packLayers } from "./batch.ts";
-import { createDatabase, Reader, type TablesOwner } from "./database.ts";
-import { getLayered, Layer, rangeLayered } from "./layer.ts";
+import { unreachable } from "../../../core/base/invariant.ts";
+import { BlockCache } from "../../../core/tables/block_cache.ts";
+import { TablesCorruptError, type TablesOwner } from "../../../core/tables/errors.ts";
+import { LayeredTables } from "../../../core/tables/layered_tables.ts";
+import type { Manifest } from "../../../core/tables/manifest.ts";
+import { Readers } from "../../../core/tables/readers.ts";
+import { disownStore, openStore } from "../../../core/tables/store.ts";
+import type { Span } from "../../../core/tables/span.ts";
+import { DiskFiles } from "./files.ts";
+import { NO_KEYS, type TablesKeys, vaultOf } from "./keys.ts";
+import { migrate } from "./migration.ts";
 import type { FromWriter, ToWriter } from "./writer.ts";
 
 /** A layer of about this size is handed to the writer. */
 const LAYER_BYTES_MAX = 2 * 1024 * 1024;
 const LAYER_ROWS_MAX = 8192;
-const READERS_KEPT = 2;
+/** Of decrypted blocks. */
+const CACHE_BYTES_MAX = 16 * 1024 * 1024;
+/** Each open file keeps its index and its filter in memory: about 100 KiB. */
+const OPEN_FILES_MAX = 200;
 
-interface Frozen {
-  readonly layer: Layer;
-  /** The journal record that must be durable before the layer may be committed; null until its step ends. */
-  mark: number | null;
+export interface TablesOptions {
+  /** The folder of the tables' files. */
+  readonly path: string;
+  /** The database that an older build kept them in, to be taken over where it is there. */
+  readonly legacy?: string | null;
+  /** null: whose tables they are is not looked at. */
+  readonly owner?: TablesOwner | null;
+  readonly keys?: TablesKeys;
+  /** Told once when they cannot be written any more. TablesCorruptError: what is there cannot be read. */
+  readonly failed: (error: Error) => void;
 }
 
 /**
- * The tables of one node: an SQLite database, and on top of it, in memory, the layers of writes that its writer thread
- * has not committed yet.
- *
- * 1. A commit holds whole steps only: layers of one step share a mark and go together.
- * 2. Nothing is committed before every journal record of the steps that wrote it is durable.
- * 3. A layer stays readable until the writer has said that it is committed.
- * 4. A snapshot is a connection that holds its view, and the layers over it at that moment. Layers that the view
- *    already contains change nothing: writing a row or deleting a span twice is the same as once.
+ * The tables of one node: files in a folder, and on top of them, in memory, the layers of writes that its writer thread
+ * has not put into files yet (core/tables). Reading is done here, writing and merging on that thread.
  */
-export class SqliteTables implements Tables {
+export class DiskTables implements Tables {
   readonly #path: string;
-  readonly #base: Reader;
-  readonly #spare: Reader[] = [];
+  readonly #tables: LayeredTables;
+  readonly #readers: Readers;
   readonly #writer: Worker;
-  readonly #failed: (message: string) => void;
-  #active = new Layer();
-  #frozen: Frozen[] = [];
-  /** All layers, oldest first, the active one last: frozen and active. Rebuilt when either changes. */
-  #layers: readonly Layer[] = [this.#active];
-  /** How many of `#frozen` the writer is at. */
-  #flushing = 0;
-  #flushingCheckpoint = false;
-  #durable = 0;
-  /** Of the last step that ended. */
-  #mark = 0;
-  #checkpoint: { readonly mark: number; readonly done: () => void } | null = null;
+  readonly #failed: (error: Error) => void;
+  #generations: readonly number[];
   #closed: (() => void) | null = null;
   #abandoned = false;
   /** Its thread ended by itself. */
   #writerDead = false;
 
   /**
-   * Opens the database at `path`, making it where missing. `failed` is told once when it cannot be written any more.
-   * @throws what createDatabase() does; where `owner` is null, whose tables they are is not looked at
+   * Opens the tables, making them where they are missing.
+   * @throws what openStore() and migrate() do
    */
-  constructor(path: string, failed: (message: string) => void, owner: TablesOwner | null = null) {
-    createDatabase(path, owner);
+  constructor({ path, legacy = null, owner = null, keys = NO_KEYS, failed }: TablesOptions) {
+    const vault = vaultOf(keys);
+    if (legacy !== null) migrate(legacy, path, { vault, owner });
+    const files = new DiskFiles(path);
+    const { manifest, version } = openStore({ files, vault, owner });
     this.#path = path;
     this.#failed = failed;
-    this.#base = new Reader(path);
+    this.#generations = generationsOf(manifest);
+    const cache = new BlockCache(CACHE_BYTES_MAX);
+    this.#readers = new Readers({ files, vault, cache, openMax: OPEN_FILES_MAX });
+    this.#tables = new LayeredTables({
+      readers: this.#readers,
+      version,
+      layerBytesMax: LAYER_BYTES_MAX,
+      layerRowsMax: LAYER_ROWS_MAX,
+      writer: {
+        flush: (packed, durable) => this.#tell({ kind: "flush", packed, durable }, [packed.buffer]),
+        release: (numbers) => this.#tell({ kind: "release", numbers }),
+      },
+    });
     this.#writer = new Worker(new URL(writerFile(import.meta.url), import.meta.url), { type: "module" });
     this.#writer.onmessage = (event: MessageEvent<FromWriter>) => this.#heard(event.data);
     this.#writer.onerror = (event) => {
       event.preventDefault();
       this.#writerDead = true;
-      this.#fail(event.message);
+      this.#fail(new Error(`Cannot write the tables in "${path}": ${event.message}`));
       this.#closed?.();
     };
-    this.#tell({ kind: "open", path });
+    this.#tell({ kind: "open", path, keys, manifest });
   }
 
   get(key: Uint8Array): Uint8Array | null {
-    return getLayered(this.#base, this.#layers, key);
+    return this.#tables.get(key);
   }
 
   range(range: KeyRange): Iterable<Row> {
-    return rangeLayered(this.#base, this.#layers, range);
+    return this.#tables.range(range);
   }
 
   set(key: Uint8Array, value: Uint8Array): void {
-    this.#active.write(key, value);
+    this.#tables.set(key, value);
   }
 
   delete(key: Uint8Array): void {
-    this.#active.write(key, null);
+    this.#tables.delete(key);
   }
 
-  deleteRange(span: { readonly start: Uint8Array; readonly end: Uint8Array }): void {
-    this.#active.deleteRange(span);
+  deleteRange(span: Span): void {
+    this.#tables.deleteRange(span);
   }
 
   snapshot(): TablesSnapshot {
-    this.#freeze(null);
-    const reader = this.#spare.pop() ?? new Reader(this.#path);
-    reader.hold();
-    const layers = this.#frozen.map((frozen) => frozen.layer);
-    let open = true;
-    return {
-      get: (key) => getLayered(reader, layers, key),
-      range: (range) => rangeLayered(reader, layers, range),
-      close: () => {
-        if (!open) return;
-        open = false;
-        reader.release();
-        if (this.#spare.length < READERS_KEPT) this.#spare.push(reader);
-        else reader.close();
-      },
-    };
+    return this.#tables.snapshot();
   }
 
   /** The end of a step. `mark`: the last journal record that the node has asked for so far. */
   endStep(mark: number): void {
-    this.#mark = mark;
-    let unmarked = false;
-    for (let i = this.#frozen.length - 1; i >= 0 && this.#frozen[i]!.mark === null; i--) {
-      this.#frozen[i]!.mark = mark;
-      unmarked = true;
-    }
-    if (unmarked || this.#active.bytes >= LAYER_BYTES_MAX || this.#active.rows.size >= LAYER_ROWS_MAX) {
-      this.#freeze(mark);
-      this.#flush();
-    }
+    this.#tables.endStep(mark);
   }
 
   /** The journal is durable up to and with the record of this number. */
   durable(upTo: number): void {
-    this.#durable = upTo;
-    if (this.#frozen.length > 0 || this.#checkpoint !== null) this.#flush();
+    this.#tables.durable(upTo);
   }
 
   /** Resolves when everything up to the step that just ended, with this mark, would survive a loss of power. */
   checkpoint(mark: number): Promise<void> {
-    invariant(this.#checkpoint === null, "One checkpoint of the tables at a time");
-    this.#freeze(mark);
-    return new Promise((done) => {
-      this.#checkpoint = { mark, done };
-      this.#flush();
-    });
-  }
-
-  /** Commits what may be committed and closes the database. No other call may follow. */
-  async close(): Promise<void> {
-    this.#freeze(this.#mark);
-    await new Promise<void>((closed) => {
-      this.#closed = closed;
-      this.#flush();
-    });
-    this.#writer.terminate();
-    for (const reader of this.#spare) reader.close();
-    this.#base.close();
+    return new Promise((done) => this.#tables.checkpoint(mark, done));
   }
 
   /**
-   * Ends as a crash would: nothing more is committed than the batch that the writer is at. Resolves when it is done with
-   * that, however long a bad disk takes: a commit must not come to the files under whoever opens them next.
+   * Writes with the current generation of these keys from now on, and in the background again what has another. The keys
+   * have all generations that are in use.
+   */
+  rotate(keys: TablesKeys): void {
+    this.#readers.vault = vaultOf(keys);
+    this.#tell({ kind: "rotate", keys });
+  }
+
+  /** The key generations that files on the disk are sealed with, in rising order; 0 among them where some are not. */
+  generations(): readonly number[] {
+    return this.#generations;
+  }
+
+  /** How many files are live. */
+  files(): number {
+    return [...this.#tables.version.files()].length;
+  }
+
+  /** Makes durable what may be and closes the files. To be called between two steps; no other call may follow. */
+  async close(): Promise<void> {
+    await new Promise<void>((closed) => {
+      this.#closed = closed;
+      if (this.#writerDead) return closed();
+      this.#tables.drain(() => this.#tell({ kind: "close", persist: true }));
+    });
+    this.#end();
+  }
+
+  /**
+   * Ends as a crash would: nothing more is written than the batch that the writer is at. Resolves when it is done with
+   * that, however long a bad disk takes: nothing must come to the files under whoever opens them next.
    */
   async abandon(): Promise<void> {
     this.#abandoned = true;
+    this.#tables.stop();
     if (!this.#writerDead) {
       await new Promise<void>((closed) => {
         this.#closed = closed;
-        this.#tell({ kind: "close" });
+        this.#tell({ kind: "close", persist: false });
       });
     }
+    this.#end();
+  }
+
+  #end(): void {
     this.#writer.terminate();
-    for (const reader of this.#spare) reader.close();
-    this.#base.close();
-  }
-
-  #freeze(mark: number | null): void {
-    if (this.#active.empty) return;
-    this.#frozen.push({ layer: this.#active, mark });
-    this.#active = new Layer();
-    this.#relayer();
-  }
-
-  #relayer(): void {
-    this.#layers = [...this.#frozen.map((frozen) => frozen.layer), this.#active];
-  }
-
-  #flush(): void {
-    if (this.#flushing > 0 || this.#flushingCheckpoint || this.#abandoned) return;
-    let ready = 0;
-    while (ready < this.#frozen.length) {
-      const mark = this.#frozen[ready]!.mark;
-      if (mark === null || mark > this.#durable) break;
-      ready++;
-    }
-    const due = this.#checkpoint !== null && this.#checkpoint.mark <= this.#durable;
-    if (ready > 0 || due) {
-      this.#flushing = ready;
-      this.#flushingCheckpoint = due;
-      const packed = packLayers(this.#frozen.slice(0, ready).map((frozen) => frozen.layer));
-      this.#tell({ kind: "flush", packed, durable: due }, [packed.buffer]);
-    } else if (this.#closed !== null) {
-      this.#tell({ kind: "close" });
-    }
+    this.#readers.close();
   }
 
   #heard(message: FromWriter): void {
     switch (message.kind) {
-      case "flushed": {
-        this.#frozen.splice(0, this.#flushing);
-        this.#flushing = 0;
-        this.#relayer();
-        if (this.#flushingCheckpoint) {
-          this.#flushingCheckpoint = false;
-          const { done } = this.#checkpoint!;
-          this.#checkpoint = null;
-          done();
-        }
-        return this.#flush();
-      }
+      case "flushed":
+        this.#generations = message.generations;
+        return this.#tables.flushed(message.change);
+      case "changed":
+        this.#generations = message.generations;
+        return this.#tables.changed(message.change);
       case "closed":
         return this.#closed?.();
-      case "failed":
-        return this.#fail(message.message);
+      case "failed": {
+        const { corrupt, message: what } = message;
+        const error = corrupt === null
+          ? new Error(`Cannot write the tables in "${this.#path}": ${what}`)
+          : new TablesCorruptError(corrupt.file, corrupt.what);
+        return this.#fail(error);
+      }
       default:
         unreachable(message);
     }
   }
 
-  #fail(message: string): void {
-    this.#failed(`Cannot write "${this.#path}": ${message}`);
+  #fail(error: Error): void {
+    this.#failed(error);
     if (!this.#abandoned) this.#closed?.();
   }
 
   #tell(message: ToWriter, transfer: Transferable[] = []): void {
     this.#writer.postMessage(message, transfer);
   }
+}
+
+/** Makes tables without a row that are `owner`'s. For tests. */
+export function createTables(path: string, owner: TablesOwner | null, keys = NO_KEYS): void {
+  openStore({ files: new DiskFiles(path), vault: vaultOf(keys), owner });
+}
+
+/** Whoever opens the tables next is their owner. Of a node that is about to belong to another network. */
+export function disownTables(path: string, keys: TablesKeys = NO_KEYS): void {
+  disownStore({ files: new DiskFiles(path), vault: vaultOf(keys) });
+}
+
+function generationsOf({ generation, files }: Manifest): number[] {
+  return [...new Set([generation, ...files.map((file) => file.generation)])].sort((a, b) => a - b);
 }
 
 /** Beside this file; a bundle holds it as a script of its own. */

@@ -2,8 +2,9 @@
 import { join } from "node:path";
 import { DataDirectory } from "../../../cli/host/directory.ts";
 import { JournalFiles } from "../../../cli/host/journal.ts";
-import { SqliteTables } from "../../../cli/host/tables/tables.ts";
+import { DiskTables } from "../../../cli/host/tables/tables.ts";
 import { EMPTY_BYTES } from "../../../core/base/bytes.ts";
+import type { Row } from "../../../core/base/ports.ts";
 import { Catalog } from "../../../core/catalog/catalog.ts";
 import {
   type Instant,
@@ -96,9 +97,12 @@ export async function leave(
 }
 
 /** Opens the tables in a directory, and keeps what `use` did to them. */
-export async function withTables<T>(path: string, use: (tables: SqliteTables) => T): Promise<T> {
-  const tables = new SqliteTables(join(path, "tables.db"), (why) => {
-    throw new Error(why);
+export async function withTables<T>(path: string, use: (tables: DiskTables) => T): Promise<T> {
+  const tables = new DiskTables({
+    path: join(path, "tables"),
+    failed: (error) => {
+      throw error;
+    },
   });
   const result = use(tables);
   tables.endStep(0);
@@ -107,7 +111,12 @@ export async function withTables<T>(path: string, use: (tables: SqliteTables) =>
   return result;
 }
 
-function fill(tables: SqliteTables, partition: number, view: SystemView): void {
+/** Of a node that does not run. */
+export function readAllRows(path: string): Promise<Row[]> {
+  return withTables(path, (tables) => [...tables.range({ start: null, end: null })]);
+}
+
+function fill(tables: DiskTables, partition: number, view: SystemView): void {
   const machine = partition === SYSTEM_PARTITION
     ? new System({ tables, initial: view })
     : new Catalog({ partition: partition as PartitionId, tables });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { applyRecovery, survey } from "../../../cli/host/salvage.ts";
-import { createDatabase } from "../../../cli/host/tables/database.ts";
+import { createTables } from "../../../cli/host/tables/tables.ts";
 import { Catalog } from "../../../core/catalog/catalog.ts";
 import { nodeId, type PartitionId } from "../../../core/base/ids.ts";
 import { planRecovery, type RecoveryPlan } from "../../../core/node/salvage.ts";
@@ -46,8 +46,8 @@ Deno.test("survey() refuses tables that are another node's", () =>
     const view = viewOf(["a", "b", "c"]);
     const records = [0, 1].flatMap((p) => replicaAt(p, a!, b!, c!));
     const path = await leave(lives.directory, "a", { view, records, tables: null });
-    createDatabase(join(path, "tables.db"), { node: "b", network: view.network, disk: "b".repeat(16) });
-    await assert.rejects(survey(path), /tables\.db" belongs to node "b" of .*, not to node "a" of /);
+    createTables(join(path, "tables"), { node: "b", network: view.network, disk: "b".repeat(16) });
+    await assert.rejects(survey(path), /tables\/manifest" belongs to node "b" of .*, not to node "a" of /);
   }));
 
 Deno.test("recover, killed between two directories, is completed by the same command", () =>

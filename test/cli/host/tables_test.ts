@@ -1,20 +1,25 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
-import {
-  disownDatabase,
-  TablesCorruptError,
-  TablesForeignError,
-  type TablesOwner,
-  TablesVersionError,
-} from "../../../cli/host/tables/database.ts";
-import { SqliteTables } from "../../../cli/host/tables/tables.ts";
+import { NO_KEYS, type TablesKeys } from "../../../cli/host/tables/keys.ts";
+import { DiskTables, disownTables } from "../../../cli/host/tables/tables.ts";
+import { UnknownKeyError } from "../../../core/base/vault.ts";
+import { TablesCorruptError, TablesForeignError, type TablesOwner } from "../../../core/tables/errors.ts";
 import type { TablesReader } from "../../../core/base/ports.ts";
 import { checkTables } from "../../support/tables_conformance.ts";
 
-function unexpected(message: string): void {
-  throw new Error(message);
+function unexpected(error: Error): void {
+  throw error;
+}
+
+const SECRETS = new Map([1, 2].map((id) => [id, new Uint8Array(32).fill(id)]));
+const KEYS: TablesKeys = { secrets: SECRETS, current: 1 };
+
+function open(
+  path: string,
+  { keys = KEYS, owner = null }: { keys?: TablesKeys; owner?: TablesOwner | null } = {},
+) {
+  return new DiskTables({ path, keys, owner, failed: unexpected });
 }
 
 const directories: string[] = [];
@@ -33,11 +38,11 @@ addEventListener("unload", () => {
 function freshPath(): string {
   const directory = Deno.makeTempDirSync({ prefix: "space-opera-tables-" });
   directories.push(directory);
-  return join(directory, "tables.db");
+  return join(directory, "tables");
 }
 
-checkTables("SqliteTables", () => {
-  const tables = new SqliteTables(freshPath(), unexpected);
+checkTables("DiskTables", () => {
+  const tables = open(freshPath());
   return { tables, close: () => tables.abandon() };
 });
 
@@ -61,12 +66,12 @@ const action = fc.oneof(
   fc.record({ kind: fc.constant("checkpoint" as const), wait: fc.boolean() }),
 );
 
-Deno.test("SqliteTables reads the same wherever its writes have got to, and after it is opened again", async () => {
+Deno.test("DiskTables reads the same wherever its writes have got to, and after it is opened again", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(action, { minLength: 5, maxLength: 60 }), async (actions) => {
       const path = freshPath();
       let mark = 0;
-      let tables = new SqliteTables(path, unexpected);
+      let tables = open(path);
       const twin = new Map<string, Uint8Array>();
       const expected = () =>
         [...twin].map(([key, value]) =>
@@ -105,7 +110,7 @@ Deno.test("SqliteTables reads the same wherever its writes have got to, and afte
       tables.endStep(++mark);
       tables.durable(mark);
       await tables.close();
-      tables = new SqliteTables(path, unexpected);
+      tables = open(path);
       assert.deepEqual(all(tables), expected());
       await tables.abandon();
     }),
@@ -113,9 +118,9 @@ Deno.test("SqliteTables reads the same wherever its writes have got to, and afte
   );
 });
 
-Deno.test("SqliteTables pages long ranges in both directions across layers and the database", async () => {
+Deno.test("DiskTables pages long ranges in both directions across layers and files", async () => {
   const path = freshPath();
-  const tables = new SqliteTables(path, unexpected);
+  const tables = open(path);
   const key = (i: number) => bytes(i >> 8, i & 255);
   for (let i = 0; i < 3000; i += 2) tables.set(key(i), bytes(1));
   tables.endStep(1);
@@ -132,9 +137,9 @@ Deno.test("SqliteTables pages long ranges in both directions across layers and t
   await tables.abandon();
 });
 
-Deno.test("SqliteTables commits no step before its journal records are durable", async () => {
+Deno.test("DiskTables commits no step before its journal records are durable", async () => {
   const path = freshPath();
-  let tables = new SqliteTables(path, unexpected);
+  let tables = open(path);
   tables.set(bytes(1), bytes(1));
   tables.endStep(1);
   const first = tables.checkpoint(1);
@@ -146,31 +151,31 @@ Deno.test("SqliteTables commits no step before its journal records are durable",
   // Record 2 never becomes durable: nothing of its step may be found after the crash.
   await new Promise((done) => setTimeout(done, 30));
   await tables.abandon();
-  tables = new SqliteTables(path, unexpected);
+  tables = open(path);
   assert.deepEqual(all(tables), ["1=1"]);
   await tables.abandon();
 });
 
-Deno.test("SqliteTables closes without steps whose journal records are not durable", async () => {
+Deno.test("DiskTables closes without steps whose journal records are not durable", async () => {
   const path = freshPath();
-  let tables = new SqliteTables(path, unexpected);
+  let tables = open(path);
   tables.set(bytes(1), bytes(1));
   tables.endStep(1);
   tables.durable(1);
   await tables.close();
-  tables = new SqliteTables(path, unexpected);
+  tables = open(path);
   tables.set(bytes(2), bytes(2));
   tables.endStep(2);
   tables.durable(1);
   await tables.close();
-  tables = new SqliteTables(path, unexpected);
+  tables = open(path);
   assert.deepEqual(all(tables), ["1=1"]);
   await tables.abandon();
 });
 
-Deno.test("SqliteTables commits a step whole though a snapshot was taken in its middle", async () => {
+Deno.test("DiskTables commits a step whole though a snapshot was taken in its middle", async () => {
   const path = freshPath();
-  let tables = new SqliteTables(path, unexpected);
+  let tables = open(path);
   tables.set(bytes(1), bytes(1));
   const snapshot = tables.snapshot();
   tables.set(bytes(2), bytes(2));
@@ -179,101 +184,133 @@ Deno.test("SqliteTables commits a step whole though a snapshot was taken in its 
   assert.deepEqual(all(snapshot), ["1=1"]);
   snapshot.close();
   await tables.abandon();
-  tables = new SqliteTables(path, unexpected);
+  tables = open(path);
   assert.deepEqual(all(tables), [], "half a step was committed");
   await tables.abandon();
 });
 
-Deno.test("SqliteTables refuses a database of another format", async () => {
-  const path = freshPath();
-  await new SqliteTables(path, unexpected).abandon();
-  const file = Deno.openSync(path, { read: true, write: true });
-  // user_version is at offset 60 of the database header.
-  file.seekSync(60, Deno.SeekMode.Start);
-  file.writeSync(bytes(0, 0, 0, 9));
-  file.close();
-  assert.throws(() => new SqliteTables(path, unexpected), /format 9/);
-});
-
-Deno.test("SqliteTables takes over tables of format 1, and checks what is written from then on", async () => {
-  const path = freshPath();
-  const old = new DatabaseSync(path);
-  old.exec("CREATE TABLE rows (key BLOB PRIMARY KEY, value BLOB NOT NULL); PRAGMA user_version=1");
-  old.prepare("INSERT INTO rows VALUES (?, ?)").run(bytes(1), bytes(10));
-  old.close();
-  const tables = new SqliteTables(path, unexpected);
-  assert.deepEqual(all(tables), ["1=10"]);
-  tables.set(bytes(2), bytes(20));
+Deno.test("DiskTables puts nothing into its folder that could be read without the keys", async () => {
+  const path = freshPath(), tables = open(path);
+  tables.set(new TextEncoder().encode("a secret key"), new TextEncoder().encode("a secret value"));
   tables.endStep(0);
   await tables.close();
-  const now = new DatabaseSync(path);
-  const rows = now.prepare("SELECT checksum IS NULL AS bare FROM rows ORDER BY key").all();
-  assert.deepEqual(rows.map(({ bare }) => bare), [1, 0]);
-  assert.deepEqual({ ...now.prepare("PRAGMA user_version").get() }, { user_version: 2 });
-  now.close();
+  const names = [...Deno.readDirSync(path)].map(({ name }) => name).sort();
+  assert.deepEqual(names, ["00000001.tbl", "manifest"]);
+  for (const name of names) {
+    const text = new TextDecoder("latin1").decode(Deno.readFileSync(join(path, name)));
+    assert(!text.includes("secret"), name);
+    assert.equal(Deno.statSync(join(path, name)).mode! & 0o777, 0o600);
+  }
+  assert.throws(() => open(path, { keys: NO_KEYS }), UnknownKeyError);
 });
 
-Deno.test("SqliteTables refuses tables of a newer format and what is no database, naming the file", () => {
-  const newer = freshPath();
-  const database = new DatabaseSync(newer);
-  database.exec("PRAGMA user_version=3");
-  database.close();
-  assert.throws(() => new SqliteTables(newer, unexpected), (error) => {
-    assert.ok(error instanceof TablesVersionError);
-    assert.match(error.message, /tables\.db" has format 3 and this build reads up to 2/);
-    return true;
-  });
-  const noise = freshPath();
-  Deno.writeFileSync(noise, new Uint8Array(4096).fill(7));
-  assert.throws(() => new SqliteTables(noise, unexpected), (error) => {
-    assert.ok(error instanceof TablesCorruptError);
-    assert.equal(error.file, noise);
-    return true;
-  });
-});
-
-Deno.test("SqliteTables belong to who opened them first, and to nobody else until they are disowned", async () => {
+Deno.test("DiskTables belong to who opened them first, and to nobody else until they are disowned", async () => {
   const path = freshPath();
-  const open = (owner: TablesOwner | null) => new SqliteTables(path, unexpected, owner).close();
+  const use = (owner: TablesOwner | null) => open(path, { owner }).close();
   const a = { node: "a", network: "1".repeat(32), disk: "d".repeat(16) };
   const others = [{ ...a, node: "b" }, { ...a, network: "2".repeat(32) }, { ...a, disk: "e".repeat(16) }];
-  // As a build that knew of no owner left them.
-  await open(null);
-  await open(a);
-  await open(a);
+  await use(null);
+  await use(a);
+  await use(a);
   for (const other of others) {
-    assert.throws(() => open(other), (error) => {
+    assert.throws(() => use(other), (error) => {
       assert.ok(error instanceof TablesForeignError);
       assert.equal(
         error.message,
-        `Tables file "${path}" belongs to node "a" of network ${a.network} on disk ${a.disk}, ` +
+        `Tables file "${
+          join(path, "manifest")
+        }" belongs to node "a" of network ${a.network} on disk ${a.disk}, ` +
           `not to node "${other.node}" of network ${other.network} on disk ${other.disk}`,
       );
       return true;
     });
   }
-  await open(a);
-  disownDatabase(path);
-  await open(others[1]!);
-  assert.throws(() => open(a), TablesForeignError);
+  await use(a);
+  disownTables(path, KEYS);
+  await use(others[1]!);
+  assert.throws(() => use(a), TablesForeignError);
 });
 
-Deno.test("SqliteTables finds a changed byte that SQLite does not: of a value always, of an index's key in range()", async () => {
-  const key = new TextEncoder().encode("the key of it"), value = new TextEncoder().encode("the value of it");
-  for (const part of ["value", "key"] as const) {
-    const path = freshPath();
-    const first = new SqliteTables(path, unexpected);
-    first.set(key, value);
-    first.endStep(0);
-    await first.close();
-    const file = Deno.readFileSync(path), text = new TextDecoder("latin1").decode(file);
-    const inTable = text.indexOf("the key of itthe value of it");
-    const inIndex = text.replace("the key of itthe value", "-".repeat(22)).indexOf("the key of it");
-    file[part === "value" ? inTable + key.length : inIndex]! ^= 0x20;
-    Deno.writeFileSync(path, file);
-    const tables = new SqliteTables(path, unexpected);
-    if (part === "value") assert.throws(() => tables.get(key), TablesCorruptError);
-    assert.throws(() => all(tables), TablesCorruptError);
-    await tables.abandon();
+Deno.test("DiskTables find a changed byte and name the file and the place, here and on the writer's thread", async () => {
+  const path = freshPath(), value = new Uint8Array(1000).fill(1);
+  let tables = open(path);
+  const write = (from: number) => {
+    for (let i = 0; i < 100; i++) tables.set(bytes(from, i), value);
+  };
+  write(0);
+  tables.endStep(0);
+  await tables.close();
+  const file = join(path, "00000001.tbl"), changed = Deno.readFileSync(file);
+  changed[50_000]! ^= 4;
+  Deno.writeFileSync(file, changed);
+  const failed = Promise.withResolvers<Error>();
+  tables = new DiskTables({ path, keys: KEYS, failed: failed.resolve });
+  assert.deepEqual(tables.get(bytes(0, 1)), value);
+  const wrong = /00000001\.tbl" is damaged: the seal of block \d+ at offset (4|5)\d{4} is wrong/;
+  assert.throws(
+    () => all(tables),
+    (error) => error instanceof TablesCorruptError && wrong.test(error.message),
+  );
+  // Until level 0 has enough files, it is merged, and the writer reads the damaged one.
+  for (let mark = 1; mark < 5; mark++) {
+    write(0);
+    tables.endStep(mark);
+    tables.durable(mark);
+    await Promise.race([tables.checkpoint(mark), failed.promise]);
   }
+  const error = await failed.promise;
+  assert(error instanceof TablesCorruptError, String(error));
+  assert.match(error.message, wrong);
+  await tables.abandon();
+});
+
+Deno.test("DiskTables write again with the current key what an older one sealed", async () => {
+  const path = freshPath(), tables = open(path);
+  for (let i = 0; i < 100; i++) tables.set(bytes(i), bytes(i));
+  tables.endStep(1);
+  tables.durable(1);
+  await tables.checkpoint(1);
+  const before = all(tables);
+  assert.deepEqual(tables.generations(), [1]);
+  tables.rotate({ secrets: SECRETS, current: 2 });
+  for (let i = 0; i < 200 && tables.generations().includes(1); i++) {
+    await new Promise((done) => setTimeout(done, 10));
+  }
+  assert.deepEqual(tables.generations(), [2]);
+  assert.deepEqual(all(tables), before);
+  await tables.close();
+  const only = open(path, { keys: { secrets: new Map([[2, SECRETS.get(2)!]]), current: 2 } });
+  assert.deepEqual(all(only), before);
+  await only.abandon();
+});
+
+Deno.test("DiskTables merge what was flushed while it is read, and leave no file behind", async () => {
+  const path = freshPath();
+  let tables = open(path);
+  const value = new Uint8Array(400);
+  const key = (i: number) => bytes(i >> 16, i >> 8 & 255, i & 255);
+  const twin = new Map<number, number>();
+  for (let mark = 1; mark <= 40; mark++) {
+    for (let i = 0; i < 1500; i++) {
+      const at = (mark * 7919 + i * 104729) % 20_000;
+      tables.set(key(at), value.with(0, mark));
+      twin.set(at, mark);
+    }
+    tables.endStep(mark);
+    tables.durable(mark);
+    for (const at of [mark, mark * 100, mark * 400]) {
+      assert.equal(tables.get(key(at))?.[0], twin.get(at));
+    }
+    if (mark % 10 === 0) await tables.checkpoint(mark);
+    await new Promise((done) => setTimeout(done, 5));
+  }
+  await tables.close();
+  tables = open(path);
+  const rows = [...tables.range({ start: null, end: null })];
+  assert.equal(rows.length, twin.size);
+  for (const [k, v] of rows) assert.equal(v[0], twin.get(k[0]! << 16 | k[1]! << 8 | k[2]!));
+  const live = tables.files();
+  await tables.abandon();
+  const found = [...Deno.readDirSync(path)].filter(({ name }) => name.endsWith(".tbl")).length;
+  assert.equal(found, live);
 });

@@ -1,8 +1,9 @@
 /** A node in this process whose disk fails: what it says, what it does, and what is left afterwards. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
-import { createDatabase } from "../../../../cli/host/tables/database.ts";
+import { DiskFiles } from "../../../../cli/host/tables/files.ts";
+import { createTables } from "../../../../cli/host/tables/tables.ts";
+import { readManifestOwner } from "../../../../core/tables/manifest.ts";
 import { connect } from "../../../../cli/client/client.ts";
 import { nodeId, RequestError } from "../../../../mod.ts";
 import { text, until } from "../../support.ts";
@@ -149,7 +150,7 @@ Deno.test("a damaged journal makes a node of a network a new one, which gets its
     const names = [...Deno.readDirSync(join(lives.directory, "b"))].map(({ name }) => name);
     const aside = names.find((name) => name.startsWith("damaged-"))!;
     const kept = [...Deno.readDirSync(join(lives.directory, "b", aside))].map(({ name }) => name).sort();
-    assert(kept.includes("tables.db") && kept.some((name) => /^journal-\d+\.log$/.test(name)), String(kept));
+    assert(kept.includes("tables") && kept.some((name) => /^journal-\d+\.log$/.test(name)), String(kept));
     await until("the new node to have the data", async () => {
       const { replicas } = await statusAt(atB);
       return replicas.length === 3 &&
@@ -254,8 +255,10 @@ Deno.test("a node whose tables are damaged or lost keeps its name, and gets the 
     for (let i = 0; i < 50; i++) await client.put(`k${i}`, "x".repeat(200));
     const data = join(lives.directory, "b");
     const spoils = [
-      () => Deno.writeFile(join(data, "tables.db"), new Uint8Array(65536).fill(7)),
-      () => Deno.remove(join(data, "tables.db")),
+      () => Deno.writeFile(join(data, "tables/manifest"), new Uint8Array(65536).fill(7)),
+      () => damageSortedFile(join(data, "tables")),
+      () => Deno.remove(join(data, "tables/manifest")),
+      () => Deno.remove(join(data, "tables"), { recursive: true }),
       () => putForeignTables(data),
     ];
     for (const spoilTables of spoils) {
@@ -268,25 +271,30 @@ Deno.test("a node whose tables are damaged or lost keeps its name, and gets the 
     }
     const names = [...Deno.readDirSync(data)].map(({ name }) => name);
     const kept = names.filter((name) => name.startsWith("damaged-"));
-    assert(kept.some((name) => isForeign(join(data, name, "tables.db"))), String(names));
+    assert(kept.some((name) => isForeign(join(data, name, "tables"))), String(names));
   }));
 
 const STRANGER = { node: "x", network: "9".repeat(32), disk: "9".repeat(16) };
 
+/** One byte in the midst of the first of them. */
+async function damageSortedFile(tables: string): Promise<void> {
+  const name = [...Deno.readDirSync(tables)].map(({ name }) => name).find((name) => name.endsWith(".tbl"))!;
+  const bytes = await Deno.readFile(join(tables, name));
+  bytes[bytes.length >> 1]! ^= 1;
+  await Deno.writeFile(join(tables, name), bytes);
+}
+
 /** Whole tables, of another node, in the place of this one's. */
 async function putForeignTables(data: string): Promise<void> {
-  await Deno.remove(join(data, "tables.db"));
-  createDatabase(join(data, "tables.db"), STRANGER);
+  await Deno.remove(join(data, "tables"), { recursive: true });
+  createTables(join(data, "tables"), STRANGER);
 }
 
 function isForeign(tables: string): boolean {
   try {
-    const database = new DatabaseSync(tables, { readOnly: true });
-    const found = database.prepare("SELECT node FROM owner").get();
-    database.close();
-    return found?.node === STRANGER.node;
+    return readManifestOwner(new DiskFiles(tables))?.node === STRANGER.node;
   } catch {
-    // Missing, or damaged.
+    // Damaged.
     return false;
   }
 }
