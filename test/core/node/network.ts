@@ -12,9 +12,10 @@ import { findMember } from "../../../core/system/system.ts";
 import { Node } from "../../../core/node/node.ts";
 import type { Origin } from "../../../core/node/options.ts";
 import { foldRecords } from "../../../core/wire/journal_state.ts";
-import type { Input, JournalRecord, Note } from "../../../core/wire/kernel.ts";
+import type { Effects, Input, JournalRecord, Note } from "../../../core/wire/kernel.ts";
 import type { Member, Message } from "../../../core/wire/messages.ts";
 import type { Op, Response, Session } from "../../../core/wire/requests.ts";
+import type { Principal, Security } from "../../../core/wire/security.ts";
 import { MemoryTables } from "../../../sim/tables.ts";
 
 const LATENCY_US = 1_000;
@@ -23,6 +24,12 @@ const SYNC_US = 200;
 interface Disk {
   records: JournalRecord[];
   readonly tables: MemoryTables;
+}
+
+export interface AskOptions {
+  readonly session?: Session;
+  readonly who?: Principal | null;
+  readonly client?: number;
 }
 
 interface Event {
@@ -51,12 +58,23 @@ export class Network {
   #lives = 0;
   /** Told of each message that a node sends. */
   sending: (from: NodeId, to: NodeId, message: Message) => void = () => {};
+  /** Told of the start of a node, and of all that a step asked for besides. */
+  started: (id: NodeId) => void = () => {};
+  stepped: (id: NodeId, effects: Effects) => void = () => {};
+  /** Who asks where nobody else is named. */
+  who: Principal | null = null;
 
-  constructor(names: readonly string[], settings: Partial<Settings> = {}, tuning: Partial<Tuning> = {}) {
+  constructor(
+    names: readonly string[],
+    settings: Partial<Settings> = {},
+    tuning: Partial<Tuning> = {},
+    founding: { readonly security?: Security; readonly member?: (name: string) => Member } = {},
+  ) {
     this.#tuning = tuningOf(tuning);
     this.#settings = { ...DEFAULT_SETTINGS, partitions: 4, graceUs: 2_000_000, ...settings };
-    const members = names.map(member);
-    const view = genesisView({ network: "0".repeat(32), settings: this.#settings, members });
+    const members = names.map(founding.member ?? member);
+    const { security = null } = founding;
+    const view = genesisView({ network: "0".repeat(32), settings: this.#settings, members, security });
     for (const { id } of members) this.start(id, { kind: "genesis", view });
   }
 
@@ -70,6 +88,7 @@ export class Network {
     this.#durable.delete(id);
     this.#down.delete(id);
     this.step(id, { kind: "start" });
+    this.started(id);
     return node;
   }
 
@@ -135,6 +154,7 @@ export class Network {
       );
     }
     if (effects.stopped) this.stopped.add(id);
+    this.stepped(id, effects);
     this.#arm(id, node);
   }
 
@@ -183,16 +203,17 @@ export class Network {
   }
 
   /** Hands a request to a node and returns its number. */
-  request(name: string, op: Op, session?: Session): number {
+  request(name: string, op: Op, { session, who = this.who, client = 1 }: AskOptions = {}): number {
     const id = ++this.#request;
     const request = session === undefined ? { op } : { op, session };
-    this.step(nodeId(name), { kind: "requests", requests: [{ client: 1, id, request }] });
+    const asked = { client, id, request, ...(who === null ? null : { who }) };
+    this.step(nodeId(name), { kind: "requests", requests: [asked] });
     return id;
   }
 
   /** The first answer to a request, waited for. */
-  ask(name: string, op: Op, session?: Session): Response {
-    const id = this.request(name, op, session);
+  ask(name: string, op: Op, options: AskOptions = {}): Response {
+    const id = this.request(name, op, options);
     const found = () => this.replies.find((r) => r.id === id)?.response;
     this.until(() => found() !== undefined, 10_000_000, `An answer to ${op.kind}`);
     return found()!;
@@ -221,6 +242,10 @@ export class Network {
   }
 
   /** Nodes that are up. */
+  isDown(id: NodeId): boolean {
+    return this.#down.has(id);
+  }
+
   get running(): Node[] {
     return [...this.nodes.values()].filter(({ id }) => !this.#down.has(id));
   }

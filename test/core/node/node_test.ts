@@ -252,9 +252,9 @@ Deno.test("Node applies a retried write once (Raft section 8)", () => {
   network.settle();
   const session = { client: "ab".repeat(16), sequence: 1, acknowledged: 1, opened: false };
   const cas: Op = { kind: "cas", key: "k", expect: { kind: "absent" }, value: utf8Encode("mine") };
-  const first = network.ask("Alnilam", cas, session);
+  const first = network.ask("Alnilam", cas, { session });
   assert.ok(first.kind === "cas" && first.applied);
-  assert.deepEqual(network.ask("Bellatrix", cas, { ...session, opened: true }), first);
+  assert.deepEqual(network.ask("Bellatrix", cas, { session: { ...session, opened: true } }), first);
   const unprotected = network.ask("Bellatrix", cas);
   assert.ok(unprotected.kind === "cas" && !unprotected.applied);
 });
