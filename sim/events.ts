@@ -37,4 +37,5 @@ export const INPUT_CODE: Readonly<Record<Input["kind"], number>> = {
   space: 9,
   keys: 10,
   "key-made": 11,
+  checkpoint: 12,
 };

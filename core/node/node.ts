@@ -208,6 +208,8 @@ export class Node implements Kernel {
         return this.#replicas.persisted(input.upTo, now);
       case "checkpointed":
         return this.#replicas.checkpointed(input.checkpoint, now);
+      case "checkpoint":
+        return this.#replicas.requestCheckpoint();
       case "requests":
         for (const request of input.requests) this.#request(request, now);
         return;

@@ -117,6 +117,7 @@ export function describeInput(input: Input): string {
   switch (input.kind) {
     case "start":
     case "wake":
+    case "checkpoint":
     case "stop":
       return input.kind;
     case "messages":

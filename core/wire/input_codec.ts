@@ -31,6 +31,7 @@ export function inputWire(input: Input): Wire {
       return [INPUT["key-made"], input.id, input.authority];
     case "start":
     case "wake":
+    case "checkpoint":
     case "stop":
       return [INPUT[input.kind]];
     default:
@@ -86,6 +87,9 @@ export function readInput(reader: Reader): Input {
     case INPUT.wake:
       reader.expectArity(arity, 1);
       return { kind: "wake" };
+    case INPUT.checkpoint:
+      reader.expectArity(arity, 1);
+      return { kind: "checkpoint" };
     case INPUT.stop:
       reader.expectArity(arity, 1);
       return { kind: "stop" };

@@ -15,6 +15,11 @@ export type Input =
   | { readonly kind: "persisted"; readonly upTo: number }
   /** The checkpoint of this number is complete: older journal segments are no longer needed. */
   | { readonly kind: "checkpointed"; readonly checkpoint: number }
+  /**
+   * The host wants a checkpoint soon, however little was written since the last: what the journal's older segments are
+   * encrypted with is to be forgotten. It begins with this step, or when the one under way is complete.
+   */
+  | { readonly kind: "checkpoint" }
   /** Requests that arrived together. `client` is the host's number of the connection, `id` the client's of the request. */
   | { readonly kind: "requests"; readonly requests: readonly ClientRequest[] }
   | { readonly kind: "client-gone"; readonly client: number }

@@ -149,6 +149,7 @@ export const INPUT = {
   "stop": 10,
   "keys": 11,
   "key-made": 12,
+  "checkpoint": 13,
 } as const satisfies Record<Input["kind"], number>;
 
 /** Items of recordings, see recording_items.ts. */

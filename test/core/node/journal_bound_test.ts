@@ -1,5 +1,6 @@
 /** The journal is bounded while writes go on, however long checkpoints take and however often nodes start anew (N4). */
 import assert from "node:assert/strict";
+import { nodeId } from "../../../core/base/ids.ts";
 import { LIMITS } from "../../../core/base/limits.ts";
 import type { JournalRecord } from "../../../core/wire/kernel.ts";
 import type { Op } from "../../../core/wire/requests.ts";
@@ -83,4 +84,20 @@ Deno.test("Node that starts anew again and again before its journal is due for a
     network.restart("Alnilam");
     network.settle();
   }
+});
+
+Deno.test("Node begins a checkpoint when its host wants one, though it has nothing to do, and another after the one under way", () => {
+  const network = new Network(["Alnilam"], { replicas: 1 }, tuning);
+  network.settle();
+  network.run(5_000_000);
+  const idle = checkpoints(network, "Alnilam");
+  network.step(nodeId("Alnilam"), { kind: "checkpoint" });
+  network.run(1_000_000);
+  assert.deepEqual(checkpoints(network, "Alnilam"), { begun: idle.begun + 1, done: idle.done + 1 });
+  network.checkpointUs = 2_000_000;
+  network.step(nodeId("Alnilam"), { kind: "checkpoint" });
+  network.step(nodeId("Alnilam"), { kind: "checkpoint" });
+  assert.deepEqual(checkpoints(network, "Alnilam"), { begun: idle.begun + 2, done: idle.done + 1 });
+  network.run(10_000_000);
+  assert.deepEqual(checkpoints(network, "Alnilam"), { begun: idle.begun + 3, done: idle.done + 3 });
 });

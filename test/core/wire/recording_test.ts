@@ -38,7 +38,7 @@ const record = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) =>
   fc.record<T>(fields, { noNullPrototype: true });
 
 const arbInput: fc.Arbitrary<Input> = fc.oneof(
-  fc.constantFrom<Input>({ kind: "start" }, { kind: "wake" }, { kind: "stop" }),
+  fc.constantFrom<Input>({ kind: "start" }, { kind: "wake" }, { kind: "checkpoint" }, { kind: "stop" }),
   record({
     kind: fc.constant("messages" as const),
     from: arbNodeId,
