@@ -38,7 +38,7 @@ import {
   useKey,
 } from "./security.ts";
 import { encode, WireError } from "../wire/cbor.ts";
-import { isFormer, isWhole } from "../wire/members.ts";
+import { isFormer, isWhole, sameSettings } from "../wire/members.ts";
 import type { Principal } from "../wire/security.ts";
 import { refusal } from "../wire/ops.ts";
 import { decodeView, decodeWith, encodeView } from "../wire/shared_codec.ts";
@@ -159,7 +159,10 @@ export class System implements StateMachine {
     if (row === undefined) return "It holds no view";
     const view = decoded(row[1], decodeView);
     if (typeof view === "string") return view;
-    if (!isWhole(view)) return "The parts of its view do not fit together";
+    const { settings } = this.#view ?? view;
+    if (!isWhole(view) || !sameSettings(view.settings, settings)) {
+      return "The parts of its view do not fit together";
+    }
     this.#setView(view);
     this.#index = index;
     this.#term = term;
@@ -327,6 +330,9 @@ function layout(
       "invalid",
       `A layout names ${view.settings.partitions + 1} partitions, not ${command.assignment.length}`,
     );
+  }
+  if (command.assignment.some((nodes) => new Set(nodes).size < nodes.length)) {
+    return refusal("invalid", "A layout places the replicas of a partition on different nodes");
   }
   const epoch = (view.epoch + 1) as Epoch;
   return {

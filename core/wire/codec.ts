@@ -5,6 +5,7 @@
  *
  * A receiver gets either all items of a frame or WireError.
  */
+import { LIMITS } from "../base/limits.ts";
 import { encode, Reader, type Wire, WireError } from "./cbor.ts";
 import type { Message } from "./messages.ts";
 import { messageWire, readMessage } from "./message_codec.ts";
@@ -52,10 +53,13 @@ export function encodeRequests(requests: readonly ClientRequestFrame[], headroom
   return encode(items, headroom);
 }
 
-/** @throws {WireError} when `payload` is not one frame of well-formed requests */
+/**
+ * A frame holds no more requests than a client may have under way: so much work at once is bounded.
+ * @throws {WireError} when `payload` is not one frame of well-formed requests
+ */
 export function decodeRequests(payload: Uint8Array): ClientRequestFrame[] {
   const reader = new Reader(payload, TOLD);
-  const count = openItems(reader, FRAME.requests);
+  const count = openItems(reader, FRAME.requests, LIMITS.requestsPerClientMax);
   const requests: ClientRequestFrame[] = [];
   for (let i = 0; i < count; i++) {
     reader.tuple(2);
@@ -73,7 +77,7 @@ export function requestIds(payload: Uint8Array): number[] {
   const ids: number[] = [];
   const reader = new Reader(payload, TOLD);
   try {
-    const count = openItems(reader, FRAME.requests);
+    const count = openItems(reader, FRAME.requests, LIMITS.requestsPerClientMax);
     for (let i = 0; i < count; i++) {
       reader.tuple(2);
       ids.push(reader.integer());
@@ -131,9 +135,9 @@ export function decodeResponse(bytes: Uint8Array): Response {
 
 const TOLD = { told: true };
 
-/** The number of items that follow the frame's tag. */
-function openItems(reader: Reader, tag: number): number {
-  const count = reader.array();
+/** The number of items that follow the frame's tag, at most `max`. */
+function openItems(reader: Reader, tag: number, max: number = LIMITS.arrayItemsMax - 1): number {
+  const count = reader.array(max + 1);
   if (count === 0) reader.fail("arity", "A frame without a tag");
   const found = reader.integer();
   if (found !== tag) reader.fail("kind", `A frame has the tag ${found} instead of ${tag}`);

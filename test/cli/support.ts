@@ -131,6 +131,11 @@ export class RawConnection {
 
   close(): void {
     this.#socket.destroy();
+  /** Takes nothing of what is sent to it from now on. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
   }
 }
 

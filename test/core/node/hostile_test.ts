@@ -81,16 +81,17 @@ Deno.test("Node keeps its state where a snapshot's rows are damaged or missing (
   assert(after.every((index, i) => index >= before[i]!));
 });
 
-Deno.test("Node refuses a view whose parts do not fit together (seed 24)", () => {
+Deno.test("Node refuses a view whose parts do not fit together (seeds 24 and 1045)", () => {
   const network = settled();
   const view = network.node("a").view(), version = view.version + 100;
   const made = [
     { ...view, version, assignment: view.assignment.slice(1) },
     { ...view, version, members: view.members.toReversed() },
+    { ...view, version, assignment: view.assignment.map(([first]) => [first!, first!]) },
     { ...view, version, settings: { ...view.settings, partitions: 8 } },
   ];
   for (const next of made) tell(network, "a", "b", { kind: "layout-is", view: next });
-  assert.equal(refusals(network).filter((why) => why === "Its parts do not fit together").length, 3);
+  assert.equal(refusals(network).filter((why) => why === "Its parts do not fit together").length, 4);
   assert.equal(network.node("a").view().version, view.version);
 });
 
