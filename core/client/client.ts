@@ -10,7 +10,7 @@
  *  W3  An operation ends once: with its answer, or at its deadline with "timeout" (nothing was applied)
  *      or "unsure" (it may have been, or may yet be).
  *  W4  Sequences that a partition has to remember span at most LIMITS.sessionAnswersMax; later writes wait.
- *  W5  Until a layout is known, only layouts are asked for.
+ *  W5  Until a layout is known, only layouts are asked for. Who may not have one may do nothing else, and is told so.
  *  W6  A node that tells a watch nothing may have nothing to tell, or have lost its power, which no connection reports:
  *      after a while it is asked anew, and another one if it does not answer that.
  *  W7  A node that answers "busy" is asked less: requests to it leave one after the other, at intervals (pacing.ts).
@@ -357,6 +357,7 @@ export class ClientMachine {
   #refused(p: Pending, answer: { id: number; node: NodeId; response: Refused; now: Instant }): void {
     const { id, node, response, now } = answer;
     if (response.reason === "busy") this.#pacing.busy(node, now);
+    if (p === this.#layoutAsked && response.reason === "denied") this.#failUnrouted(response, now);
     const verdict = p === this.#layoutAsked ? "elsewhere" : verdictOf(response.reason);
     if (verdict === "final") {
       return this.#settle(p, this.#mayBeApplied(p, id, response) ? unsure(response.message) : response, now);
@@ -382,6 +383,13 @@ export class ClientMachine {
   #mayBeApplied(p: Pending, id: number, { reason }: Refused): boolean {
     return reason === "denied" && p.class === "write" &&
       (p.uncertain || p.attempts.some((attempt) => attempt !== id));
+  }
+
+  /** W5. */
+  #failUnrouted(response: Refused, now: Instant): void {
+    const unrouted = this.#unrouted;
+    this.#unrouted = [];
+    for (const p of unrouted) if (!p.settled) this.#settle(p, response, now);
   }
 
   #learnRefusal(p: Pending, node: NodeId, response: Refused, now: Instant): void {

@@ -230,6 +230,28 @@ Deno.test("ClientMachine does not repeat a change of the network that may have b
   assert.equal(script.one().request.op.kind, "set-state", "but one that was refused unapplied");
 });
 
+Deno.test("ClientMachine tells at once who may not even have the layout (W5)", () => {
+  const machine = new ClientMachine({
+    client: "0f".repeat(16),
+    random: Random.fromSeed(1),
+    partitionOf: () => 1 as PartitionId,
+  });
+  const tickets = [machine.submit(PUT, at(0)), machine.submit(GET, at(0))];
+  const [layout] = machine.outgoing();
+  machine.handle(B, layout!.id, refused("denied"), at(5));
+  assert.deepEqual(
+    machine.completions().map(({ ticket, response, final }) => [
+      ticket,
+      response.kind === "refused" && response.reason,
+      final,
+    ]),
+    tickets.map((ticket) => [ticket, "denied", true]),
+  );
+  assert.deepEqual([machine.pending, machine.outgoing()], [0, []]);
+  machine.wake(at(1_000_000));
+  assert.deepEqual(machine.outgoing(), [], "Nobody waits for it any more");
+});
+
 Deno.test("ClientMachine is unsure of a write that is denied after an attempt that got lost (swarm, seed 31)", () => {
   const script = new Script();
   script.submit(PUT);

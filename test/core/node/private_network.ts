@@ -190,7 +190,7 @@ export class PrivateNetwork extends Network {
 
 /** 64 bytes. */
 export function statementOf(id: NodeId, holds: number): Uint8Array {
-  return createHash("sha512").update(`${id} ${holds}`).digest();
+  return new Uint8Array(createHash("sha512").update(`${id} ${holds}`).digest());
 }
 
 export function keysOf({ security }: SystemView): string {

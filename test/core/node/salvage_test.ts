@@ -19,13 +19,16 @@ import {
   type Survivor,
 } from "../../../core/node/salvage.ts";
 import { NOWHERE } from "../../../core/partition/recovery.ts";
+import { findMember } from "../../../core/system/system.ts";
 import { utf8Decode, utf8Encode } from "../../../core/base/bytes.ts";
 import { foldRecords } from "../../../core/wire/journal_state.ts";
 import type { JournalRecord, Recovered } from "../../../core/wire/kernel.ts";
-import type { Configuration, SystemView } from "../../../core/wire/messages.ts";
+import type { Configuration, Member, SystemView } from "../../../core/wire/messages.ts";
+import type { Security } from "../../../core/wire/security.ts";
 import { CALM, Cluster, type Node, PARTITION, useTinyLimits } from "../partition/cluster.ts";
 import { storm } from "../partition/storm.ts";
 import { member, Network } from "./network.ts";
+import { invite, keyOf, OPERATOR, PrivateNetwork, statementOf } from "./private_network.ts";
 
 const OLD = "0".repeat(32), NEW = "1".repeat(32);
 const [a, b, c, d, e] = ["a", "b", "c", "d", "e"].map(nodeId) as [NodeId, NodeId, NodeId, NodeId, NodeId];
@@ -136,6 +139,45 @@ Deno.test("planRecovery() goes on from a hollow survivor's older state where no 
   ], NEW);
   const { kind, node, lastIndex, rebase, drop, knownLost } = plan.partitions[1]!;
   assert.deepEqual([kind, node, lastIndex, rebase, drop, knownLost], ["choose", a, 41, true, [], true]);
+});
+
+Deno.test("planRecovery() keeps a private network's keys and members, and voids what the old name signed or counted (V8)", () => {
+  const identity = (name: string) => ({
+    key: keyOf(name),
+    holds: 2,
+    uses: 1,
+    statement: new Uint8Array(64).fill(7),
+  });
+  const security: Security = {
+    keys: [
+      { id: 1, state: "former", authority: Uint8Array.of(1) },
+      { id: 2, state: "current", authority: Uint8Array.of(2) },
+    ],
+    access: [OPERATOR],
+    invites: [invite()],
+  };
+  const plain = viewOf([[a, b, c], [a, b, c]]);
+  const members = plain.members.map((m): Member => ({
+    ...m,
+    state: m.id === d ? "evicted" : "active",
+    identity: identity(m.id),
+  }));
+  const view: SystemView = { ...plain, members, security };
+  const held = holding(0, [2, 9], voters(a, b, c));
+  const plan = planRecovery([survivor(a, view, held, holding(1, [2, 5], voters(a, b, c)))], NEW);
+  assert.equal(plan.view.network, NEW);
+  assert.deepEqual(plan.view.security, { ...security, invites: [] });
+  assert.deepEqual(
+    plan.view.members.map((m) => [m.id, m.state, m.identity]),
+    [[a, "active"], [b, "removed"], [c, "removed"], [d, "evicted"], [e, "removed"]].map(([id, state]) => [
+      id,
+      state,
+      { ...identity(id!), statement: new Uint8Array(0) },
+    ]),
+  );
+  const open = planRecovery([survivor(a, plain, held)], NEW);
+  assert.equal(open.view.security, null);
+  assert.ok(open.view.members.every((m) => !("identity" in m)));
 });
 
 Deno.test("planRecovery() refuses nodes of two networks, one twice, and none", () => {
@@ -321,4 +363,33 @@ Deno.test("recoveryRecords() bring a network of whole nodes back from two of fiv
   );
   assert.equal(network.ask("f", { kind: "put", key: "k", value: utf8Encode("v") }).kind, "written");
   assert.ok(network.leaderOf(SYSTEM_PARTITION));
+});
+
+Deno.test("recoveryRecords() bring a private network back with its keys: members sign anew, and rotate (V8)", () => {
+  const network = new PrivateNetwork(["a", "b", "c"]);
+  network.settle();
+  assert.equal(network.ask("a", { kind: "put", key: "k", value: utf8Encode("v") }).kind, "written");
+  network.done("a", { kind: "invite-add", invite: invite(), nowMs: 1 });
+  network.run(5_000_000);
+  for (const name of ["a", "b", "c"]) network.kill(name);
+  const recovered = foldRecords(network.disk("a").records);
+  const held = network.node("a").replicas();
+  const surveyedA = surveyed(a, recovered, (partition) => {
+    const slot = held.find((each) => each.partition === partition);
+    const machine = slot?.catalog ?? slot?.system;
+    return machine == null ? NOWHERE : { index: machine.appliedIndex, term: machine.appliedTerm };
+  });
+  const plan = planRecovery([surveyedA], NEW);
+  network.disk("a").records.push(...recoveryRecords(plan, a, recovered));
+  network.restart("a");
+  network.until(() => network.placed(), 60_000_000, "The survivor holds everything");
+  const value = network.ask("a", { kind: "get", key: "k", read: "linearizable" });
+  assert.ok(value.kind === "value" && utf8Decode(value.found!.value!) === "v");
+  assert.match(network.refusal("a", { kind: "get", key: "k", read: "stale" }, null), /^denied/);
+  const statement = () => findMember(network.node("a").view(), a)!.identity!.statement;
+  network.until(() => statement().length === 64, 60_000_000, "It has signed anew");
+  assert.deepEqual(statement(), statementOf(a, 1));
+  network.done("a", { kind: "keys-rotate" });
+  network.until(() => network.keys("a") === "2 current", 60_000_000, "The keys are new");
+  assert.throws(() => network.enter("d", "a"), /No invite is named/);
 });
