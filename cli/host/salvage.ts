@@ -10,6 +10,7 @@ import type { Recovered } from "../../core/wire/kernel.ts";
 import { isFormer } from "../../core/wire/members.ts";
 import { DataDirectory, type NodeIdentity } from "./directory.ts";
 import { JournalFiles } from "./journal.ts";
+import { NO_KEYS, type TablesKeys, vaultOf } from "./tables/keys.ts";
 import { DiskTables, disownTables } from "./tables/tables.ts";
 
 interface Opened {
@@ -22,13 +23,13 @@ interface Opened {
 }
 
 /**
- * What the node that lived in the directory still has.
+ * What the node that lived in the directory still has. `keys`: those of its keyring, where its network has some.
  * @throws {Error} when no node has, when one runs there, or when its journal is lost or damaged
  */
-export function survey(path: string): Promise<Survivor> {
-  return withDirectory(path, async ({ directory, identity, recovered }) => {
+export function survey(path: string, keys: TablesKeys = NO_KEYS): Promise<Survivor> {
+  return withDirectory(path, keys, async ({ directory, identity, recovered }) => {
     if (!directory.hasTables) return surveyed(identity.node, recovered, () => NOWHERE);
-    const tables = tablesIn(directory, { owner: identity, failed: () => {} });
+    const tables = tablesIn(directory, { keys, owner: identity, failed: () => {} });
     try {
       const applied = (partition: PartitionId) => {
         const system = partition === SYSTEM_PARTITION;
@@ -47,19 +48,24 @@ export function survey(path: string): Promise<Survivor> {
  * second call completes it (V7 in core/node/salvage.ts). False: it had been done before.
  * @throws {Error} when the directory is in use or not as the plan was made for
  */
-export function applyRecovery(path: string, plan: RecoveryPlan): Promise<boolean> {
-  return withDirectory(path, async ({ directory, identity, journal, recovered, sync }) => {
+export function applyRecovery(
+  path: string,
+  plan: RecoveryPlan,
+  keys: TablesKeys = NO_KEYS,
+): Promise<boolean> {
+  return withDirectory(path, keys, async ({ directory, identity, journal, recovered, sync }) => {
     if (identity.network === plan.network) return false;
     await dropTables(
       directory,
       plan.partitions.filter((p) => p.kind === "begin" && p.node === identity.node),
+      keys,
     );
     const records = recoveryRecords(plan, identity.node, recovered);
     if (records.length > 0) {
       journal.append(records, records.length);
       await sync();
     }
-    if (directory.hasTables) await disown(directory);
+    if (directory.hasTables) await disown(directory, keys);
     const peers = plan.view.members
       .filter(({ id, state }) => id !== identity.node && !isFormer(state))
       .map(({ address }) => address);
@@ -75,10 +81,11 @@ export function applyRecovery(path: string, plan: RecoveryPlan): Promise<boolean
 async function dropTables(
   directory: DataDirectory,
   dropped: readonly { readonly partition: PartitionId }[],
+  keys: TablesKeys,
 ): Promise<void> {
   if (dropped.length === 0 || !directory.hasTables) return;
   const failed = Promise.withResolvers<void>();
-  const tables = tablesIn(directory, { owner: null, failed: (error) => failed.reject(error) });
+  const tables = tablesIn(directory, { keys, owner: null, failed: (error) => failed.reject(error) });
   try {
     for (const { partition } of dropped) {
       const system = partition === SYSTEM_PARTITION;
@@ -94,17 +101,25 @@ async function dropTables(
 /** What an older build left is taken over first. */
 function tablesIn(
   { tables, legacyTables }: DataDirectory,
-  options: { readonly owner: NodeIdentity | null; readonly failed: (error: Error) => void },
+  options: {
+    readonly keys: TablesKeys;
+    readonly owner: NodeIdentity | null;
+    readonly failed: (error: Error) => void;
+  },
 ): DiskTables {
   return new DiskTables({ path: tables, legacy: legacyTables, ...options });
 }
 
-async function disown(directory: DataDirectory): Promise<void> {
-  await tablesIn(directory, { owner: null, failed: () => {} }).abandon();
-  disownTables(directory.tables);
+async function disown(directory: DataDirectory, keys: TablesKeys): Promise<void> {
+  await tablesIn(directory, { keys, owner: null, failed: () => {} }).abandon();
+  disownTables(directory.tables, keys);
 }
 
-async function withDirectory<T>(path: string, use: (opened: Opened) => Promise<T>): Promise<T> {
+async function withDirectory<T>(
+  path: string,
+  keys: TablesKeys,
+  use: (opened: Opened) => Promise<T>,
+): Promise<T> {
   try {
     Deno.statSync(join(path, "node.json"));
   } catch (error) {
@@ -120,11 +135,12 @@ async function withDirectory<T>(path: string, use: (opened: Opened) => Promise<T
           `recover the network. Leave it out`,
       );
     }
-    const durable = Promise.withResolvers<void>();
+    const durable = Promise.withResolvers<void>(), vault = vaultOf(keys);
     durable.promise.catch(() => {});
     const { journal, recovered } = JournalFiles.open({
       directory: path,
       node: identity.node,
+      vault: () => vault,
       events: {
         durable: () => durable.resolve(),
         failed: (error) => durable.reject(error),

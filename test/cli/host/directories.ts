@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { DataDirectory } from "../../../cli/host/directory.ts";
 import { JournalFiles } from "../../../cli/host/journal.ts";
+import { NO_KEYS, type TablesKeys, vaultOf } from "../../../cli/host/tables/keys.ts";
 import { DiskTables } from "../../../cli/host/tables/tables.ts";
 import { EMPTY_BYTES } from "../../../core/base/bytes.ts";
 import type { Row } from "../../../core/base/ports.ts";
@@ -56,13 +57,15 @@ export interface Left {
   readonly records: readonly JournalRecord[];
   /** Partitions of which the tables hold a state up to entry 5; null: there are no tables. */
   readonly tables: readonly number[] | null;
+  /** What journal and tables are encrypted with. */
+  readonly keys?: TablesKeys;
 }
 
 /** Makes the directory of `name` within `parent` and returns its path. */
 export async function leave(
   parent: string,
   name: string,
-  { view, records, tables }: Left,
+  { view, records, tables, keys = NO_KEYS }: Left,
 ): Promise<string> {
   const path = join(parent, name);
   const directory = DataDirectory.open(path);
@@ -81,6 +84,7 @@ export async function leave(
   const { journal } = JournalFiles.open({
     directory: path,
     node: nodeId(name),
+    vault: () => vaultOf(keys),
     events: {
       durable: () => {},
       failed: (error) => {
@@ -91,15 +95,20 @@ export async function leave(
   journal.append([{ kind: "view", view }, ...records], 1 + records.length);
   journal.commit();
   await journal.close();
-  if (tables !== null) await withTables(path, (opened) => tables.forEach((p) => fill(opened, p, view)));
+  if (tables !== null) await withTables(path, (opened) => tables.forEach((p) => fill(opened, p, view)), keys);
   directory.close();
   return path;
 }
 
 /** Opens the tables in a directory, and keeps what `use` did to them. */
-export async function withTables<T>(path: string, use: (tables: DiskTables) => T): Promise<T> {
+export async function withTables<T>(
+  path: string,
+  use: (tables: DiskTables) => T,
+  keys: TablesKeys = NO_KEYS,
+): Promise<T> {
   const tables = new DiskTables({
     path: join(path, "tables"),
+    keys,
     failed: (error) => {
       throw error;
     },

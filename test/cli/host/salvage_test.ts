@@ -41,6 +41,25 @@ Deno.test("applyRecovery() drops what the tables hold of a partition that begins
     assert.equal(text((await client.get("k"))?.value), "v");
   }));
 
+Deno.test("survey() and applyRecovery() open what is encrypted with the keys they are given, and say which they need", () =>
+  withLives(async (lives) => {
+    const keys = { secrets: new Map([[1, new Uint8Array(32).fill(1)]]), current: 1 };
+    const records = [0, 1].flatMap((p) => replicaAt(p, a!, b!, c!));
+    const path = await leave(lives.directory, "a", {
+      view: viewOf(["a", "b", "c"]),
+      records,
+      tables: [0, 1],
+      keys,
+    });
+    await assert.rejects(
+      survey(path),
+      /journal-00000001\.log" is encrypted with key generation 1, which is not in/,
+    );
+    const plan = planRecovery([await survey(path, keys)], NEW);
+    assert.equal(await applyRecovery(path, plan, keys), true);
+    assert.equal((await survey(path, keys)).view.network, NEW);
+  }));
+
 Deno.test("survey() refuses tables that are another node's", () =>
   withLives(async (lives) => {
     const view = viewOf(["a", "b", "c"]);
@@ -58,7 +77,7 @@ Deno.test("recover, killed between two directories, is completed by the same com
     for (const name of ["a", "b"]) {
       paths.push(await leave(lives.directory, name, { view, records, tables: [0, 1] }));
     }
-    const plan = planRecovery(await Promise.all(paths.map(survey)), NEW);
+    const plan = planRecovery(await Promise.all(paths.map((path) => survey(path))), NEW);
     for (const path of paths) {
       const text = JSON.stringify({ format: 1, kind: "plan", ...plan });
       await Deno.writeTextFile(join(path, "recovery.json"), text);
