@@ -20,12 +20,18 @@ import type { AccessKey, Invite } from "../../core/wire/security.ts";
 import { ClientDriver } from "./driver.ts";
 import { RequestError } from "./errors.ts";
 import { prefixEnd } from "./keys.ts";
+import type { Profile } from "./profile.ts";
 import { type AskRange, mergedRange, type RangeWanted } from "./range.ts";
+import { Trust } from "./trust.ts";
 import { WatchStream } from "./watch.ts";
 
 export interface ConnectOptions {
-  /** "host:port" of any nodes of the network; one that answers is enough. */
-  readonly addresses: readonly string[];
+  /** "host:port" of any nodes of the network; one that answers is enough. Default: those of the profile. */
+  readonly addresses?: readonly string[];
+  /** What lets this client into a private network. Without it: an open network. */
+  readonly profile?: Profile;
+  /** The profile is to be this one from now on: members or keys of the network have changed. */
+  readonly profileChanged?: (profile: Profile) => void;
   /** Refuse any other network than the one of this name. */
   readonly network?: string;
   /** How long one operation may take, retries included: up to 60,000. Default 10,000. */
@@ -83,12 +89,15 @@ export interface Written {
  * ```
  */
 export async function connect(options: ConnectOptions): Promise<Client> {
-  if (options.addresses.length === 0) {
+  const { profile, profileChanged = () => {} } = options;
+  const addresses = options.addresses ?? profile?.addresses ?? [];
+  if (addresses.length === 0) {
     throw new TypeError("A client needs at least one address to connect to");
   }
   const driver = new ClientDriver({
-    addresses: options.addresses,
-    network: options.network ?? null,
+    addresses,
+    network: options.network ?? profile?.network ?? null,
+    trust: profile === undefined ? null : new Trust(profile, profileChanged),
     timeoutMs: Math.min(options.timeoutMs ?? 10_000, LIMITS.retryUsMax / 1000),
   });
   await driver.ready();

@@ -10,7 +10,10 @@ import {
 import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
 import type { Request } from "../../core/wire/requests.ts";
 import { decodeHelloReply, encodeHello } from "../../core/wire/session.ts";
+import type { HelloRefusal } from "../../core/wire/tags.ts";
+import type { MemberCertificate } from "../host/identity/certificates.ts";
 import { connectTo, type FrameSocket } from "../host/socket.ts";
+import type { Trust } from "./trust.ts";
 
 const FRAME_BYTES_WANTED = 1024 * 1024;
 /** A process that is stuck still accepts connections: its system does. */
@@ -20,6 +23,8 @@ export interface ConnectionOptions {
   readonly address: string;
   /** null: any. */
   readonly network: string | null;
+  /** null: the network is open. */
+  readonly trust: Trust | null;
   /** Who should answer there; null: whoever does. */
   readonly expected: NodeId | null;
   readonly opened: (node: NodeId, network: string | null) => void;
@@ -31,42 +36,24 @@ export interface ConnectionOptions {
 /** A client's connection to one node. Requests may be queued before it stands. */
 export class ClientConnection {
   readonly #options: ConnectionOptions;
-  readonly #socket: FrameSocket;
+  /** null: it is not known yet whom to believe there. */
+  #socket: FrameSocket | null = null;
   readonly #settled = Promise.withResolvers<boolean>();
   readonly #late: ReturnType<typeof setTimeout>;
   #node: NodeId | null;
   #refused = false;
+  /** The other end has proved who it is, or need not. */
+  #connected = false;
+  #closing = false;
   #outbox: ClientRequestFrame[] = [];
   open = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#node = options.expected;
-    this.#late = setTimeout(
-      () => this.#socket.close(`no answer within ${GREET_MS_MAX} ms`),
-      GREET_MS_MAX,
-    );
-    this.#socket = connectTo(options.address, {
-      connected: () => {
-        const { network } = options;
-        const hello = {
-          version: WIRE_VERSION,
-          role: "client",
-          network,
-          node: null,
-          address: null,
-          proof: null,
-        } as const;
-        this.#socket.send(seal(encodeHello(hello, FRAME_HEADER_BYTES)));
-      },
-      frames: (payloads) => this.#heard(payloads),
-      closed: (why) => {
-        clearTimeout(this.#late);
-        this.open = false;
-        this.#settled.resolve(false);
-        options.closed(this.#node, why, this.#refused);
-      },
-    });
+    this.#late = setTimeout(() => this.#close(`no answer within ${GREET_MS_MAX} ms`), GREET_MS_MAX);
+    if (options.trust !== null && options.trust.dial() === null) void this.#enquireFirst(options.trust);
+    else this.#connect();
   }
 
   /** True when it stands, false when it came to nothing. */
@@ -96,11 +83,63 @@ export class ClientConnection {
   }
 
   close(): void {
-    this.#socket.close("the client was closed");
+    this.#close("the client was closed");
+  }
+
+  #close(why: string): void {
+    this.#closing = true;
+    this.#socket?.close(why);
+  }
+
+  async #enquireFirst(trust: Trust): Promise<void> {
+    const enquiry = await trust.enquire(this.#options.address);
+    if (enquiry.kind === "learned" && !this.#closing) return this.#connect();
+    this.#refused = enquiry.kind === "refused";
+    this.#over(enquiry.kind === "refused" ? enquiry.why : "the node there does not say whom to believe");
+  }
+
+  #connect(): void {
+    const { address, trust } = this.#options;
+    this.#socket = connectTo(address, trust?.dial() ?? null, {
+      connected: (certificate) => this.#hello(certificate),
+      frames: (payloads) => this.#heard(payloads),
+      closed: (why) => void this.#ended(why),
+    });
+  }
+
+  /** One that never stood may be with a network that has new keys, or with another one: it is asked before giving up. */
+  async #ended(why: string): Promise<void> {
+    const { trust, address } = this.#options;
+    if (this.#connected || this.#closing || trust === null) return this.#over(why);
+    const enquiry = await trust.enquire(address);
+    if (enquiry.kind === "refused") this.#refused = true;
+    this.#over(enquiry.kind === "refused" ? enquiry.why : why);
+  }
+
+  #over(why: string): void {
+    clearTimeout(this.#late);
+    this.open = false;
+    this.#settled.resolve(false);
+    this.#options.closed(this.#node, why, this.#refused);
+  }
+
+  #hello(certificate: MemberCertificate | null): void {
+    this.#connected = true;
+    const { network, trust } = this.#options;
+    const proof = certificate === null ? null : trust?.proof(certificate) ?? null;
+    const hello = {
+      version: WIRE_VERSION,
+      role: "client",
+      network,
+      node: null,
+      address: null,
+      proof,
+    } as const;
+    this.#socket!.send(seal(encodeHello(hello, FRAME_HEADER_BYTES)));
   }
 
   #send(requests: readonly ClientRequestFrame[]): void {
-    this.#socket.send(seal(encodeRequests(requests, FRAME_HEADER_BYTES)));
+    this.#socket!.send(seal(encodeRequests(requests, FRAME_HEADER_BYTES)));
   }
 
   #heard(payloads: readonly Uint8Array[]): void {
@@ -112,7 +151,24 @@ export class ClientConnection {
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       this.#refused = error.reason === "version";
-      this.#socket.breakOff(error);
+      this.#socket!.breakOff(error);
+    }
+  }
+
+  #refusalText(reason: HelloRefusal): string {
+    const profile = this.#options.trust?.profile;
+    switch (reason) {
+      case "denied":
+        if (profile === undefined) {
+          return "the network is private, and lets in only who shows a profile (--profile)";
+        }
+        return profile.access === null
+          ? "the profile has no access key to log in with"
+          : `access key "${profile.access.id}" does not let it in: it was revoked, or its secret is wrong`;
+      case "limited":
+        return "there were too many wrong log-ins; wait a minute";
+      default:
+        return reason;
     }
   }
 
@@ -120,12 +176,12 @@ export class ClientConnection {
     const reply = decodeHelloReply(payload);
     const { expected } = this.#options;
     if (!reply.accepted) {
-      this.#refused = reply.reason === "foreign" || reply.reason === "version";
-      this.#socket.close(`node "${reply.node}" refused this client: ${reply.reason}`);
+      this.#refused = FOR_GOOD.has(reply.reason!);
+      this.#socket!.close(`node "${reply.node}" refused this client: ${this.#refusalText(reply.reason!)}`);
       return false;
     }
     if (expected !== null && reply.node !== expected) {
-      this.#socket.close(`node "${reply.node}" answered where "${expected}" was`);
+      this.#socket!.close(`node "${reply.node}" answered where "${expected}" was`);
       return false;
     }
     this.#node = reply.node;
@@ -136,6 +192,8 @@ export class ClientConnection {
     return true;
   }
 }
+
+const FOR_GOOD: ReadonlySet<HelloRefusal> = new Set(["foreign", "version", "denied", "evicted"]);
 
 /** About how many bytes `request` takes. */
 function sizeOf({ op }: Request): number {

@@ -11,10 +11,13 @@ import type { Op, ReadOp, Refused, Response, WatchOp, WriteOp } from "../../core
 import { now } from "../host/clock.ts";
 import { ConnectError } from "./errors.ts";
 import { ClientConnection } from "./connection.ts";
+import type { Trust } from "./trust.ts";
 
 export interface DriverOptions {
   readonly addresses: readonly string[];
   readonly network: string | null;
+  /** null: the network is open. */
+  readonly trust: Trust | null;
   /** How long an operation may take. */
   readonly timeoutMs: number;
 }
@@ -94,7 +97,9 @@ export class ClientDriver {
         this.close();
         throw new ConnectError(
           `Cannot reach a node at ${addresses.map((a) => `"${a}"`).join(", ")}: ${this.#whyNot}. ` +
-            `Check that one runs there, or name another with --connect`,
+            (this.#refusedForGood
+              ? "Nothing was done"
+              : "Check that one runs there, or name another with --connect"),
         );
       }
       await new Promise((done) => setTimeout(done, RECONNECT_MS));
@@ -175,6 +180,7 @@ export class ClientDriver {
     const connection = new ClientConnection({
       address,
       network: this.#network,
+      trust: this.#options.trust,
       expected,
       opened: (node, network) => this.#opened(connection, node, network),
       answers: (node, responses) => {
@@ -183,6 +189,7 @@ export class ClientDriver {
         for (const { id, response } of responses) {
           this.#machine.handle(node, id, response, at);
           if (response.kind === "refused" && response.reason === "down") down = true;
+          if (response.kind === "layout") this.#options.trust?.saw(response.view);
         }
         // As long as it stands, whoever asks any node asks this one.
         if (down) connection.close();

@@ -19,6 +19,8 @@ export interface NodeIdentity {
   readonly founder: boolean;
   /** Names this directory, see Member.disk. */
   readonly disk: string;
+  /** Its network is private: there is a keyring beside this. */
+  readonly private: boolean;
   /** A record of its journal has been durable: from then on it is this node only with that journal. */
   readonly started: boolean;
   /** Addresses of other members, as it knew them last. */
@@ -230,10 +232,14 @@ function parseIdentity(
 
 /** What format 1 did not have. */
 function parseLater(
-  { disk = "", started, peers = [], formerly = null, aside = null }: Record<string, unknown>,
+  { disk = "", private: isPrivate = false, started, peers = [], formerly = null, aside = null }: Record<
+    string,
+    unknown
+  >,
   found: { started: boolean },
-): Pick<NodeIdentity, "disk" | "started" | "peers" | "formerly" | "aside"> {
+): Pick<NodeIdentity, "disk" | "private" | "started" | "peers" | "formerly" | "aside"> {
   if (typeof disk !== "string") throw new Error("disk is a string");
+  if (typeof isPrivate !== "boolean") throw new Error("private is true or false");
   if (started !== undefined && typeof started !== "boolean") throw new Error("started is true or false");
   if (!Array.isArray(peers) || !peers.every((peer) => typeof peer === "string")) {
     throw new Error("peers is a list of strings");
@@ -244,6 +250,7 @@ function parseLater(
   }
   return {
     disk,
+    private: isPrivate,
     started: started ?? found.started,
     peers,
     formerly: formerly === null ? null : nodeId(formerly),

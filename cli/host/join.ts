@@ -3,15 +3,43 @@ import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
 import { isFormer } from "../../core/wire/members.ts";
 import type { Member, SystemView } from "../../core/wire/messages.ts";
 import type { RefusalReason, Request, Response } from "../../core/wire/requests.ts";
-import { decodeHelloReply, encodeHello } from "../../core/wire/session.ts";
-import { connectTo, type FrameSocket } from "./socket.ts";
+import {
+  type Admission,
+  decodeAdmission,
+  decodeHelloReply,
+  encodeHello,
+  frameTag,
+  type Proof,
+} from "../../core/wire/session.ts";
+import { FRAME, type HelloRefusal } from "../../core/wire/tags.ts";
+import { askAuthorities } from "./ask_authorities.ts";
+import { certificatePem, type MemberCertificate } from "./identity/certificates.ts";
+import { pinnedAuthority } from "./identity/pinning.ts";
+import type { InviteToken } from "./identity/token.ts";
+import { CLOCK_APART_MS_MAX, joinBytes } from "./log_in.ts";
+import { connectTo, type FrameSocket, type SecureDial } from "./socket.ts";
+import type { TlsMaterial } from "./tls.ts";
 
 const ANSWER_MS_MAX = 6_000;
 const PAUSE_MS = 300;
 
+/** How a node that asks to join is let in. */
+export type Entry =
+  | { readonly kind: "open" }
+  /** `sign`: with its own key, whose public part is `key`. */
+  | {
+    readonly kind: "invite";
+    readonly token: InviteToken;
+    readonly key: string;
+    readonly sign: (bytes: Uint8Array) => Uint8Array;
+  }
+  /** It was a member before, and has a certificate. */
+  | { readonly kind: "member"; readonly material: TlsMaterial };
+
 export interface JoinOptions {
   readonly addresses: readonly string[];
   readonly member: Member;
+  readonly entry: Entry;
   /** The network that the node belonged to before; null: any. */
   readonly network: string | null;
   /** The node has no data of its own yet. */
@@ -22,6 +50,12 @@ export interface JoinOptions {
   readonly msMax: number;
   /** Gives up at once. */
   readonly signal: AbortSignal;
+}
+
+export interface Joined {
+  readonly view: SystemView;
+  /** Of who came with an invite. */
+  readonly admission: Admission | null;
 }
 
 /**
@@ -41,39 +75,50 @@ export class JoinError extends Error {
  * acknowledged are lost, and as a voter it would help to elect a leader that never had them (Raft 5.1 relies on both).
  * @throws {JoinError}
  */
-export async function askToJoin(options: JoinOptions): Promise<SystemView> {
-  const { addresses, member, network, signal } = options;
+export async function askToJoin(options: JoinOptions): Promise<Joined> {
+  const { addresses, member, network } = options;
   const join: Request = { op: { kind: "join", member, network } };
   const giveUp = performance.now() + options.msMax;
   // Once asked to join, the member of this name may be this node.
   let nameIsFree = !options.fresh;
   for (let i = 0;; i++) {
     const address = addresses[i % addresses.length]!;
-    let answer = await ask(address, nameIsFree ? join : LAYOUT, signal).catch((error: Error) => error);
+    let { answer, admission } = await ask(address, nameIsFree ? join : LAYOUT, options);
     if (!(answer instanceof Error) && answer.kind === "layout") {
       checkName(member, answer.view);
       nameIsFree = true;
-      answer = await ask(address, join, signal).catch((error: Error) => error);
+      ({ answer, admission } = await ask(address, join, options));
     }
-    if (!(answer instanceof Error) && answer.kind === "joined") return answer.view;
-    const why = answer instanceof Error || answer.kind === "refused"
-      ? answer.message
-      : `it answered "${answer.kind}"`;
-    const reason = !(answer instanceof Error) && answer.kind === "refused" ? answer.reason : null;
+    if (!(answer instanceof Error) && answer.kind === "joined") return { view: answer.view, admission };
     // Whoever told the layout may have been behind the leader that refused.
-    const again = options.fresh && options.renames && reason === "conflict";
+    const again = options.fresh && options.renames && !(answer instanceof Error) &&
+      answer.kind === "refused" && answer.reason === "conflict";
     if (again) nameIsFree = false;
-    const forGood = reason !== null && FOR_GOOD.has(reason) && !again;
-    if (forGood || performance.now() > giveUp || signal.aborted) {
+    const forGood = isForGood(answer) && !again;
+    if (forGood || performance.now() > giveUp || options.signal.aborted) {
       throw new JoinError(
         forGood ? "refused" : "no-answer",
-        `Cannot join the network at "${address}": ${why}` +
+        `Cannot join the network at "${address}": ${whyNot(answer)}` +
           (forGood ? "" : ". Check that the node runs there, and --join"),
       );
     }
     await new Promise((done) => setTimeout(done, PAUSE_MS));
   }
 }
+
+function isForGood(answer: Response | Error): boolean {
+  if (answer instanceof Error) return answer instanceof EntryError;
+  return answer.kind === "refused" && FOR_GOOD.has(answer.reason);
+}
+
+function whyNot(answer: Response | Error): string {
+  return answer instanceof Error || answer.kind === "refused"
+    ? answer.message
+    : `it answered "${answer.kind}"`;
+}
+
+/** Why this node is not let in, whoever is asked. */
+class EntryError extends Error {}
 
 const LAYOUT: Request = { op: { kind: "layout" } };
 
@@ -103,51 +148,154 @@ export function checkName({ id, disk }: Member, view: SystemView): void {
   );
 }
 
-const FOR_GOOD: ReadonlySet<RefusalReason> = new Set(["invalid", "conflict", "foreign"]);
+const FOR_GOOD: ReadonlySet<RefusalReason> = new Set(["invalid", "conflict", "foreign", "denied"]);
+
+interface Answer {
+  readonly answer: Response | Error;
+  readonly admission: Admission | null;
+}
 
 /** One request over a connection of its own, for as long as there is no client yet. */
-function ask(address: string, request: Request, signal: AbortSignal): Promise<Response> {
-  return new Promise((resolve, reject) => {
-    let greeted = false;
-    const late = setTimeout(() => socket.close(`no answer within ${ANSWER_MS_MAX} ms`), ANSWER_MS_MAX);
-    const stop = () => socket.destroy();
-    const heard = (payload: Uint8Array) => {
-      if (greeted) {
-        const answer = decodeResponses(payload)[0];
-        if (answer !== undefined) resolve(answer.response);
-        return socket.close("answered");
-      }
-      const reply = decodeHelloReply(payload);
-      if (!reply.accepted) return socket.close(`it refused: ${reply.reason}`);
-      greeted = true;
-      socket.send(seal(encodeRequests([{ id: 1, request }], FRAME_HEADER_BYTES)));
-    };
-    const socket: FrameSocket = connectTo(address, {
-      connected: () => socket.send(seal(encodeHello(HELLO, FRAME_HEADER_BYTES))),
+async function ask(address: string, request: Request, options: JoinOptions): Promise<Answer> {
+  try {
+    const secure = await secureDial(address, options);
+    return await new Asking(address, secure, request, options).done;
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return { answer: error, admission: null };
+  }
+}
+
+/** How to speak to the node at `address`, once what it says of itself agrees with what this node was told before. */
+async function secureDial(address: string, { entry, signal }: JoinOptions): Promise<SecureDial | null> {
+  if (entry.kind === "member") {
+    return { preamble: "member", own: entry.material.own, authorities: entry.material.authorities };
+  }
+  const answer = await askAuthorities(address, signal);
+  if (entry.kind === "open") {
+    if (answer.open) return null;
+    throw new EntryError(
+      `network ${answer.network} is private, and lets nobody in by an address. Have \`space-opera invite\` make a token ` +
+        `on one of its members, and give that to --join`,
+    );
+  }
+  const { token } = entry;
+  if (answer.open) {
+    throw new EntryError(
+      `an open network, ${answer.network}, is there, and the token is for the private network ${token.network}. Start ` +
+        `with --dev and --join ${address} to join the open one`,
+    );
+  }
+  const verdict = pinnedAuthority(answer, token, Date.now());
+  if (verdict.kind === "refused") throw new EntryError(verdict.message);
+  return { preamble: "client", own: null, authorities: [certificatePem(verdict.authority.der)] };
+}
+
+class Asking {
+  readonly #done = Promise.withResolvers<Answer>();
+  readonly #socket: FrameSocket;
+  readonly #options: JoinOptions;
+  readonly #request: Request;
+  #greeted = false;
+  #admission: Admission | null = null;
+  /** Why there is no answer, where that is known better than by the end of the connection. */
+  #why: Error | null = null;
+
+  constructor(address: string, secure: SecureDial | null, request: Request, options: JoinOptions) {
+    this.#options = options;
+    this.#request = request;
+    const { signal } = options;
+    const late = setTimeout(() => this.#socket.close(`no answer within ${ANSWER_MS_MAX} ms`), ANSWER_MS_MAX);
+    const stop = () => this.#socket.destroy();
+    this.#socket = connectTo(address, secure, {
+      connected: (certificate) => this.#hello(certificate),
       frames: (payloads) => {
         try {
-          payloads.forEach(heard);
+          for (const payload of payloads) this.#heard(payload);
         } catch (error) {
           if (!(error instanceof WireError)) throw error;
-          socket.breakOff(error);
+          this.#socket.breakOff(error);
         }
       },
       closed: (why) => {
         clearTimeout(late);
         signal.removeEventListener("abort", stop);
-        reject(new Error(why));
+        this.#done.resolve({ answer: this.#why ?? new Error(why), admission: null });
       },
     });
     signal.addEventListener("abort", stop);
     if (signal.aborted) stop();
-  });
+  }
+
+  get done(): Promise<Answer> {
+    return this.#done.promise;
+  }
+
+  #hello(certificate: MemberCertificate | null): void {
+    const { entry } = this.#options;
+    const proof = entry.kind === "invite" && certificate !== null ? proofOf(entry, certificate) : null;
+    const hello = {
+      version: WIRE_VERSION,
+      role: "client",
+      network: null,
+      node: null,
+      address: null,
+      proof,
+    } as const;
+    this.#socket.send(seal(encodeHello(hello, FRAME_HEADER_BYTES)));
+  }
+
+  #heard(payload: Uint8Array): void {
+    if (!this.#greeted) return this.#answered(payload);
+    if (frameTag(payload) === FRAME.admission) {
+      this.#admission = decodeAdmission(payload);
+      return;
+    }
+    const [answer] = decodeResponses(payload);
+    if (answer !== undefined) this.#done.resolve({ answer: answer.response, admission: this.#admission });
+    this.#socket.close("answered");
+  }
+
+  #answered(payload: Uint8Array): void {
+    const reply = decodeHelloReply(payload);
+    if (reply.accepted) {
+      this.#greeted = true;
+      return this.#socket.send(seal(encodeRequests([{ id: 1, request: this.#request }], FRAME_HEADER_BYTES)));
+    }
+    this.#why = refusedBecause(reply.reason!, this.#options.entry);
+    this.#socket.close(this.#why.message);
+  }
 }
 
-const HELLO = {
-  version: WIRE_VERSION,
-  role: "client",
-  network: null,
-  node: null,
-  address: null,
-  proof: null,
-} as const;
+function proofOf(
+  { token, key, sign }: Extract<Entry, { kind: "invite" }>,
+  { der }: MemberCertificate,
+): Proof {
+  const { id, secret, network } = token;
+  const clockMs = Date.now();
+  const signature = sign(joinBytes({ network, serverCertificate: der, id, clockMs }));
+  return { kind: "invite", id, secret, key, signature, clockMs };
+}
+
+function refusedBecause(reason: HelloRefusal, entry: Entry): Error {
+  const invited = entry.kind === "invite";
+  switch (reason) {
+    case "denied":
+      return invited
+        ? new EntryError("the secret in the token is wrong, or is another invite's. Ask for a new token")
+        : new EntryError("it lets in only who shows a token");
+    case "expired":
+      return new EntryError("the token is over. Ask for a new one, or for one that lasts longer");
+    case "clock":
+      return new EntryError(
+        `this machine's clock, which says ${new Date().toISOString()}, is more than ${
+          CLOCK_APART_MS_MAX / 60_000
+        } ` +
+          `minutes from that of the node there. Set the clock that is wrong`,
+      );
+    case "evicted":
+      return new EntryError("this node's key was evicted from the network. Start anew, on an empty --data");
+    default:
+      return new Error(`it refused: ${reason}`);
+  }
+}

@@ -3,9 +3,17 @@ import { LIMITS } from "../../core/base/limits.ts";
 import { encodeMessages, WireError } from "../../core/wire/codec.ts";
 import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
 import type { Message } from "../../core/wire/messages.ts";
-import { decodeHelloReply, encodeHello, type Hello } from "../../core/wire/session.ts";
+import {
+  decodeHelloReply,
+  encodeHello,
+  encodeSecrets,
+  type GenerationSecret,
+  type Hello,
+} from "../../core/wire/session.ts";
 import type { HelloRefusal } from "../../core/wire/tags.ts";
-import { connectTo, type FrameSocket } from "./socket.ts";
+import { type NodeCredentials, objectionTo } from "./credentials.ts";
+import type { MemberCertificate } from "./identity/certificates.ts";
+import { connectTo, type FrameSocket, type SecureDial } from "./socket.ts";
 
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 3000;
@@ -16,12 +24,16 @@ const FRAME_BYTES_WANTED = 1024 * 1024;
 
 /** Why a peer is lost that is of another network. */
 export const REFUSED_FOREIGN = refusedText("foreign");
+/** The same of a peer that says that this node was shut out. */
+export const REFUSED_EVICTED = refusedText("evicted");
 
 export interface PeerLinkOptions {
   readonly peer: NodeId;
   /** Asked before each attempt: a peer may have moved. null: not known. */
   readonly address: () => string | null;
   readonly hello: () => Hello;
+  /** null: the network is open. */
+  readonly credentials: () => NodeCredentials | null;
   /** The link broke, or could not be made, for the first time since it last stood. */
   readonly lost: (why: string) => void;
   readonly count: (name: string, by: number) => void;
@@ -36,6 +48,8 @@ export class PeerLink {
   readonly #options: PeerLinkOptions;
   #state: "idle" | "connecting" | "open" | "waiting" | "closed" = "idle";
   #socket: FrameSocket | null = null;
+  /** The key that the other end has proved to have; null in an open network, and before that. */
+  #key: string | null = null;
   #retryMs = RETRY_MS_MIN;
   #retry: ReturnType<typeof setTimeout> | null = null;
   #late: ReturnType<typeof setTimeout> | null = null;
@@ -83,6 +97,21 @@ export class PeerLink {
     this.#connect();
   }
 
+  /** Ends the connection where the peer may not be spoken to any more. After each change of the view. */
+  reconsider(): void {
+    const why = this.#key === null ? null : this.#objection(this.#key);
+    if (why !== null) this.#socket?.close(why);
+  }
+
+  /** What comes too early waits for the connection, which is made with the peer's own host or not at all. */
+  sendSecrets(secrets: readonly GenerationSecret[]): void {
+    this.reconsider();
+    if (this.#state === "idle") this.#connect();
+    if (this.#state === "open" || this.#state === "connecting") {
+      this.#sendFrame(seal(encodeSecrets(secrets, FRAME_HEADER_BYTES)));
+    }
+  }
+
   close(): void {
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#heard();
@@ -95,7 +124,10 @@ export class PeerLink {
     if (waiting > LIMITS.peerQueueBytesMax) {
       return this.#options.count("peer messages dropped", messages.length);
     }
-    const frame = seal(encodeMessages(messages, FRAME_HEADER_BYTES));
+    this.#sendFrame(seal(encodeMessages(messages, FRAME_HEADER_BYTES)));
+  }
+
+  #sendFrame(frame: Uint8Array): void {
     if (this.#state === "open") return this.#socket!.send(frame);
     this.#early.push(frame);
     this.#earlyBytes += frame.length;
@@ -108,9 +140,13 @@ export class PeerLink {
     if (address === null) return this.#wait(`no address of node "${this.#options.peer}" is known`);
     const hello = this.#options.hello();
     if (address === hello.address) return this.#wait("its address is this node's own now");
+    const secure = this.#secureDial();
+    if (secure === "no certificate") return this.#wait("this node has no certificate yet");
     this.#state = "connecting";
-    const socket = connectTo(address, {
-      connected: () => {
+    const socket = connectTo(address, secure, {
+      connected: (certificate) => {
+        const why = this.#proved(certificate);
+        if (why !== null) return socket.close(why);
         socket.send(seal(encodeHello(hello, FRAME_HEADER_BYTES)));
         this.#late = setTimeout(
           () => socket.close(`no answer to the hello within ${HELLO_MS_MAX} ms`),
@@ -121,6 +157,32 @@ export class PeerLink {
       closed: (why) => this.#closed(why),
     });
     this.#socket = socket;
+  }
+
+  #secureDial(): SecureDial | "no certificate" | null {
+    const credentials = this.#options.credentials();
+    if (credentials === null) return null;
+    const material = credentials.tls();
+    if (material === null) return "no certificate";
+    return { preamble: "member", own: material.own, authorities: material.authorities };
+  }
+
+  /** Nothing is said to whoever is not the peer. */
+  #proved(certificate: MemberCertificate | null): string | null {
+    if (this.#options.credentials() === null) return null;
+    if (certificate === null) return "it showed no certificate";
+    const why = this.#objection(certificate.key);
+    if (why === null) this.#key = certificate.key;
+    return why;
+  }
+
+  #objection(key: string): string | null {
+    const credentials = this.#options.credentials();
+    if (credentials === null) return null;
+    const view = credentials.view();
+    if (view === null) return "not spoken to: the members are not known yet";
+    const why = objectionTo(view, this.#options.peer, key);
+    return why === null ? null : `not spoken to: ${why}`;
   }
 
   #answered(socket: FrameSocket, payload: Uint8Array): void {
@@ -150,6 +212,7 @@ export class PeerLink {
   #closed(why: string): void {
     this.#heard();
     this.#socket = null;
+    this.#key = null;
     this.#dropEarly();
     if (this.#state !== "closed") this.#wait(why);
   }

@@ -15,11 +15,13 @@ import type {
   Envelope,
   Input,
   Kernel,
+  KeyOffer,
   Note,
 } from "../../core/wire/kernel.ts";
 import type { ClientRequestFrame } from "../../core/wire/codec.ts";
 import type { Message } from "../../core/wire/messages.ts";
 import type { NodeStatus, Response } from "../../core/wire/requests.ts";
+import type { Principal } from "../../core/wire/security.ts";
 import { now } from "./clock.ts";
 
 /** Where the runner's records go. */
@@ -51,6 +53,10 @@ export interface RunnerOptions {
   /** What the turn wrote was handed to the journal. */
   readonly committed: () => void;
   readonly noted: (note: Note) => void;
+  /** A member may be given secrets of the network's keys. */
+  readonly keyOffered: (offer: KeyOffer) => void;
+  /** A generation of the network's keys is to be made. */
+  readonly makeKey: (id: number) => void;
   /** The node did all that "stop" asks. */
   readonly stopped: () => void;
   /** The node cannot go on. */
@@ -98,8 +104,11 @@ export class Runner {
     this.input({ kind: "messages", from, messages });
   }
 
-  requests(client: number, requests: readonly ClientRequestFrame[]): void {
-    for (const { id, request } of requests) this.#requests.push({ client, id, request });
+  /** `who`: null in an open network. */
+  requests(client: number, requests: readonly ClientRequestFrame[], who: Principal | null): void {
+    for (const { id, request } of requests) {
+      this.#requests.push(who === null ? { client, id, request } : { client, id, request, who });
+    }
     this.#schedule();
   }
 
@@ -187,6 +196,8 @@ export class Runner {
       transport.reply(client, id, this.#completed(response));
     }
     for (const note of effects.notes) this.#options.noted(note);
+    for (const offer of effects.keyOffers) this.#options.keyOffered(offer);
+    if (effects.makeKey !== null) this.#options.makeKey(effects.makeKey);
     tables.endStep(effects.persistedUpTo);
     if (effects.checkpoint !== null) this.#checkpoint(effects.checkpoint, effects.persistedUpTo);
     if (effects.stopped && !this.#stopTold) {

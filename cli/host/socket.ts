@@ -1,6 +1,11 @@
 import net from "node:net";
+import type tls from "node:tls";
 import { FrameReader } from "../../core/wire/framing.ts";
 import { WireError } from "../../core/wire/codec.ts";
+import { PREAMBLE } from "../../core/wire/session.ts";
+import { CertificateError, type MemberCertificate } from "./identity/certificates.ts";
+import { type DialOptions, dialTls, peerCertificate, tlsErrorText } from "./tls.ts";
+import { Carrier } from "./tls_stream.ts";
 
 /** What happens on a connection. Nothing follows closed(), which comes exactly once. */
 export interface SocketEvents {
@@ -14,7 +19,9 @@ export interface SocketEvents {
 
 /** A stream of frames to and from another process. All that depends on the kind of stream lies behind this. */
 export class FrameSocket {
-  readonly #socket: net.Socket;
+  readonly #socket: net.Socket | tls.TLSSocket;
+  /** Under TLS; null: there is none. */
+  readonly #carrier: Carrier | null;
   readonly #reader = new FrameReader();
   readonly #events: SocketEvents;
   #why: string | null = null;
@@ -27,25 +34,28 @@ export class FrameSocket {
   /** Of a frame that is not whole. */
   pendingBytesMax = Infinity;
 
-  constructor(socket: net.Socket, events: SocketEvents) {
+  constructor(socket: net.Socket | tls.TLSSocket, events: SocketEvents, carrier: Carrier | null = null) {
     this.#socket = socket;
+    this.#carrier = carrier;
     this.#events = events;
-    socket.setNoDelay(true);
+    if (carrier === null) socket.setNoDelay(true);
+    else carrier.on("error", (error: Error) => this.#why ??= tlsErrorText(error));
     socket.on("data", (chunk: Uint8Array) => this.#read(chunk));
     socket.on("drain", () => events.drained?.());
-    socket.on("error", (error: Error) => this.#why ??= error.message);
+    socket.on("error", (error: Error) => this.#why ??= tlsErrorText(error));
     socket.on("end", () => this.close("the other end closed the connection"));
     socket.on("close", () => events.closed(this.#why ?? "the connection was closed", this.#broken));
   }
 
   /** Bytes accepted by send() that the system has not taken yet. */
   get waitingBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + (this.#carrier?.waitingBytes ?? 0);
   }
 
   /** Bytes that came and make no whole frame yet, and those that wait to leave. */
   get heldBytes(): number {
-    return this.#reader.pendingBytes + this.#socket.readableLength + this.#socket.writableLength;
+    const unread = this.#socket.readableLength + (this.#carrier?.readableLength ?? 0);
+    return this.#reader.pendingBytes + unread + this.waitingBytes;
   }
 
   /** One or more sealed frames. They leave at once where the system has room. */
@@ -56,12 +66,14 @@ export class FrameSocket {
   }
 
   pause(): void {
+    this.#carrier?.hold();
     this.#socket.pause();
   }
 
   resume(): void {
     // While nothing was read no frame could come to its end.
     if (this.#frameSince !== null) this.#frameSince = performance.now();
+    this.#carrier?.release();
     this.#socket.resume();
   }
 
@@ -74,8 +86,9 @@ export class FrameSocket {
 
   /** Whether the other end has taken nothing of what was sent to it for too long. */
   isStalled(now: number): boolean {
-    const bytes = this.#sentBytes - this.#socket.writableLength;
-    if (bytes !== this.#taken.bytes || this.#socket.writableLength === 0) this.#taken = { bytes, since: now };
+    // Encrypted they are a few more: what matters is whether they become fewer.
+    const waiting = this.waitingBytes, bytes = this.#sentBytes - waiting;
+    if (bytes !== this.#taken.bytes || waiting === 0) this.#taken = { bytes, since: now };
     return now - this.#taken.since > STALLED_MS_MAX;
   }
 
@@ -123,16 +136,46 @@ const FRAME_MS_MAX = 60_000;
 /** Whoever reads at all takes something in that time. */
 const STALLED_MS_MAX = 60_000;
 
-/** Connects to `address` ("host:port"); failures come as closed(). */
-export function connectTo(address: string, events: SocketEvents & { connected(): void }): FrameSocket {
+/** How to speak to a node of a private network. */
+export interface SecureDial extends DialOptions {
+  readonly preamble: "member" | "client";
+}
+
+export interface DialEvents extends SocketEvents {
+  /** `certificate`: of who answered; null without TLS. */
+  connected(certificate: MemberCertificate | null): void;
+}
+
+/** Connects to `address` ("host:port"), in the clear where `secure` is null; failures come as closed(). */
+export function connectTo(address: string, secure: SecureDial | null, events: DialEvents): FrameSocket {
   const { host, port } = parseAddress(address);
-  const socket = net.connect({ host, port, noDelay: true });
-  socket.setTimeout(CONNECT_MS_MAX, () => socket.destroy(new Error(`no answer within ${CONNECT_MS_MAX} ms`)));
-  socket.on("connect", () => {
-    socket.setTimeout(0);
-    events.connected();
+  const raw = net.connect({ host, port, noDelay: true });
+  // Both wait in the socket until it is connected.
+  raw.write(PREAMBLE[secure?.preamble ?? "open"]);
+  const carrier = secure === null ? null : new Carrier(raw);
+  const stream = secure === null || carrier === null ? raw : dialTls(carrier, secure);
+  const late = setTimeout(() => {
+    stream.destroy(new Error(`no answer within ${CONNECT_MS_MAX} ms`));
+    raw.destroy();
+  }, CONNECT_MS_MAX);
+  const socket = new FrameSocket(stream, {
+    ...events,
+    frames: (payloads) => events.frames(payloads),
+    closed: (why, broken) => {
+      clearTimeout(late);
+      events.closed(why, broken);
+    },
+  }, carrier);
+  stream.on(secure === null ? "connect" : "secureConnect", () => {
+    clearTimeout(late);
+    try {
+      events.connected(secure === null ? null : peerCertificate(stream as tls.TLSSocket));
+    } catch (error) {
+      if (!(error instanceof CertificateError)) throw error;
+      socket.close(error.message);
+    }
   });
-  return new FrameSocket(socket, events);
+  return socket;
 }
 
 const CONNECT_MS_MAX = 3000;

@@ -2,31 +2,49 @@
  * Peers and clients on one port. A connection begins with a hello that says which of the two it is (core/wire/session);
  * one that breaks the rules is answered where it can be, closed and counted, and the node goes on.
  */
-import type net from "node:net";
 import type { NodeId } from "../../core/base/ids.ts";
-import { type ClientRequestFrame, decodeMessages, WIRE_VERSION, WireError } from "../../core/wire/codec.ts";
+import { decodeMessages, WIRE_VERSION, WireError } from "../../core/wire/codec.ts";
+import type { ClientRequestFrame } from "../../core/wire/codec.ts";
 import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
 import type { Message } from "../../core/wire/messages.ts";
-import type { Response } from "../../core/wire/requests.ts";
-import { decodeHello, encodeHelloReply, type Hello, type HelloReply } from "../../core/wire/session.ts";
+import { refusal } from "../../core/wire/ops.ts";
+import type { Op, Response } from "../../core/wire/requests.ts";
+import type { Principal } from "../../core/wire/security.ts";
+import {
+  decodeHello,
+  decodeSecrets,
+  encodeAdmission,
+  encodeHelloReply,
+  frameTag,
+  type GenerationSecret,
+  type Hello,
+  type HelloReply,
+} from "../../core/wire/session.ts";
+import { FRAME, type HelloRefusal } from "../../core/wire/tags.ts";
 import { ClientLink } from "./client_link.ts";
+import type { AuthorityAnswer } from "./identity/authority_answer.ts";
+import { authorityAnswer, type NodeCredentials } from "./credentials.ts";
+import { Doorkeeper, type Guest, type Incident } from "./doorkeeper.ts";
 import { Gate } from "./gate.ts";
 import { Listener } from "./listener.ts";
 import { ClientMemory, Turns } from "./load.ts";
 import { PeerLink } from "./peer_link.ts";
-import { formatAddress, FrameSocket } from "./socket.ts";
+import { type Newcomer, Reception, type Role } from "./reception.ts";
+import type { FrameSocket } from "./socket.ts";
 
-const HELLO_MS_MAX = 5000;
-/** Whoever has not said who it is costs little memory. */
-const HELLO_BYTES_MAX = 4096;
 /** How often connections are looked over for frames that do not come to an end. */
 const SWEEP_MS = 5000;
 
 export interface TransportEvents {
   messages(from: NodeId, messages: readonly Message[]): void;
-  requests(client: number, requests: readonly ClientRequestFrame[]): void;
+  /** `who`: null in an open network. */
+  requests(client: number, requests: readonly ClientRequestFrame[], who: Principal | null): void;
   clientGone(client: number): void;
   peerLost(peer: NodeId, why: string): void;
+  /** Secrets of the network's keys, from the host of a member. */
+  secrets(from: NodeId, secrets: readonly GenerationSecret[]): void;
+  /** Something that an operator wants to know of later. */
+  incident(incident: Incident): void;
   /** A connection that was refused, or closed for what it sent. */
   refused(from: string, why: string): void;
   /** The listener at `address` had stopped to hear connections; it listens anew. */
@@ -39,15 +57,21 @@ export interface Self {
   readonly network: string | null;
   /** What others are told. */
   readonly address: string;
+  /** null: the network is open, and neither encrypts nor asks who somebody is. */
+  readonly credentials: NodeCredentials | null;
 }
 
 export class Transport {
   readonly #events: TransportEvents;
   readonly #listener: Listener;
-  readonly #sockets = new Set<FrameSocket>();
+  readonly #reception: Reception;
+  readonly #doorkeeper: Doorkeeper;
+  readonly #guests = new Map<FrameSocket, Guest>();
   readonly #peers = new Map<NodeId, PeerLink>();
   readonly #incoming = new Map<NodeId, FrameSocket>();
   readonly #clients = new Map<number, ClientLink>();
+  /** Of the clients those who came with an invite, and with which key. */
+  readonly #joiners = new Map<number, Joiner>();
   readonly #counters = new Map<string, number>();
   readonly #gate = new Gate({ count: (name) => this.count(name) });
   readonly #turns = new Turns((name, by) => this.count(name, by));
@@ -65,8 +89,20 @@ export class Transport {
   constructor(events: TransportEvents) {
     this.#events = events;
     this.#listener = new Listener((socket) => {
-      if (this.#gate.enter(socket)) this.#accept(socket);
+      if (this.#gate.enter(socket)) this.#reception.accept(socket);
     }, (address) => events.deaf(address));
+    this.#doorkeeper = new Doorkeeper({
+      credentials: () => this.#self?.credentials ?? null,
+      count: (name) => this.count(name),
+      incident: (incident) => events.incident(incident),
+    });
+    this.#reception = new Reception({
+      material: () => this.#self?.credentials?.tls() ?? null,
+      answer: () => this.#authorities(),
+      greet: (newcomer, payload) => this.#greet(newcomer, payload),
+      refused: (from, why) => this.#refuse(from, why),
+      count: (name, by) => this.count(name, by),
+    });
     this.#sweeper = setInterval(() => this.#sweep(performance.now()), SWEEP_MS);
   }
 
@@ -100,22 +136,65 @@ export class Transport {
     this.#peers.clear();
     this.#dirtyPeers = [];
     this.#dirtyClients = [];
-    for (const socket of this.#sockets) socket.close(why);
+    this.#reception.close(why);
+  }
+
+  /** Closes connections with who may not be here any more. After each change of the view. */
+  reconsider(): void {
+    for (const link of this.#peers.values()) link.reconsider();
+    for (const [connection, guest] of [...this.#guests]) {
+      const why = this.#doorkeeper.objection(guest);
+      if (why === null) continue;
+      this.count(`connections cut off: ${why}`);
+      connection.destroy();
+    }
+  }
+
+  /** Hands secrets to the host of a member, if it is connected and still the one that the view knows. */
+  sendSecrets(to: NodeId, secrets: readonly GenerationSecret[]): void {
+    if (this.#open) this.#linkTo(to).sendSecrets(secrets);
   }
 
   send(to: NodeId, message: Message): void {
     if (!this.#open) return;
-    let link = this.#peers.get(to);
-    if (link === undefined) {
-      link = this.#link(to);
-      this.#peers.set(to, link);
-    }
+    const link = this.#linkTo(to);
     if (link.queue(message)) this.#dirtyPeers.push(link);
   }
 
   reply(client: number, id: number, response: Response): void {
+    const joiner = this.#joiners.get(client);
+    if (joiner !== undefined && response.kind === "joined") return this.#admit(client, id, response, joiner);
+    this.#queue(client, id, response);
+  }
+
+  #queue(client: number, id: number, response: Response): void {
     const link = this.#clients.get(client);
     if (link?.reply(id, response)) this.#dirtyClients.push(link);
+  }
+
+  /** What a member needs goes before the answer to its join. */
+  #admit(
+    client: number,
+    id: number,
+    response: Extract<Response, { kind: "joined" }>,
+    { connection, key, from }: Joiner,
+  ): void {
+    const node = response.view.members.find(({ identity }) => identity?.key === key)?.id;
+    const credentials = this.#self?.credentials ?? null;
+    const admission = node === undefined || credentials === null
+      ? Promise.reject(new Error("the view does not name it"))
+      : credentials.admit(node, key);
+    admission.then((given): Response => {
+      connection.send(seal(encodeAdmission(given, FRAME_HEADER_BYTES)));
+      return response;
+    }, (error: Error) => {
+      // It asks again, here or elsewhere, and is let in again: G4 of core/system/security.ts.
+      this.#events.refused(from, `cannot issue its certificate: ${error.message}`);
+      return refusal("busy", "The node cannot issue a certificate now; ask another");
+    }).then((answer) => {
+      this.#queue(client, id, answer);
+      this.flush();
+    });
   }
 
   /** Sends what send() and reply() queued since the last time. */
@@ -156,7 +235,7 @@ export class Transport {
     this.#memory.close();
     const closed = this.#listener.close();
     for (const link of this.#peers.values()) link.close();
-    for (const socket of this.#sockets) socket.close("this node is stopping");
+    this.#reception.close("this node is stopping");
     return closed;
   }
 
@@ -166,7 +245,7 @@ export class Transport {
 
   /** Ends connections whose frames come to no end, and those that take nothing. */
   #sweep(now: number): void {
-    for (const socket of this.#sockets) {
+    for (const socket of this.#reception.connections) {
       socket.checkFrame(now);
       if (!socket.isStalled(now)) continue;
       this.count("connections cut off: take nothing");
@@ -174,10 +253,17 @@ export class Transport {
     }
   }
 
+  #linkTo(peer: NodeId): PeerLink {
+    let link = this.#peers.get(peer);
+    if (link === undefined) this.#peers.set(peer, link = this.#link(peer));
+    return link;
+  }
+
   #link(peer: NodeId): PeerLink {
     return new PeerLink({
       peer,
       address: () => this.#addressOf(peer),
+      credentials: () => this.#self?.credentials ?? null,
       hello: () => this.#hello(),
       lost: (why) => this.#events.peerLost(peer, why),
       count: (name, by) => this.count(name, by),
@@ -189,40 +275,14 @@ export class Transport {
     return { version: WIRE_VERSION, role: "peer", network, node, address, proof: null };
   }
 
-  #accept(socket: net.Socket): void {
-    const from = formatAddress(socket.remoteAddress ?? "?", socket.remotePort ?? 0);
-    let take: ((payloads: readonly Uint8Array[]) => void) | null = null;
-    let gone = () => {};
-    let drained = () => {};
-    const connection: FrameSocket = new FrameSocket(socket, {
-      frames: (payloads) => {
-        try {
-          if (take !== null) return take(payloads);
-          clearTimeout(late);
-          const role = this.#greet({ connection, socket, from }, payloads[0]!);
-          if (role === null) return;
-          connection.pendingBytesMax = Infinity;
-          ({ take, gone, drained } = role);
-          if (payloads.length > 1) take(payloads.slice(1));
-        } catch (error) {
-          if (!(error instanceof WireError)) throw error;
-          connection.breakOff(error);
-        }
-      },
-      drained: () => drained(),
-      closed: (why, broken) => {
-        clearTimeout(late);
-        this.#sockets.delete(connection);
-        if (broken !== null) this.#refuse(from, why);
-        gone();
-      },
-    });
-    const late = setTimeout(() => {
-      this.count("connections closed: no hello");
-      connection.close(`no hello within ${HELLO_MS_MAX} ms`);
-    }, HELLO_MS_MAX);
-    connection.pendingBytesMax = HELLO_BYTES_MAX;
-    this.#sockets.add(connection);
+  #authorities(): AuthorityAnswer | null {
+    const self = this.#self;
+    if (self === null || self.network === null || this.#closing) return null;
+    if (self.credentials === null) {
+      return { network: self.network, open: true, authorities: [], statements: [] };
+    }
+    const view = self.credentials.view();
+    return view === null || view.security === null ? null : authorityAnswer(view);
   }
 
   #refuse(from: string, why: string): void {
@@ -231,7 +291,8 @@ export class Transport {
   }
 
   /** Answers the hello. null: refused. */
-  #greet({ connection, socket, from }: Newcomer, payload: Uint8Array): Role | null {
+  #greet(newcomer: Newcomer, payload: Uint8Array): Role | null {
+    const { connection, from } = newcomer;
     let hello: Hello;
     try {
       hello = decodeHello(payload);
@@ -240,17 +301,28 @@ export class Transport {
       this.#answer(connection, "version");
       throw error;
     }
-    const reason = this.#objection(hello) ?? (this.#hasRoom(socket, hello.role) ? null : "busy");
+    const found = this.#objection(hello) ?? this.#guestOf(newcomer, hello);
+    const reason = typeof found === "string" ? found : null;
     this.#answer(connection, reason);
-    if (reason !== null) {
-      connection.close(`refused: ${reason}`);
-      this.#refuse(from, reason);
+    if (typeof found === "string") {
+      connection.close(`refused: ${found}`);
+      this.#refuse(from, found);
       return null;
     }
-    return hello.role === "peer" ? this.#takePeer(connection, hello.node!) : this.#takeClient(connection);
+    this.#guests.set(connection, found);
+    const role = found.kind === "peer"
+      ? this.#takePeer(connection, found.node)
+      : this.#takeClient(newcomer, found);
+    return {
+      ...role,
+      gone: () => {
+        this.#guests.delete(connection);
+        role.gone();
+      },
+    };
   }
 
-  #objection(hello: Hello): HelloReply["reason"] {
+  #objection(hello: Hello): HelloRefusal | null {
     if (this.#closing || this.#self === null) return "closing";
     const { node, network } = this.#self;
     if (hello.network !== null && hello.network !== network) return network === null ? "closing" : "foreign";
@@ -260,7 +332,16 @@ export class Transport {
     return hello.node === node ? "self" : null;
   }
 
-  #hasRoom(socket: net.Socket, role: Hello["role"]): boolean {
+  #guestOf(newcomer: Newcomer, hello: Hello): Guest | HelloRefusal {
+    const found = this.#doorkeeper.examine(newcomer, hello);
+    if (typeof found === "string") {
+      this.count(`hellos refused: ${found}`);
+      return found;
+    }
+    return this.#hasRoom(newcomer.socket, hello.role) ? found : "busy";
+  }
+
+  #hasRoom(socket: Newcomer["socket"], role: Hello["role"]): boolean {
     if (role === "peer" || !this.#memory.full) {
       return this.#gate.admit(socket, role === "peer" ? "peer" : "client");
     }
@@ -286,7 +367,10 @@ export class Transport {
           this.#incoming.get(peer)?.close("the peer made a new connection");
           this.#incoming.set(peer, connection);
         }
-        for (const payload of payloads) this.#events.messages(peer, decodeMessages(payload));
+        for (const payload of payloads) {
+          if (frameTag(payload) === FRAME.secrets) this.#events.secrets(peer, decodeSecrets(payload));
+          else this.#events.messages(peer, decodeMessages(payload));
+        }
       },
       gone: () => {
         if (this.#incoming.get(peer) === connection) this.#incoming.delete(peer);
@@ -295,41 +379,47 @@ export class Transport {
     };
   }
 
-  #takeClient(connection: FrameSocket): Role {
+  #takeClient({ connection, from }: Newcomer, { who, key }: Extract<Guest, { kind: "client" }>): Role {
     const client = ++this.#clientNumber;
     const link = new ClientLink({
       client,
       socket: connection,
-      hand: (requests) => this.#events.requests(client, requests),
+      hand: (requests) => this.#hand(client, requests, who),
       turns: this.#turns,
       memory: this.#memory,
       count: (name, by) => this.count(name, by),
     });
     this.#clients.set(client, link);
+    if (who?.kind === "invite" && key !== null) this.#joiners.set(client, { connection, key, from });
     this.#memory.add(link);
     return {
       take: (payloads) => link.receive(payloads),
       gone: () => {
         link.gone();
         this.#clients.delete(client);
+        this.#joiners.delete(client);
         this.#memory.delete(link);
         this.#events.clientGone(client);
       },
       drained: () => link.proceed(),
     };
   }
+
+  /** Who came with an invite may bring in nobody but who holds the key that it showed. */
+  #hand(client: number, requests: readonly ClientRequestFrame[], who: Principal | null): void {
+    const joiner = this.#joiners.get(client);
+    const foreign = (op: Op) => op.kind === "join" && op.member.identity?.key !== joiner?.key;
+    const kept = joiner === undefined ? requests : requests.filter(({ request }) => !foreign(request.op));
+    for (const { id } of joiner === undefined ? [] : requests.filter((each) => !kept.includes(each))) {
+      this.#queue(client, id, refusal("denied", "A node joins with the key that it showed, and no other"));
+    }
+    if (kept.length > 0) this.#events.requests(client, kept, who);
+    if (kept.length < requests.length) this.flush();
+  }
 }
 
-/** A connection that has not said who it is. `socket` is what the listener took, whatever lies over it. */
-interface Newcomer {
+interface Joiner {
   readonly connection: FrameSocket;
-  readonly socket: net.Socket;
+  readonly key: string;
   readonly from: string;
-}
-
-/** What a connection turned out to be once it had said hello. */
-interface Role {
-  readonly take: (payloads: readonly Uint8Array[]) => void;
-  readonly gone: () => void;
-  readonly drained: () => void;
 }

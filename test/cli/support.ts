@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import net from "node:net";
 import { FRAME_HEADER_BYTES, FrameReader, seal } from "../../core/wire/framing.ts";
-import { encodeHello, type Hello } from "../../core/wire/session.ts";
+import { encodeHello, type Hello, PREAMBLE } from "../../core/wire/session.ts";
 import { WIRE_VERSION } from "../../core/wire/codec.ts";
 import { type Client, connect } from "../../cli/client/client.ts";
 import { NodeProcess, type NodeProcessOptions } from "../../cli/processes.ts";
@@ -86,10 +86,12 @@ export class RawConnection {
   readonly #waiting: ((frame: Uint8Array | null) => void)[] = [];
   closed = false;
 
-  constructor(address: string) {
+  /** `preamble`: null for none. */
+  constructor(address: string, preamble: string | null = PREAMBLE.open) {
     const { host, port } = parseAddress(address);
     const reader = new FrameReader();
     this.#socket = net.connect({ host, port });
+    if (preamble !== null) this.#socket.write(preamble);
     this.#socket.on("data", (chunk: Uint8Array) => {
       for (const frame of reader.push(chunk)) {
         const next = this.#waiting.shift();
@@ -129,13 +131,13 @@ export class RawConnection {
     return new Promise((done) => this.#waiting.push(done));
   }
 
-  close(): void {
-    this.#socket.destroy();
   /** Takes nothing of what is sent to it from now on. */
   pause(): void {
     this.#socket.pause();
   }
 
+  close(): void {
+    this.#socket.destroy();
   }
 }
 

@@ -68,6 +68,8 @@ export interface StoredGeneration {
 export interface Founding {
   /** The public part of the first access key, which may do everything. */
   readonly access: { readonly id: string; readonly publicKey: string; readonly name: string };
+  /** What of the network's settings is not as usual; checked when the view is made. */
+  readonly settings?: Readonly<Record<string, number | boolean>>;
 }
 
 export interface KeyringContent {
@@ -187,12 +189,24 @@ function storedOf({ state, secret, authority }: Record<string, unknown>): Stored
   };
 }
 
-function foundingOf({ access }: Record<string, unknown>): Founding {
+function foundingOf({ access, settings }: Record<string, unknown>): Founding {
   const { id, publicKey, name } = record(access);
   if (typeof id !== "string" || id.length > NAME_BYTES_MAX) bad("the id of an access key is a name");
   if (typeof publicKey !== "string" || !isPublicKey(publicKey)) bad("a public key has 64 hexadecimal digits");
   if (typeof name !== "string" || name.length > NAME_BYTES_MAX) bad("the name of an access key is a name");
-  return { access: { id, publicKey, name } };
+  const changed = settings === undefined ? {} : { settings: settingsOf(record(settings)) };
+  return { access: { id, publicKey, name }, ...changed };
+}
+
+function settingsOf(settings: Record<string, unknown>): Record<string, number | boolean> {
+  const read: [string, number | boolean][] = [];
+  for (const [name, value] of Object.entries(settings)) {
+    if (typeof value !== "boolean" && (typeof value !== "number" || !Number.isSafeInteger(value))) {
+      bad("a setting is an integer, or true or false");
+    }
+    read.push([name, value]);
+  }
+  return Object.fromEntries(read);
 }
 
 /** Something in the file is not as it was written. Caught in guarded(); the message has no value in it: all are secret. */

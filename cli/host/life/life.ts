@@ -8,15 +8,21 @@ import { Node } from "../../../core/node/node.ts";
 import type { Origin } from "../../../core/node/options.ts";
 import type { Recovered } from "../../../core/wire/kernel.ts";
 import { isFormer } from "../../../core/wire/members.ts";
+import type { SystemView } from "../../../core/wire/messages.ts";
+import type { GenerationSecret } from "../../../core/wire/session.ts";
 import { TablesCorruptError } from "../../../core/tables/errors.ts";
 import type { NodeStatus, Trouble } from "../../../core/wire/requests.ts";
+import { NO_CREDENTIALS } from "../credentials.ts";
 import type { DataDirectory, NodeIdentity } from "../directory.ts";
+import type { Keyring } from "../identity/keyring.ts";
 import { JournalFiles } from "../journal.ts";
 import { Runner } from "../runner.ts";
 import { DiskTables } from "../tables/tables.ts";
-import type { Transport } from "../transport.ts";
+import type { Self, Transport } from "../transport.ts";
 import { DiskError, JournalLostError, TablesLostError } from "./ending.ts";
+import { NetworkKeys } from "./network_keys.ts";
 import { logNote } from "./notes.ts";
+import { openKeyring } from "./opening.ts";
 import type { StartOptions } from "./options.ts";
 import { type FirstOrigin, firstOrigin } from "./origin.ts";
 import { onlyHere } from "./rebuild.ts";
@@ -35,8 +41,10 @@ export interface LifeOptions {
   readonly tablesDamage: Error | null;
   readonly trouble: () => Trouble | null;
   readonly signal: AbortSignal;
-  /** Who the node is: told as soon as it is known. */
-  readonly introduced: (identity: Pick<NodeIdentity, "node"> & { network: string | null }) => void;
+  /** The newest view of the life before; null: there was none. */
+  readonly lastView: SystemView | null;
+  /** Who the node is: told as soon as it is known, and by what it is known. */
+  readonly introduced: (who: Omit<Self, "address">) => void;
   /** It cannot go on. May be called more than once. */
   readonly failed: (error: Error) => void;
   /** It did all that "stop" asks. */
@@ -52,6 +60,10 @@ export class Life {
   #tables: DiskTables | null = null;
   #runner: Runner | null = null;
   #node: Node | null = null;
+  #keyring: Keyring | null = null;
+  /** null: the network is open, or the keyring not there yet. */
+  #keys: NetworkKeys | null = null;
+  #viewChanged = false;
   #origin: Origin["kind"] = "recovered";
   #peersTimer: ReturnType<typeof setTimeout> | null = null;
 
@@ -68,15 +80,20 @@ export class Life {
   get identity(): NodeIdentity | null {
     return this.#identity;
   }
+  /** The newest view that it knows. */
+  get view(): SystemView | null {
+    return this.#node?.view() ?? null;
+  }
 
   /**
    * Recovers, or joins, or begins a network, and starts the core.
    * @throws whatever endingOf() makes an Ending of
    */
   async open(): Promise<void> {
-    const { directory, introduced, newcomer } = this.#options;
+    const { directory, start } = this.#options;
     let identity = this.#identity = this.#settledIdentity();
-    introduced({ node: identity?.node ?? newcomer.node, network: identity?.network ?? null });
+    this.#keyring = openKeyring(start, directory, identity);
+    this.#introduce();
     this.#checkJournal(identity);
     // A new node knows who it is before it has a journal, which bears its name; one that is rebuilt may change it yet.
     let first: FirstOrigin | null = null;
@@ -85,8 +102,9 @@ export class Life {
       identity = this.#newIdentity(begun);
       directory.writeIdentity(identity);
       this.#identity = identity;
-      introduced(identity);
+      this.#introduce();
     } else if (!directory.hasJournal) first = await this.#first();
+    this.#openKeys(identity);
     const recovered = this.#openJournal(identity);
     let origin: Origin;
     if (recovered !== null && recovered.view !== null) {
@@ -99,6 +117,7 @@ export class Life {
     } else origin = first ?? await this.#first();
     this.#origin = origin.kind;
     this.#openTables(recovered, identity);
+    await this.#keys?.begin(viewOf(origin));
     this.#begin(origin, identity);
   }
 
@@ -106,6 +125,7 @@ export class Life {
   async close({ failed }: { failed: boolean }): Promise<void> {
     if (this.#peersTimer !== null) clearTimeout(this.#peersTimer);
     this.#runner?.kill();
+    this.#keys?.close();
     this.#options.start.recorder?.end(failed ? "failed" : "stopped");
     try {
       await this.#journal?.close();
@@ -142,15 +162,47 @@ export class Life {
     );
   }
 
-  #first(): Promise<FirstOrigin> {
-    const { start, newcomer, address, signal } = this.#options;
-    const known = this.#identity;
-    const { node, disk } = known ?? newcomer;
-    return firstOrigin(start, { node, disk, formerly: known?.formerly ?? null, address, known, signal });
+  async #first(): Promise<FirstOrigin> {
+    const { start, newcomer, address, signal, directory: { path: directory } } = this.#options;
+    const known = this.#identity, keyring = this.#keyring;
+    const { node, disk } = known ?? { node: newcomer.node, disk: keyring?.disk ?? newcomer.disk };
+    const who = { node, disk, formerly: known?.formerly ?? null };
+    const begun = await firstOrigin(start, { ...who, directory, address, known, keyring, signal });
+    this.#keyring = begun.keyring;
+    return begun.origin;
+  }
+
+  /** Who answers hellos. As long as it has no keys, or no view, a private network's node lets nobody in. */
+  #introduce(): void {
+    const { introduced, newcomer, start } = this.#options;
+    const { node, network } = this.#identity ?? { node: newcomer.node, network: null };
+    introduced({ node, network, credentials: start.open === true ? null : this.#keys ?? NO_CREDENTIALS });
+  }
+
+  #openKeys({ node }: NodeIdentity): void {
+    const { lastView, start: { certificateMs, log } } = this.#options;
+    if (this.#keyring === null) return;
+    this.#keys = new NetworkKeys({
+      keyring: this.#keyring,
+      node,
+      lastView,
+      certificateMs,
+      filesNeed: () => this.#generations(),
+      changed: () => this.#runner?.input({ kind: "keys", ...this.#keys!.status() }),
+      currentChanged: () => this.#tables?.rotate(this.#keys!.tablesKeys()),
+      warn: (what, error) => log.warn("Cannot {what}: {error}", { what, error: error.message }),
+    });
+    this.#introduce();
+  }
+
+  /** Of the keys that its files need. */
+  #generations(): number[] {
+    return [...(this.#journal?.generations ?? []), ...(this.#tables?.generations() ?? [])];
   }
 
   #newIdentity({ kind, view }: FirstOrigin): NodeIdentity {
-    const { start: { zone = "", capacity = 100 }, newcomer: { node, disk }, address } = this.#options;
+    const { start: { zone = "", capacity = 100 }, newcomer: { node, ...drawn }, address } = this.#options;
+    const disk = this.#keyring?.disk ?? drawn.disk;
     const peers = view.members.map((member) => member.address).filter((peer) => peer !== address);
     return {
       node,
@@ -159,6 +211,7 @@ export class Life {
       capacity,
       founder: kind === "genesis",
       disk,
+      private: this.#keyring !== null,
       started: false,
       peers,
       formerly: null,
@@ -171,10 +224,12 @@ export class Life {
     const { journal, recovered } = JournalFiles.open({
       directory: directory.path,
       node: identity.node,
+      ...(this.#keys === null ? {} : { vault: () => this.#keys!.vault() }),
       events: {
         durable: (upTo) => {
           // Nothing that rests on the first record leaves before node.json says that there was one.
           if (!this.#identity!.started) this.#change({ started: true });
+          if (this.#keyring !== null && this.#keyring.founding !== null) this.#keyring.setFounding(null);
           this.#runner!.durable(upTo);
         },
         failed,
@@ -196,6 +251,7 @@ export class Life {
       path: directory.tables,
       legacy: directory.legacyTables,
       owner: identity,
+      ...(this.#keys === null ? {} : { keys: this.#keys.tablesKeys() }),
       failed: (error) =>
         failed(error instanceof TablesCorruptError ? error : new DiskError(error.message, { cause: error })),
     });
@@ -235,7 +291,7 @@ export class Life {
   #begin(origin: Origin, identity: NodeIdentity): void {
     const { transport, space, address, start: { log, recorder }, failed, stopped } = this.#options;
     const journal = this.#journal!, tables = this.#tables!;
-    const view = origin.kind === "recovered" ? origin.recovered.view! : origin.view;
+    const view = viewOf(origin), keys = this.#keys;
     const id = identity.node;
     const options = { id, address, origin, random: Random.fromSeed(randomSeed()), tables };
     const node = this.#node = recorder?.begin(options, view.network) ?? new Node(options);
@@ -244,18 +300,52 @@ export class Life {
       tables,
       transport,
       status: (status) => this.#completed(status),
-      committed: () => space.wrote(journal.segmentBytes),
+      committed: () => {
+        space.wrote(journal.segmentBytes);
+        if (this.#viewChanged) this.#followView();
+      },
       noted: (note) => {
         logNote(log, note);
-        if (note.kind === "view") this.#peersChanged();
+        if (note.kind === "view") this.#viewChanged = true;
       },
+      keyOffered: (offer) => {
+        const secrets = keys?.offered(offer) ?? [];
+        if (secrets.length > 0) transport.sendSecrets(offer.to, secrets);
+      },
+      makeKey: (generation) => this.#makeKey(generation),
       stopped,
       failed,
     });
-    transport.begin({ node: id, network: view.network, address }, (peer) => node.addressOf(peer));
+    const self = { node: id, network: view.network, address, credentials: keys };
+    transport.begin(self, (peer) => node.addressOf(peer));
     runner.start(node);
+    keys?.run();
     if (space.low) runner.input({ kind: "space", low: true });
     this.#peersChanged();
+  }
+
+  /** Secrets that a member's host sent. */
+  secrets(from: NodeId, secrets: readonly GenerationSecret[]): void {
+    const { log } = this.#options.start;
+    const ids = secrets.map(({ id }) => id).join(", ");
+    if (this.#keys?.received(secrets) === true) log.info("Has keys {ids} from {from}", { ids, from });
+    else log.debug("Needs no keys {ids} from {from}", { ids, from });
+  }
+
+  /** What the view says of others and of keys holds from now on. */
+  #followView(): void {
+    this.#viewChanged = false;
+    this.#keys?.viewChanged(this.#node!.view());
+    this.#options.transport.reconsider();
+    this.#peersChanged();
+  }
+
+  #makeKey(id: number): void {
+    const { failed, start: { log } } = this.#options;
+    this.#keys?.make(id).then((authority) => {
+      log.info("Made generation {id} of the network's keys", { id });
+      this.#runner?.input({ kind: "key-made", id, authority });
+    }).catch(failed);
   }
 
   #completed(status: NodeStatus): NodeStatus {
@@ -297,6 +387,10 @@ export class Life {
     this.#options.directory.writeIdentity(identity);
     this.#identity = identity;
   }
+}
+
+function viewOf(origin: Origin): SystemView {
+  return origin.kind === "recovered" ? origin.recovered.view! : origin.view;
 }
 
 function listed(partitions: readonly number[]): string {

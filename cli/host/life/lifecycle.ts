@@ -11,7 +11,9 @@ import type { NodeId } from "../../../core/base/ids.ts";
 import { nodeId } from "../../../core/base/ids.ts";
 import { unreachable } from "../../../core/base/invariant.ts";
 import type { ClientRequestFrame } from "../../../core/wire/codec.ts";
+import type { SystemView } from "../../../core/wire/messages.ts";
 import type { Trouble } from "../../../core/wire/requests.ts";
+import type { Principal } from "../../../core/wire/security.ts";
 import { DataDirectory } from "../directory.ts";
 import { REFUSED_FOREIGN } from "../peer_link.ts";
 import { formatAddress, parseAddress } from "../socket.ts";
@@ -50,6 +52,8 @@ export class Lifecycle {
   readonly #pause = new Pause();
   #address = "";
   #who: { readonly node: NodeId; readonly network: string | null };
+  /** The newest view of the lives so far. */
+  #lastView: SystemView | null = null;
   #life: Life | null = null;
   #up = false;
   /** It was up in this process. */
@@ -69,7 +73,13 @@ export class Lifecycle {
     const { log } = options;
     this.#transport = new Transport({
       messages: (from, messages) => this.#life?.runner?.messages(from, messages),
-      requests: (client, requests) => this.#requests(client, requests),
+      requests: (client, requests, who) => this.#requests(client, requests, who),
+      secrets: (from, secrets) => {
+        if (this.#up) this.#life?.secrets(from, secrets);
+      },
+      incident: ({ who, from, what, outcome }) => {
+        log.warn("{who} from {from} may not {what}: {outcome}", { who, from, what, outcome });
+      },
       clientGone: (client) => {
         if (this.#up) this.#life?.runner?.input({ kind: "client-gone", client });
       },
@@ -105,6 +115,7 @@ export class Lifecycle {
   async listen(): Promise<void> {
     this.#space.begin();
     try {
+      if (this.#options.open === true) checkLoopback(this.#options);
       const listening = await this.#transport.listen(this.#options.listen);
       this.#address = this.#options.advertise ?? advertised(listening);
     } catch (error) {
@@ -161,8 +172,9 @@ export class Lifecycle {
       tablesDamage: this.#tablesDamage,
       trouble: () => this.#lowSpace(),
       signal,
+      lastView: this.#lastView,
       introduced: (who) => {
-        this.#who = who;
+        this.#who = { node: who.node, network: who.network };
         this.#transport.introduce({ ...who, address: this.#address });
       },
       failed,
@@ -196,6 +208,7 @@ export class Lifecycle {
 
   async #closeLife(life: Life, ending: Ending): Promise<void> {
     this.#life = null;
+    this.#lastView = life.view ?? this.#lastView;
     try {
       await life.close({ failed: ending.kind !== "stopped" });
     } catch (error) {
@@ -300,8 +313,8 @@ export class Lifecycle {
     this.#options.log.info("The name {old} is another's: tries {node}", { old: identity.node, node });
   }
 
-  #requests(client: number, requests: readonly ClientRequestFrame[]): void {
-    if (this.#up) return this.#life!.runner!.requests(client, requests);
+  #requests(client: number, requests: readonly ClientRequestFrame[], who: Principal | null): void {
+    if (this.#up) return this.#life!.runner!.requests(client, requests, who);
     const counters = [
       ["clients", this.#transport.clients],
       ["free bytes", this.#space.freeBytes],
@@ -346,6 +359,18 @@ export class Lifecycle {
       waitsFor: `${sizeText(reserveBytes + reserveBytes / 4)} of free space`,
       sinceMs: this.#lowSince,
     };
+  }
+}
+
+/** @throws {Error} where others could reach a node that asks nobody who they are */
+function checkLoopback({ listen, advertise }: StartOptions): void {
+  for (const address of [listen, advertise ?? listen]) {
+    const { host } = parseAddress(address);
+    if (host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host)) continue;
+    throw new Error(
+      `An open network (--dev) is for this machine alone, and cannot be reached at "${address}". Choose an address of ` +
+        `127.0.0.0/8 or [::1], or start without --dev`,
+    );
   }
 }
 

@@ -21,6 +21,10 @@ export interface StartOptions {
   readonly token?: InviteToken;
   /** What opens the keyring, or seals one that is made now. Absent: it is open. */
   readonly sealing?: Sealing;
+  /** Where a network that begins here writes the profile that lets in its first operator; default: into `data`. */
+  readonly profileOut?: string;
+  /** How long its certificates are valid, where that is not the usual time. */
+  readonly certificateMs?: number;
   /** All three of a node's first start only; later the data directory says. */
   readonly id?: string;
   readonly zone?: string;

@@ -21,6 +21,8 @@ const QUIET: TransportEvents = {
   clientGone() {},
   peerLost() {},
   refused() {},
+  secrets() {},
+  incident() {},
   deaf() {},
 };
 const NETWORK = "0".repeat(32);
@@ -42,6 +44,7 @@ function linkTo(
       address: own,
       proof: null,
     }),
+    credentials: () => null,
     lost,
     count() {},
   });
@@ -51,7 +54,7 @@ Deno.test("PeerLink: who answers in the peer's place is not the peer, and the pe
   const heard: string[] = [];
   const transport = new Transport({ ...QUIET, messages: (from) => heard.push(from) });
   const address = await transport.listen("127.0.0.1:0");
-  transport.begin({ node: nodeId("b.2"), network: NETWORK, address }, () => null);
+  transport.begin({ node: nodeId("b.2"), network: NETWORK, address, credentials: null }, () => null);
   const { promise, resolve } = Promise.withResolvers<string>();
   const link = linkTo(address, resolve);
   link.queue({ kind: "nack", sequence: 1 });
@@ -66,7 +69,7 @@ Deno.test("PeerLink: a peer that is said to be where this node is, is not called
   const calls: string[] = [];
   const transport = new Transport({ ...QUIET, refused: (_, why) => calls.push(why) });
   const address = await transport.listen("127.0.0.1:0");
-  transport.begin({ node: nodeId("b.2"), network: NETWORK, address }, () => null);
+  transport.begin({ node: nodeId("b.2"), network: NETWORK, address, credentials: null }, () => null);
   const { promise, resolve } = Promise.withResolvers<string>();
   const link = linkTo(address, resolve, address);
   link.queue({ kind: "nack", sequence: 1 });
@@ -85,7 +88,7 @@ Deno.test("Transport: who calls for a former node of this address leaves the con
       messages.forEach((message) => message.kind === "nack" && heard.push(message.sequence)),
   });
   const address = await transport.listen("127.0.0.1:0");
-  transport.begin({ node: nodeId("b"), network: NETWORK, address }, () => null);
+  transport.begin({ node: nodeId("b"), network: NETWORK, address, credentials: null }, () => null);
   const lost: string[] = [];
   const good = linkTo(address, (why) => lost.push(why));
   const say = (sequence: number) => {
@@ -122,7 +125,7 @@ Deno.test("Transport: peers are turned away between pause() and begin(), and cli
   let asked = 0;
   const transport = new Transport({ ...QUIET, requests: () => asked++ });
   const address = await transport.listen("127.0.0.1:0");
-  const self = { node: nodeId("b"), network: NETWORK, address };
+  const self = { node: nodeId("b"), network: NETWORK, address, credentials: null };
   transport.begin(self, () => null);
   const before = new RawConnection(address);
   before.hello({});
@@ -154,7 +157,7 @@ Deno.test("FrameSocket.checkFrame() ends a connection whose frame is under way f
   const { port } = server.address() as net.AddressInfo;
   const half = frame(new Uint8Array(100)).subarray(0, 50);
   const clients = [half, frame(new Uint8Array(100))].map((bytes) => {
-    const client = new RawConnection(`127.0.0.1:${port}`);
+    const client = new RawConnection(`127.0.0.1:${port}`, null);
     client.send(bytes);
     return client;
   });

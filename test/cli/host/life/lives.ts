@@ -28,6 +28,7 @@ export async function withLives(use: (lives: Lives) => Promise<void>): Promise<v
           data: join(directory, id),
           listen: "127.0.0.1:0",
           settings: SETTINGS,
+          open: true,
           log: getLogger("space-opera-test"),
           ...options,
         });
