@@ -249,6 +249,24 @@ Deno.test("A node offers no secret to who is gone or a stranger, and none that i
   assert.deepEqual(whys, ["It is gone", "It is no member"]);
 });
 
+Deno.test("A node that lacks a generation itself does not offer it, and goes on asking for it (Y1, Y4)", () => {
+  const network = settled(THREE);
+  const lacking = nodeId(THREE.find((name) => name !== network.leaderOf(0))!);
+  const other = nodeId(THREE.find((name) => name !== lacking)!);
+  network.deaf.add(lacking);
+  network.done(other, ROTATE);
+  network.until(() => network.keys(lacking) === "1 current, 2 made", MINUTE, "2 is made");
+  network.run(5_000_000);
+  assert.equal(network.keys(lacking), "1 current, 2 made");
+  assert.ok(network.story.filter((line) => line.startsWith(`${lacking} asks`)).length >= 4);
+  network.story.length = 0;
+  const get: Message = { kind: "key-get", ids: [1, 2] };
+  network.step(lacking, { kind: "messages", from: other, messages: [get] });
+  assert.deepEqual(network.story, [`${lacking} offers ${other} 1`]);
+  network.deaf.clear();
+  untilKeys(network, "2 current", THREE);
+});
+
 Deno.test("A calm network is quiet about its keys", () => {
   const network = settled(THREE);
   network.run(5_000_000);

@@ -64,6 +64,8 @@ export class PrivateNetwork extends Network {
   readonly story: string[] = [];
   /** A host does not make what it is asked for. */
   readonly idle = new Set<NodeId>();
+  /** A host does not take what it is given. */
+  readonly deaf = new Set<NodeId>();
   readonly #told = new Map<NodeId, string>();
 
   constructor(names: readonly string[], settings: Partial<Settings> = {}) {
@@ -146,7 +148,7 @@ export class PrivateNetwork extends Network {
 
   #receive(to: NodeId, ids: readonly number[], from: Ring): void {
     const ring = this.rings.get(to);
-    if (ring === undefined || this.isDown(to)) return;
+    if (ring === undefined || this.isDown(to) || this.deaf.has(to)) return;
     for (const id of ids) {
       const secret = from.secrets.get(id);
       const listed = this.node(to).view().security!.keys.find((key) => key.id === id);
