@@ -505,7 +505,7 @@ export function scenarioOf(input: ScenarioInput): Scenario {
  */
 export function parseScenario(text: string, file: string): Scenario {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const { document, value } = readYaml(text, file, lines);
   if (document.errors.length > 0) {
     throw new ScenarioError(
       file,
@@ -515,7 +515,7 @@ export function parseScenario(text: string, file: string): Scenario {
       }),
     );
   }
-  const parsed = scenarioSchema.safeParse(document.toJS());
+  const parsed = scenarioSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   const place = (path: readonly PropertyKey[]): { line: number; column: number } => {
     for (let depth = path.length; depth >= 0; depth--) {
@@ -540,6 +540,25 @@ export function parseScenario(text: string, file: string): Scenario {
 /** One line about a fault, as the header of a run shows it. */
 export function describeFault(fault: Fault): string {
   const words: string[] = [fault.do];
+const TEXT_CHARS_MAX = 64 * 1024;
+
+/** @throws {ScenarioError} for what the parser has no error for: too long, nested too deeply, an alias of nothing */
+function readYaml(text: string, file: string, lineCounter: LineCounter) {
+  const refuse = (message: string) => new ScenarioError(file, [{ line: 1, column: 1, message }]);
+  if (text.length > TEXT_CHARS_MAX) {
+    throw refuse(`A scenario has up to ${TEXT_CHARS_MAX} characters, not ${text.length}`);
+  }
+  try {
+    const document = parseDocument(text, { lineCounter, prettyErrors: false });
+    return { document, value: document.errors.length > 0 ? null : document.toJS() as unknown };
+  } catch (error) {
+    // The parser recurses as deeply as the text nests.
+    if (error instanceof RangeError) throw refuse("It nests too deeply");
+    if (error instanceof ReferenceError) throw refuse(error.message);
+    throw error;
+  }
+}
+
   for (const [key, value] of Object.entries(fault)) {
     if (key === "do" || value === undefined || value === false) continue;
     if (key === "from" && value === 0) continue;

@@ -47,6 +47,7 @@ import {
   exactly,
 } from "../support/arbitraries.ts";
 import { type Decoder, decoder, drawn, someBytes } from "./decoder.ts";
+import { FILES } from "./files.ts";
 import { KEPT } from "./kept.ts";
 
 const arbRequests = fc.array(fc.record({ id: arbInteger, request: arbRequest }), {
@@ -156,7 +157,7 @@ const AGREED: readonly Decoder[] = [
   }),
 ];
 
-export const DECODERS: readonly Decoder[] = [...CONNECTIONS, ...AGREED, ...KEPT];
+export const DECODERS: readonly Decoder[] = [...CONNECTIONS, ...AGREED, ...KEPT, ...FILES];
 
 // ---- frames
 

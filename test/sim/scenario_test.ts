@@ -106,3 +106,19 @@ Deno.test("describeFault() says what, when and how long", () => {
     "full, at 1s, for 5s, room 65536",
   ]);
 });
+
+Deno.test("parseScenario() refuses what nests too deeply, what is too long, and an alias of nothing (fuzz, seed 1)", () => {
+  const cases: [string, RegExp][] = [
+    ["name: " + "[".repeat(60_000), /nests too deeply|call stack/],
+    ["- ".repeat(30_000), /nests too deeply|call stack/],
+    [`name: x\nabout: ${"x".repeat(70_000)}`, /up to 65536 characters, not 70\d{3}/],
+    ["name: *nobody", /nobody/],
+  ];
+  for (const [text, message] of cases) {
+    assert.throws(() => parseScenario(text, "scenario.yaml"), (error) => {
+      assert(error instanceof ScenarioError);
+      assert.match(error.message, message);
+      return true;
+    });
+  }
+});
