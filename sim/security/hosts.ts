@@ -54,12 +54,20 @@ export const EPOCH_MS = 1_760_000_000_000;
 
 /** Making a secret and writing it down takes up to this long. */
 const MAKE_US_MAX = 20_000;
-/** Writing anew what an old generation protects takes up to this long. */
-const RENEW_US_MAX = 4_000_000;
+/** Writing anew what an old generation protects takes up to this long, before and after the checkpoint. */
+const RENEW_US_MAX = 2_000_000;
 /** A secret that was asked for is made once, however often it is asked for meanwhile. */
 interface Making {
   readonly life: number;
   readonly generation: number;
+}
+
+/** Old keys are being given up for those of `generation`. `checkpoint`: the number of the one that does it; 0: not yet. */
+interface Renewal {
+  readonly life: number;
+  readonly generation: number;
+  asked: boolean;
+  checkpoint: number;
 }
 
 export class Hosts {
@@ -71,8 +79,7 @@ export class Hosts {
   /** Whether the machine of an index may be connected, as this one's view has it. */
   readonly #standing: Uint8Array[] = [];
   readonly #making: (Making | null)[] = [];
-  /** The life and generation for which a renewal is under way. */
-  readonly #renewing: (string | null)[] = [];
+  readonly #renewing: (Renewal | null)[] = [];
   /** Secrets for who was let in, by connection. */
   readonly #admissions = new Map<number, readonly Given[]>();
 
@@ -114,6 +121,7 @@ export class Hosts {
     if (input.kind === "start") return;
     this.watcher?.judged(machine, input, effects, before);
     if (view !== before) this.#viewChanged(machine, view);
+    this.#renewed(machine, input, effects);
     for (const offer of effects.keyOffers) this.#offer(machine, offer, view);
     if (effects.makeKey !== null) this.#make(machine, effects.makeKey);
     for (const { client, response } of effects.replies) {
@@ -220,18 +228,44 @@ export class Hosts {
     });
   }
 
-  /** Files and certificate come over to the current generation in the background, while the node is up. */
+  /**
+   * Files and certificate come over to the current generation in the background, while the node is up: what is written
+   * from now on, the journal with a checkpoint that begins afterwards, and the tables some time after that.
+   */
   #renew(machine: Machine, { security }: SystemView): void {
     const current = security?.keys.find(({ state }) => state === "current");
-    const keyring = this.equip(machine);
+    const keyring = this.equip(machine), { life, index } = machine, under = this.#renewing[index];
     if (current === undefined || keyring.uses >= current.id || !keyring.has(current)) return;
-    const { life, index } = machine, name = `${life} ${current.id}`;
-    if (this.#renewing[index] === name) return;
-    this.#renewing[index] = name;
+    if (under?.life === life && under.generation === current.id) return;
+    const renewal: Renewal = { life, generation: current.id, asked: false, checkpoint: 0 };
+    this.#renewing[index] = renewal;
+    this.#whileRenewing(machine, renewal, () => {
+      renewal.asked = true;
+      this.#world.input(machine, { kind: "checkpoint" });
+    });
+  }
+
+  /** Called with each step: the checkpoint that was asked for begins, and becomes complete. */
+  #renewed(machine: Machine, input: Input, { checkpoint }: Effects): void {
+    const renewal = this.#renewing[machine.index];
+    if (renewal === null || renewal === undefined || !renewal.asked) return;
+    if (input.kind === "checkpointed" && renewal.checkpoint === input.checkpoint) {
+      this.#whileRenewing(machine, renewal, () => {
+        this.equip(machine).uses = renewal.generation;
+        this.#renewing[machine.index] = null;
+        const view = this.#views[machine.index]!;
+        this.#world.input(machine, this.#keysOf(machine, view));
+        this.#renew(machine, view);
+      });
+    }
+    if (checkpoint !== null && renewal.checkpoint === 0) renewal.checkpoint = checkpoint.number;
+  }
+
+  #whileRenewing(machine: Machine, renewal: Renewal, action: () => void): void {
     this.#world.schedule(this.#world.now + this.#random.below(RENEW_US_MAX + 1), () => {
-      if (!machine.running || machine.life !== life || keyring.uses >= current.id) return;
-      keyring.uses = current.id;
-      this.#world.input(machine, this.#keysOf(machine, this.#views[index]!));
+      if (machine.running && this.#renewing[machine.index] === renewal && machine.life === renewal.life) {
+        action();
+      }
     });
   }
 
