@@ -75,6 +75,7 @@ export async function leave(
     zone: "",
     capacity: 100,
     founder: true,
+    private: false,
     disk: DISK,
     started: true,
     peers: [],
