@@ -1,7 +1,14 @@
 import { CONSENSUS } from "./consensus.ts";
 import type { Mutant } from "./mutant.ts";
 import { NETWORK } from "./network.ts";
+import { SECURITY_MUTANTS } from "./security.ts";
 import { STATE } from "./state.ts";
 import { STORAGE } from "./storage.ts";
 
-export const MUTANTS: readonly Mutant[] = [...CONSENSUS, ...STORAGE, ...STATE, ...NETWORK];
+export const MUTANTS: readonly Mutant[] = [
+  ...CONSENSUS,
+  ...STORAGE,
+  ...STATE,
+  ...NETWORK,
+  ...SECURITY_MUTANTS,
+];

@@ -87,6 +87,16 @@ Deno.test("What a client writes into a request of whose it is counts for nothing
     for (const asked of [id, id + 10]) assert.match(refusalText(answers(network, asked)[0]!), /^denied/);
   }
   assert.equal(network.keys("Alnilam"), "1 current");
+  // What is left to the state machine goes there under the true name too.
+  network.done("Alnilam", { kind: "invite-add", invite: invite(), nowMs: 1 });
+  const op: Op = { kind: "join", member: privateMember("Deneb"), network: null };
+  for (const name of THREE) {
+    const request = { op, by: { kind: "member", node: nodeId("Capella") } as const };
+    const id = 9_100 + THREE.indexOf(name), who = invited("0".repeat(64));
+    network.step(nodeId(name), { kind: "requests", requests: [{ client: 1, id, request, who }] });
+    network.run(1_000_000);
+    assert.match(refusalText(answers(network, id)[0]!), /^denied: The secret of invite/);
+  }
 });
 
 Deno.test("Requests are passed on with whose they are, and without that refused (R3)", () => {
