@@ -4,6 +4,7 @@ import type { Mutant } from "./mutant.ts";
 const JOURNAL = "core/wire/journal.ts";
 const RECOVERY = "core/wire/journal_recovery.ts";
 const STATE = "core/wire/journal_state.ts";
+const CIPHER = "core/wire/journal_cipher.ts";
 const INSTALLATION = "core/partition/installation.ts";
 const REPLICA = "core/partition/replica.ts";
 
@@ -56,6 +57,30 @@ export const STORAGE: readonly Mutant[] = [
     original: "this.#append = { name, segment: number, salt, key, offset: at, unproven, version };",
     mutated: "this.#append = { name, segment: number, salt, key, offset: at, unproven: at, version };",
     first: "crashes",
+  },
+  {
+    name: "record-not-bound-to-its-place",
+    rule: "An encrypted record opens only at its place in its segment (C3)",
+    file: CIPHER,
+    original: "    this.#bound.set(place, this.#bound.length - PLACE_BYTES);\n",
+    mutated: "",
+    first: "tests",
+  },
+  {
+    name: "marks-not-opened",
+    rule: "Nobody without the key makes a checkpoint count (C3)",
+    file: RECOVERY,
+    original: "const payload = opened(raw, {",
+    mutated: "const payload = raw.part === PART.mark ? raw.payload : opened(raw, {",
+    first: "tests",
+  },
+  {
+    name: "nonce-without-its-opening",
+    rule: "What one opening of a file has sealed opens under its nonce and no other (C1)",
+    file: CIPHER,
+    original: "    this.#nonce.set(opening);\n",
+    mutated: "",
+    first: "tests",
   },
   {
     name: "drop-forgets-the-vote",
