@@ -537,9 +537,6 @@ export function parseScenario(text: string, file: string): Scenario {
   );
 }
 
-/** One line about a fault, as the header of a run shows it. */
-export function describeFault(fault: Fault): string {
-  const words: string[] = [fault.do];
 const TEXT_CHARS_MAX = 64 * 1024;
 
 /** @throws {ScenarioError} for what the parser has no error for: too long, nested too deeply, an alias of nothing */
@@ -559,6 +556,9 @@ function readYaml(text: string, file: string, lineCounter: LineCounter) {
   }
 }
 
+/** One line about a fault, as the header of a run shows it. */
+export function describeFault(fault: Fault): string {
+  const words: string[] = [fault.do];
   for (const [key, value] of Object.entries(fault)) {
     if (key === "do" || value === undefined || value === false) continue;
     if (key === "from" && value === 0) continue;
