@@ -150,9 +150,8 @@ export const STORAGE: readonly Mutant[] = [
     name: "snapshot-over-the-old-rows",
     rule: "A snapshot replaces the state, it is not added to it (C4)",
     file: "core/catalog/catalog.ts",
-    original:
-      "    this.#installation.finish(index, term);\n    this.#installation = null;\n    this.#reload();",
-    mutated: "    this.#installation.finish(index, term);\n    this.#installation = null;",
+    original: "      this.#installation = null;\n      this.#reload();\n    }\n    return wrong;",
+    mutated: "      this.#installation = null;\n    }\n    return wrong;",
     first: "moves",
   },
   {
