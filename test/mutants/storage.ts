@@ -174,8 +174,8 @@ export const STORAGE: readonly Mutant[] = [
     rule: "An older state does not take the place of one that was acknowledged (P3)",
     file: "core/partition/installation.ts",
     original:
-      "if (chunk.index < ledger.log.base) following.askForSnapshot(from, chunk.term);\n    else this.#collect",
-    mutated: "this.#collect",
+      "if (chunk.index < ledger.log.base) following.askForSnapshot(from, chunk.term);\n    else return this.#collect",
+    mutated: "return this.#collect",
     first: "tests",
   },
   {
