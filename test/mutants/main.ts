@@ -33,6 +33,7 @@ const STAGED = [
   "test/core/replication",
   "test/core/election",
   "test/core/wire/journal_test.ts",
+  "test/core/wire/journal_cipher_test.ts",
   "test/core/catalog",
   "test/core/client",
   "test/core/node",

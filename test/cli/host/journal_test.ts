@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { JournalFiles } from "../../../cli/host/journal.ts";
 import { type LogIndex, nodeId, type PartitionId, type Term } from "../../../core/base/ids.ts";
+import { Vault } from "../../../core/base/vault.ts";
 import { encodeRecords, readSegmentHeader, sealBytes } from "../../../core/wire/journal.ts";
-import type { JournalRecord } from "../../../core/wire/kernel.ts";
+import type { JournalRecord, Recovered } from "../../../core/wire/kernel.ts";
 import { formerSegmentHeader } from "../../support/journal_formats.ts";
 
 const node = nodeId("sirius");
@@ -239,4 +240,54 @@ Deno.test("JournalFiles writes a long head in pieces, and behind it what is adde
       return again.journal.close();
     });
     await journal.close();
+  }));
+
+Deno.test("JournalFiles leaves a former generation at the next checkpoint, and begins a new segment when opened under another", () =>
+  withDirectory(async (directory) => {
+    const secret = (id: number) => new Uint8Array(32).fill(id);
+    let vault = new Vault(new Map([[1, secret(1)]]), 1);
+    const open = () => {
+      const events = { durable: () => {}, failed: (error: Error) => assert.fail(error) };
+      return JournalFiles.open({ directory, node, events, vault: () => vault });
+    };
+    const termOf = (recovered: Recovered | null) => Number(recovered?.replicas.get(1 as PartitionId)?.term);
+    const checkpoint = async (journal: JournalFiles, term: number) => {
+      await journal.rotate([vote(1, term)]);
+      await journal.finishCheckpoint();
+    };
+    let { journal, recovered } = open();
+    journal.append([vote(1, 1)], 1);
+    vault = vault.withGeneration(2, secret(2)).withCurrent(2);
+    journal.append([vote(1, 2)], 2);
+    assert.deepEqual(journal.generations, [1]);
+    const rotated = journal.rotate([vote(1, 2)]);
+    await rotated;
+    assert.deepEqual(journal.generations, [1, 2], "until the checkpoint is complete");
+    await journal.finishCheckpoint();
+    assert.deepEqual(journal.generations, [2]);
+    await journal.close();
+
+    vault = vault.withoutGeneration(1).withGeneration(3, secret(3)).withCurrent(3);
+    ({ journal, recovered } = open());
+    assert.equal(termOf(recovered), 2);
+    assert.deepEqual(journal.generations, [2, 3]);
+    assert.deepEqual(segments(directory), ["journal-00000002.log", "journal-00000003.log"]);
+    journal.append([vote(1, 3)], 1);
+    await journal.close();
+    ({ journal, recovered } = open());
+    assert.equal(termOf(recovered), 3);
+    assert.deepEqual(journal.generations, [2, 3]);
+    await checkpoint(journal, 3);
+    assert.deepEqual(journal.generations, [3]);
+    await journal.close();
+
+    vault = vault.withoutGeneration(2);
+    ({ journal, recovered } = open());
+    assert.equal(termOf(recovered), 3);
+    await journal.close();
+    vault = new Vault(new Map([[2, secret(2)]]), 2);
+    assert.throws(
+      open,
+      /encrypted with key generation 3, which is not in the keyring\. Restore the keyring\.json/,
+    );
   }));

@@ -43,7 +43,7 @@ interface Written extends JournalSegment {
   readonly starts: readonly number[];
 }
 
-/** A segment of two records one by one, a batch of two, a mark and a seal, which proves them all. */
+/** A segment of two records one by one, a batch of two, a mark and a seal, which proves them all: entries 1 to 4. */
 function written({ segment = 1, from = 1, saltByte = 7 } = {}): Written {
   const salt = new Uint8Array(32).fill(saltByte), key = { generation: 2, salt };
   const checksum = readUint32(salt, 0);
@@ -52,9 +52,9 @@ function written({ segment = 1, from = 1, saltByte = 7 } = {}): Written {
   const at = (firstSequence: number) => ({ firstSequence, durableUpTo: 0, salt: checksum, cipher });
   const parts = [
     header,
-    encodeRecords([entry(from)], at(from)),
-    encodeRecords([entry(from + 1)], at(from + 1)),
-    encodeBatch([entry(from + 2), entry(from + 3)].map(encodeRecord), at(from + 2)),
+    encodeRecords([entry(1)], at(from)),
+    encodeRecords([entry(2)], at(from + 1)),
+    encodeBatch([entry(3), entry(4)].map(encodeRecord), at(from + 2)),
     encodeMark(0, at(from + 3)),
     encodeSeal({ ...at(from + 4), durableUpTo: from + 3 }),
   ];
@@ -150,7 +150,11 @@ Deno.test("C3: nobody without the key makes a checkpoint count", () => {
   forged[mark + RECORD_HEADER_BYTES + 9]! ^= 1;
   resealed(forged, mark);
   const segments = [first, { name: "journal-2", bytes: forged }];
-  assert.throws(() => recoverJournal(segments, node, vault), JournalCorruptError);
+  assert.equal(recoverJournal([first, second], node, vault).lastSequence, 10);
+  assert.throws(
+    () => recoverJournal(segments, node, vault),
+    /journal-2" is damaged .* is not as it was encrypted/,
+  );
 });
 
 Deno.test("a generation that the keyring lacks is named, with what to do", () => {
