@@ -14,8 +14,8 @@ import { applyRecovery, survey } from "../host/salvage.ts";
 import { print, styled, tell } from "../terminal.ts";
 import { UsageError } from "./errors.ts";
 import { collect } from "./options.ts";
+import { formatPlan, formatSurvivor, parsePlan, parseSurvivor } from "./recovery_files.ts";
 
-const FORMAT = 1;
 /** The plan of a recovery that was begun, in each data directory until all are done. */
 const PLAN_FILE = "recovery.json";
 
@@ -85,10 +85,10 @@ async function recoverHere(
   checkConsent(plan, consent);
   tell(describe(plan));
   if (!yes) confirm(plan);
-  for (const path of data) writeWhole(join(path, PLAN_FILE), planText(plan));
+  for (const path of data) writeWhole(join(path, PLAN_FILE), formatPlan(plan));
   for (const path of data) await applyRecovery(path, plan);
   for (const path of data) Deno.removeSync(join(path, PLAN_FILE));
-  if (json) return print(planText(plan));
+  if (json) return print(formatPlan(plan));
   print(
     `Network ${plan.network} goes on with ${plan.survivors.join(", ")}: start ${
       plan.survivors.length > 1 ? "them" : "it"
@@ -108,7 +108,7 @@ function inspectCommand(): Command {
     .requiredOption("--data <dir>", "its data directory")
     .addHelpText("after", "\nExample:\n  space-opera recover inspect --data ./a > a.json")
     .action(async ({ data }: { data: string }) => {
-      print(JSON.stringify({ format: FORMAT, kind: "survivor", ...await survey(data) }));
+      print(formatSurvivor(await survey(data)));
     });
 }
 
@@ -120,10 +120,10 @@ function planCommand(): Command {
     .argument("<file...>")
     .addHelpText("after", "\nExample:\n  space-opera recover plan a.json b.json > plan.json")
     .action((files: string[], consent: ConsentFlags) => {
-      const plan = planRecovery(files.map((file) => read<Survivor>(file, "survivor")), randomHex(16));
+      const plan = planRecovery(files.map((file) => parseSurvivor(file, readText(file))), randomHex(16));
       checkConsent(plan, consent);
       tell(describe(plan));
-      print(planText(plan));
+      print(formatPlan(plan));
     });
 }
 
@@ -135,7 +135,7 @@ function applyCommand(): Command {
     .option("--yes", "do not ask")
     .addHelpText("after", "\nExample:\n  space-opera recover apply --data ./a --plan plan.json")
     .action(async ({ data, plan: file, yes }: { data: string; plan: string; yes?: boolean }) => {
-      const plan = read<RecoveryPlan>(file, "plan");
+      const plan = parsePlan(file, readText(file));
       tell(describe(plan));
       if (yes !== true) confirm(plan);
       const done = await applyRecovery(data, plan);
@@ -202,10 +202,6 @@ function confirm({ from }: RecoveryPlan): void {
   if (typed?.trim() !== word) throw new Error("Nothing was changed");
 }
 
-function planText(plan: RecoveryPlan): string {
-  return JSON.stringify({ format: FORMAT, kind: "plan", ...plan });
-}
-
 function writeWhole(file: string, text: string): void {
   Deno.writeTextFileSync(`${file}.new`, text, { mode: 0o600 });
   Deno.renameSync(`${file}.new`, file);
@@ -219,24 +215,14 @@ function readPlan(file: string): RecoveryPlan | null {
     if (error instanceof Deno.errors.NotFound) return null;
     throw error;
   }
-  return read<RecoveryPlan>(file, "plan");
+  return parsePlan(file, readText(file));
 }
 
-/** A file that this command wrote; what else it holds is not checked. */
-function read<T>(file: string, kind: "survivor" | "plan"): T {
-  let found;
+function readText(file: string): string {
   try {
-    found = JSON.parse(Deno.readTextFileSync(file)) as { format?: unknown; kind?: unknown };
+    return Deno.readTextFileSync(file);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`Cannot read "${file}": ${why}`);
   }
-  if (found.kind !== kind) {
-    const command = kind === "plan" ? "plan" : "inspect";
-    throw new Error(`File "${file}" is not what \`space-opera recover ${command}\` printed`);
-  }
-  if (found.format !== FORMAT) {
-    throw new Error(`File "${file}" has format ${found.format}, and this program knows ${FORMAT}`);
-  }
-  return found as T;
 }

@@ -1,5 +1,5 @@
 /** Decoders of files and texts that people keep, edit and hand on, and of what a node keeps beside its journal. */
-import { nodeId } from "../../core/base/ids.ts";
+import { logIndex, nodeId, partitionId, term } from "../../core/base/ids.ts";
 import { Random } from "../../core/base/random.ts";
 import { OPEN_VAULT } from "../../core/base/vault.ts";
 import { filterHash } from "../../core/tables/filter.ts";
@@ -29,6 +29,15 @@ import {
   parseKeyring,
 } from "../../cli/host/identity/keyring_file.ts";
 import { formatToken, parseToken, TokenError } from "../../cli/host/identity/token.ts";
+import {
+  formatPlan,
+  formatSurvivor,
+  parsePlan,
+  parseSurvivor,
+  RecoveryFileError,
+} from "../../cli/commands/recovery_files.ts";
+import { type Holding, planRecovery } from "../../core/node/salvage.ts";
+import { privateView, view } from "../support/wire_samples.ts";
 import { parseScenario, ScenarioError } from "../../sim/scenario.ts";
 import { type Decoder, decoder, joined, someBytes } from "./decoder.ts";
 
@@ -125,6 +134,35 @@ const KEPT_BESIDE: readonly Decoder[] = [
     msMax: 5000,
   }),
   decoder({
+    name: "survivor file",
+    errors: [RecoveryFileError],
+    sample: (random) =>
+      utf8(formatSurvivor({
+        node: nodeId("sirius"),
+        network: NETWORK,
+        view,
+        viewAtEnd: random.chance(1, 2) ? view : privateView,
+        holdings: Array.from({ length: random.below(4) }, (_, i) => holding(i)),
+      })),
+    decode: (bytes) => parseSurvivor("a.json", text(bytes)),
+  }),
+  decoder({
+    name: "recovery plan",
+    errors: [RecoveryFileError],
+    sample: (random) => {
+      const survivors = [holding(0), holding(1), holding(2)].slice(0, 1 + random.below(3));
+      const made = planRecovery([{
+        node: nodeId("sirius"),
+        network: NETWORK,
+        view,
+        viewAtEnd: view,
+        holdings: survivors,
+      }], NETWORK);
+      return utf8(formatPlan(made));
+    },
+    decode: (bytes) => parsePlan("plan.json", text(bytes)),
+  }),
+  decoder({
     name: "audit log",
     errors: [],
     sample: audit,
@@ -195,6 +233,19 @@ function keys(random: Random): KeyringContent {
 }
 
 // ---- what a node keeps
+
+function holding(partition: number): Holding {
+  return {
+    partition: partitionId(partition),
+    term: term(2),
+    exists: true,
+    hollow: false,
+    lastIndex: logIndex(9),
+    lastTerm: term(2),
+    applied: { index: logIndex(8), term: term(2) },
+    configuration: { voters: [nodeId("sirius")], outgoing: [], learners: [] },
+  };
+}
 
 function audit(random: Random): Uint8Array {
   const header = { generation: 0, salt: exactly(32, random) };
