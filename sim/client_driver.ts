@@ -1,4 +1,5 @@
 import type { Instant, NodeId } from "../core/base/ids.ts";
+import { invariant } from "../core/base/invariant.ts";
 import type { Random } from "../core/base/random.ts";
 import { ClientMachine, type Outgoing } from "../core/client/client.ts";
 import { partitionOf } from "../core/placement/key.ts";
@@ -147,7 +148,9 @@ export class ClientDriver implements Client {
     const to = node ?? this.#anyNode();
     const open = this.#connections.get(to);
     if (open !== undefined) return open;
-    const connection = this.#world.connect(this.#number, this.#world.machine(to)!, this.#login);
+    const machine = this.#world.machine(to);
+    invariant(machine !== undefined, () => `A client is told of nodes that there are, not of "${to}"`);
+    const connection = this.#world.connect(this.#number, machine, this.#login);
     this.#connections.set(to, connection);
     this.#nodes.set(connection, to);
     return connection;

@@ -2,7 +2,7 @@ import type { NodeId } from "../core/base/ids.ts";
 import { invariant, InvariantError } from "../core/base/invariant.ts";
 import type { Random } from "../core/base/random.ts";
 import type { NodeOptions, Origin } from "../core/node/options.ts";
-import type { Effects, Envelope, Input, Kernel } from "../core/wire/kernel.ts";
+import type { ClientRequest, Effects, Envelope, Input, Kernel } from "../core/wire/kernel.ts";
 import type { Message } from "../core/wire/messages.ts";
 import { ClientLines } from "./client_lines.ts";
 import type { Client, ClientReply, IdentifiedRequest, Login } from "./clients.ts";
@@ -365,11 +365,12 @@ export class World implements EventHandler {
     if (this.hosts === null || login === undefined || input.kind !== "requests") {
       return this.#input(machine, input);
     }
-    const requests = input.requests.filter((request) => {
-      const response = this.hosts!.screen(machine, login, request);
-      if (response !== null) this.#clients.reply([{ client: connection, id: request.id, response }]);
-      return response === null;
-    });
+    const who = this.hosts.principal(machine, login), requests: ClientRequest[] = [];
+    for (const request of input.requests) {
+      const response = this.hosts.screen(machine, login, request);
+      if (response === null) requests.push(who === undefined ? request : { ...request, who });
+      else this.#clients.reply([{ client: connection, id: request.id, response }]);
+    }
     if (requests.length > 0) this.#input(machine, { ...input, requests });
   }
 

@@ -72,7 +72,7 @@ function checkInvite(proof: InviteProof, context: ProofContext): Admitted | Hell
   }
   if (Math.abs(clockMs - nowMs) > CLOCK_APART_MS_MAX) return "clock";
   if (invite !== undefined && invite.expiresMs <= nowMs) return "expired";
-  return { who: { kind: "invite", id, proof: inviteProof(secret) }, key };
+  return { who: { kind: "invite", id, proof: inviteProof(secret), nowMs }, key };
 }
 
 export interface Join {

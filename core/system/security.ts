@@ -325,7 +325,7 @@ export function knownInvite(
   return timingSafeEqual(hash, Uint8Array.fromHex(invite.hash)) ? invite : null;
 }
 
-function redeem(admitted: Admitted, by: { id: string; proof: string }): Admitted | Refused {
+function redeem(admitted: Admitted, by: Extract<Principal, { kind: "invite" }>): Admitted | Refused {
   const security = admitted.security!;
   if (!security.invites.some(({ id }) => id === by.id)) {
     return refusal(
@@ -336,6 +336,9 @@ function redeem(admitted: Admitted, by: { id: string; proof: string }): Admitted
   const invite = knownInvite(security, by);
   if (invite === null) return refusal("denied", `The secret of invite "${by.id}" is wrong`);
   if (invite.uses === 0) return refusal("denied", `Invite "${by.id}" is used up; ask for another one`);
+  if (by.nowMs !== undefined && invite.expiresMs <= by.nowMs) {
+    return refusal("denied", `Invite "${by.id}" is over; ask for another one`);
+  }
   // Used up it stays, so that who comes with it learns why it is refused.
   const invites = security.invites.map((i) => i === invite ? { ...i, uses: i.uses - 1 } : i);
   return { ...admitted, security: { ...security, invites }, zone: invite.zone };

@@ -78,8 +78,11 @@ export interface MemberIdentity {
 export type Principal =
   | { readonly kind: "member"; readonly node: NodeId }
   | { readonly kind: "access"; readonly id: string }
-  /** `proof`: SHA-256 of the invite's secret, 64 hexadecimal digits. */
-  | { readonly kind: "invite"; readonly id: string; readonly proof: string };
+  /**
+   * `proof`: SHA-256 of the invite's secret, 64 hexadecimal digits. `nowMs`: when the proof was shown, milliseconds since
+   * 1970 by the clock of the host that looked at it, for its view may not have had the invite yet.
+   */
+  | { readonly kind: "invite"; readonly id: string; readonly proof: string; readonly nowMs?: number };
 
 /** `key SO7…`, `member b`, `invite 12ab…`; `anyone` for null, in an open network. */
 export function describePrincipal(who: Principal | null): string {
@@ -180,13 +183,15 @@ export function principalWire(who: Principal): Wire {
     case "access":
       return [PRINCIPAL.access, who.id];
     case "invite":
-      return [PRINCIPAL.invite, who.id, who.proof];
+      return who.nowMs === undefined
+        ? [PRINCIPAL.invite, who.id, who.proof]
+        : [PRINCIPAL.invite, who.id, who.proof, who.nowMs];
     default:
       return unreachable(who);
   }
 }
 export function readPrincipal(reader: Reader): Principal {
-  const arity = reader.array(3);
+  const arity = reader.array(4);
   const tag = reader.integer();
   switch (tag) {
     case PRINCIPAL.member:
@@ -196,8 +201,13 @@ export function readPrincipal(reader: Reader): Principal {
       reader.expectArity(arity, 2);
       return { kind: "access", id: reader.token(LIMITS.accessIdBytesMax) };
     case PRINCIPAL.invite:
-      reader.expectArity(arity, 3);
-      return { kind: "invite", id: readHex(reader, 16), proof: readHex(reader, 64) };
+      if (arity !== 4) reader.expectArity(arity, 3);
+      return {
+        kind: "invite",
+        id: readHex(reader, 16),
+        proof: readHex(reader, 64),
+        ...(arity === 4 ? { nowMs: reader.integer() } : {}),
+      };
     default:
       return reader.fail("kind", `No principal has the tag ${tag}`);
   }

@@ -16,6 +16,7 @@ import type { Effects, Input, KeyOffer } from "../../core/wire/kernel.ts";
 import type { SystemView } from "../../core/wire/messages.ts";
 import { refusal } from "../../core/wire/ops.ts";
 import type { Refused, Response } from "../../core/wire/requests.ts";
+import type { Principal } from "../../core/wire/security.ts";
 import type { IdentifiedRequest, Login } from "../clients.ts";
 import { inspect } from "../inspect.ts";
 import type { Machine } from "../machine.ts";
@@ -281,11 +282,19 @@ export class Hosts {
     if (who?.kind !== "invite" || op.kind !== "join") return null;
     if (op.member.identity?.key !== key) return refusal("denied", "The key that was proved is another");
     const invite = this.#views[machine.index]?.security?.invites.find(({ id }) => id === who.id);
-    const nowMs = EPOCH_MS + Math.floor(machine.clock.read(this.#world.now) / 1000);
-    if (invite !== undefined && invite.expiresMs <= nowMs) {
+    if (invite !== undefined && invite.expiresMs <= this.#wallMs(machine)) {
       return refusal("denied", `Invite "${who.id}" is over`);
     }
     return null;
+  }
+
+  /** Who asks, as the core is told. */
+  principal(machine: Machine, { who }: Login): Principal | undefined {
+    return who?.kind === "invite" ? { ...who, nowMs: this.#wallMs(machine) } : who;
+  }
+
+  #wallMs({ clock }: Machine): number {
+    return EPOCH_MS + Math.floor(clock.read(this.#world.now) / 1000);
   }
 
   /** The host that was asked hands over what it has, just before the answer. */

@@ -42,7 +42,7 @@ export class Ledger {
   #last = 0;
   #version = 0;
   readonly #members = new Map<NodeId, ModelMember>();
-  readonly #invites = new Map<string, { hash: string; uses: number }>();
+  readonly #invites = new Map<string, { hash: string; uses: number; expiresMs: number }>();
   #keys: { id: number; state: NetworkKey["state"]; wantedAt: number; authority: string }[] = [];
   readonly #access = new Map<string, Granted[]>();
   readonly #addresses = new Map<NodeId, string>();
@@ -262,6 +262,7 @@ export class Ledger {
     if (isKnown) return true;
     const invite = this.#invites.get(by.id);
     if (invite === undefined || invite.uses === 0 || sha256Hex(by.proof) !== invite.hash) return false;
+    if (by.nowMs !== undefined && invite.expiresMs <= by.nowMs) return false;
     invite.uses--;
     return true;
   }
@@ -324,7 +325,7 @@ export class Ledger {
 
   #invite({ id, hash, uses, expiresMs }: Invite, nowMs: number): boolean {
     if (uses < 1 || expiresMs <= nowMs || this.#invites.has(id)) return false;
-    this.#invites.set(id, { hash, uses });
+    this.#invites.set(id, { hash, uses, expiresMs });
     return true;
   }
 

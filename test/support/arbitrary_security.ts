@@ -58,6 +58,12 @@ export const arbPrincipal: Arb<Principal> = fc.oneof(
   arbNodeId.map((node) => ({ kind: "member" as const, node })),
   fc.constant({ kind: "access" as const, id: "SOABCDEF" }),
   fc.tuple(hex(16), hex(64)).map(([id, proof]) => ({ kind: "invite" as const, id, proof })),
+  fc.tuple(hex(16), hex(64), fc.nat()).map(([id, proof, nowMs]) => ({
+    kind: "invite" as const,
+    id,
+    proof,
+    nowMs,
+  })),
 );
 
 export const arbProof: Arb<Proof> = fc.oneof(

@@ -31,6 +31,7 @@ import {
   NONE,
   open,
   OPERATOR,
+  proofOf,
   refused,
   right,
   rotate,
@@ -247,6 +248,13 @@ Deno.test("An invite lets in as many as it says, gives the zone, and says why it
     refused(view, join(member(d, { identity: identity("thief") }), by(ID))),
     /^denied: Node "Deneb" is known with another key/,
   );
+});
+
+Deno.test("An invite that is over lets in nobody, though who took it did not know of it yet (seed 53 of private)", () => {
+  const invited = after(genesis, add(invite(ID, { expiresMs: 10_000 })));
+  const at = (nowMs: number) => join(member(d), { kind: "invite", id: ID, proof: proofOf(ID), nowMs });
+  assert.match(refused(invited, at(10_000)), /^denied: Invite "0123456789abcdef" is over/);
+  assert.equal(findMember(after(invited, at(9_999)), d)?.state, "joining");
 });
 
 Deno.test("Members bring in others as long as they belong to the network", () => {
