@@ -1,13 +1,15 @@
 import { hashString32 } from "../core/base/hash.ts";
 import { invariant } from "../core/base/invariant.ts";
 import type { NodeId } from "../core/base/ids.ts";
+import type { Tables } from "../core/base/ports.ts";
 import type { Random } from "../core/base/random.ts";
+import { OPEN_VAULT } from "../core/base/vault.ts";
 import type { JournalRecovery } from "../core/wire/journal_recovery.ts";
 import type { Effects, Recovered } from "../core/wire/kernel.ts";
 import { type Damage, DISK_KEYS } from "./journal_bytes.ts";
 import { type CrashDamage, JournalDisk, type Readback, recordsSize, type Recover } from "./journal_disk.ts";
 import type { StopKind } from "./journal_image.ts";
-import { MemoryTables, type TablesCheckpoint } from "./tables.ts";
+import { type DiskTables, FileTables, TreeTables } from "./disk_tables.ts";
 
 /** How a disk behaves. Times in microseconds. */
 export interface DiskOptions {
@@ -16,8 +18,10 @@ export interface DiskOptions {
   readonly syncUsMax: number;
   readonly checkpointUsMin: number;
   readonly checkpointUsMax: number;
-  /** The journal is encrypted, as in a network with keys. */
+  /** Files are encrypted, as in a network with keys. */
   readonly encrypted?: boolean;
+  /** What the tables are: a tree in memory (where left out), or the files of core/tables. */
+  readonly tables?: "memory" | "files";
 }
 
 export const DEFAULT_DISK: DiskOptions = {
@@ -27,25 +31,14 @@ export const DEFAULT_DISK: DiskOptions = {
   checkpointUsMax: 200_000,
 };
 
-/** The tables at the end of a step, and the persist records of this life up to that step. */
-interface TablesState {
-  readonly number: number;
-  readonly tables: TablesCheckpoint;
-}
-
 /** A checkpoint under way. `mark`: the sequence of its mark; 0 until its head and its tables are durable. */
 interface CheckpointUnderWay {
   readonly number: number;
   readonly head: number;
   readonly headRecords: number;
-  readonly state: TablesState;
   tablesDurable: boolean;
   mark: number;
 }
-
-/** Steps that applied entries between two states of the tables that a crash may fall back to, on average. */
-const STEPS_PER_STATE = 64;
-const STATES_KEPT = 4;
 
 /** What a machine finds when it reads its disk after a stop. */
 export type DiskState =
@@ -81,14 +74,10 @@ export class Disk {
   readonly #options: DiskOptions;
   readonly #random: Random;
   readonly #journal: JournalDisk;
-  tables = new MemoryTables();
+  readonly #tables: DiskTables;
   #checkpoint: CheckpointUnderWay | null = null;
-  /** States that a crash may fall back to, in the order of time; the first is the last done checkpoint's. */
-  #states: TablesState[];
-  #stepsToState = STEPS_PER_STATE;
   #recovered: Recovered | null = null;
   #state: DiskState | null = null;
-  #tablesDamaged = false;
   /** Bytes that the journal may still grow by; Infinity: nobody counts. The tables are not counted. */
   #room = Infinity;
   /** Each sync takes so much longer. */
@@ -99,7 +88,16 @@ export class Disk {
     this.#options = options;
     this.#random = random;
     this.#journal = new JournalDisk(node, recover, options.encrypted === true ? DISK_KEYS : undefined);
-    this.#states = [{ number: 0, tables: this.tables.checkpoint() }];
+    const owner = { node, network: "simulated", disk: this.name };
+    const vault = options.encrypted === true ? DISK_KEYS : OPEN_VAULT;
+    this.#tables = options.tables === "files"
+      ? new FileTables({ random: random.fork("tables"), vault, owner })
+      : new TreeTables(random);
+  }
+
+  /** What a kernel of this life reads and writes. */
+  get tables(): Tables {
+    return this.#tables.tables;
   }
 
   /** The number up to which persist records of this life are durable. */
@@ -109,7 +107,7 @@ export class Disk {
 
   /** Something is damaged, and nobody has found out. */
   get damaged(): boolean {
-    return this.#tablesDamaged || this.#journal.damaged;
+    return this.#tables.damaged || this.#journal.damaged;
   }
   /** Bytes of room that are left; below zero: the last write did not fit. */
   get room(): number {
@@ -134,10 +132,9 @@ export class Disk {
     if (checkpoint === null) return;
     invariant(this.#checkpoint === null, "At most one checkpoint is under way");
     const head = this.#journal.beginSegment(checkpoint.records, persistedUpTo);
-    const state = { number: persistedUpTo, tables: this.tables.checkpoint() };
-    this.#states.push(state);
+    this.#tables.beginCheckpoint(persistedUpTo);
     const headRecords = checkpoint.records.length;
-    this.#checkpoint = { number: checkpoint.number, head, headRecords, state, tablesDurable: false, mark: 0 };
+    this.#checkpoint = { number: checkpoint.number, head, headRecords, tablesDurable: false, mark: 0 };
   }
 
   /** Begins a sync of all that is pending, if something is and none is under way: how long it takes, or -1. */
@@ -150,6 +147,7 @@ export class Disk {
   /** The sync under way ends. */
   endSync(now: number): void {
     this.#journal.endSync(now);
+    this.#tables.durable(this.durableUpTo);
     this.#markCheckpoint();
   }
 
@@ -173,20 +171,16 @@ export class Disk {
     const before = this.#room < Infinity ? this.#journal.size : 0;
     this.#journal.dropOlder();
     if (this.#room < Infinity) this.#room += before - this.#journal.size;
-    this.#states = this.#states.slice(this.#states.indexOf(checkpoint.state));
+    this.#tables.endCheckpoint();
     this.#checkpoint = null;
     return checkpoint.number;
   }
 
-  /** Called at the end of steps that applied entries: now and then their tables become a state to fall back to. */
-  applied(persistedUpTo: number): void {
-    if (--this.#stepsToState > 0) return;
-    this.#stepsToState = 1 + this.#random.below(STEPS_PER_STATE * 2);
-    this.#states.push({ number: persistedUpTo, tables: this.tables.checkpoint() });
-    // Few are enough: the newest may be too new for the journal, then an older one serves.
-    if (this.#states.length > STATES_KEPT && this.#states[1] !== this.#checkpoint?.state) {
-      this.#states.splice(1, 1);
-    }
+  /** A step ended. */
+  stepped({ persistedUpTo, notes }: Pick<Effects, "persistedUpTo" | "notes">): void {
+    let applied = false;
+    for (let i = 0; i < notes.length && !applied; i++) applied = notes[i]!.kind === "applied";
+    this.#tables.stepped(persistedUpTo, applied);
   }
 
   /** Damages the journal where that must be found out. False where nothing can be damaged so yet. */
@@ -195,9 +189,14 @@ export class Disk {
     return this.#journal.damage(damage, random);
   }
 
-  /** A row of the tables can no longer be read. True: they always hold something. */
-  damageTables(): boolean {
-    return this.#tablesDamaged = true;
+  /** Something of the tables can no longer be read. False where nothing can be damaged so. */
+  damageTables(random: Random): boolean {
+    return this.#tables.damage(random);
+  }
+
+  /** An error that the kernel met tells of damaged tables: its host begins anew, and sets them aside. */
+  found(error: unknown): boolean {
+    return this.#tables.found(error);
   }
 
   /**
@@ -212,17 +211,14 @@ export class Disk {
       numbers.push(journal.numberAt(sequence));
     }
     return this.#restart(journal.stop(kind, this.#random), ({ lastSequence }) => {
-      const number = numbers[lastSequence - durable] ?? 0;
-      let states = this.#states.filter((state) => state.number <= number);
-      const marked = checkpoint !== null && checkpoint.mark > 0 && lastSequence >= checkpoint.mark;
-      if (marked) states = states.slice(states.indexOf(checkpoint.state));
-      return this.#random.pick(states).tables;
+      const counts = checkpoint !== null && checkpoint.mark > 0 && lastSequence >= checkpoint.mark;
+      return this.#tables.crash(kind, { number: numbers[lastSequence - durable] ?? 0, counts });
     });
   }
 
   /** The process ended in good order: everything is durable. */
   shutDown(): DiskState {
-    return this.#restart(this.#journal.stop("in-order", this.#random), () => this.tables.checkpoint());
+    return this.#restart(this.#journal.stop("in-order", this.#random), () => this.#tables.shutDown());
   }
 
   /** All that it held is gone. */
@@ -241,7 +237,8 @@ export class Disk {
     return this.#recovered;
   }
 
-  #restart(read: Readback, tablesAfter: (recovery: JournalRecovery) => TablesCheckpoint): DiskState {
+  /** `reopen`: opens the tables; true: they were lost. */
+  #restart(read: Readback, reopen: (recovery: JournalRecovery) => boolean): DiskState {
     if (read.kind !== "recovered") {
       if (read.kind === "wrong") return this.#state = read;
       return this.#state = {
@@ -251,19 +248,16 @@ export class Disk {
         gone: false,
       };
     }
-    const tablesLost = this.#tablesDamaged;
-    const tables = tablesLost ? new MemoryTables().checkpoint() : tablesAfter(read.recovery);
-    this.#tablesDamaged = false;
+    const tablesLost = reopen(read.recovery);
     this.#recovered = read.recovery.recovered;
-    this.tables = new MemoryTables(tables);
     this.#checkpoint = null;
-    this.#states = [{ number: 0, tables }];
     return this.#state = { kind: "whole", damage: read.damage, tablesLost };
   }
 
   #markCheckpoint(): void {
     const checkpoint = this.#checkpoint;
     if (checkpoint === null || checkpoint.mark > 0 || !checkpoint.tablesDurable) return;
+    if (!this.#tables.checkpointed) return;
     if (this.#journal.durable >= checkpoint.head) {
       checkpoint.mark = this.#journal.mark(checkpoint.headRecords);
     }

@@ -43,11 +43,11 @@ export class DiskFaults {
     const hurt = (machine: Machine): boolean => {
       const { disk } = machine;
       const struck = fault.do === "rot" && fault.of === "tables"
-        ? disk.damageTables()
+        ? disk.damageTables(random)
         : disk.damageJournal(fault.do, random, world.loop.now);
       if (!struck) return false;
       // A write that went astray may have hit the tables, which lie on the same disk.
-      if (fault.do === "misdirect" && random.chance(1, 4)) disk.damageTables();
+      if (fault.do === "misdirect" && random.chance(1, 4)) disk.damageTables(random);
       const life = machine.life, after = drawn(fault.crash, random);
       // Often before anything is written that proves what was struck to have been durable: then only a seal can.
       const atOnce = fault.crash.min === 0 && random.chance(1, 3);

@@ -52,11 +52,12 @@ export function header(scenario: Scenario, seed: number): string {
 
 /** "heartbeat 50ms, loss 1/300": names end in Us, or are among `durations`, where the value is a duration. */
 function listed(
-  values: Readonly<Record<string, number | boolean | Ratio>>,
+  values: Readonly<Record<string, number | boolean | string | Ratio>>,
   durations: readonly string[] = [],
 ): string {
   return Object.entries(values).map(([name, value]) => {
     if (typeof value === "boolean") return `${name} ${value ? "on" : "off"}`;
+    if (typeof value === "string") return `${name} in ${value}`;
     if (typeof value !== "number") return `${name} ${formatRatio(value)}`;
     if (durations.includes(name)) return `${name} ${formatDuration(value)}`;
     const unit = /Us(?=$|Min$|Max$)/.exec(name);

@@ -159,14 +159,17 @@ const networkSchema = z.strictObject({
 const diskSchema = z.strictObject({
   sync: span.default({ min: DEFAULT_DISK.syncUsMin, max: DEFAULT_DISK.syncUsMax }),
   checkpoint: span.default({ min: DEFAULT_DISK.checkpointUsMin, max: DEFAULT_DISK.checkpointUsMax }),
-  /** The journal is encrypted, as in a network with keys. */
+  /** Files are encrypted, as in a network with keys. */
   encrypted: z.boolean().default(false),
+  /** memory: a tree that goes back to an earlier state. files: those that real nodes have, on a simulated disk. */
+  tables: z.enum(["memory", "files"]).default("memory"),
 }).transform((d) => ({
   syncUsMin: d.sync.min,
   syncUsMax: d.sync.max,
   checkpointUsMin: d.checkpoint.min,
   checkpointUsMax: d.checkpoint.max,
   encrypted: d.encrypted,
+  tables: d.tables,
 }));
 
 const clockSchema = z.strictObject({

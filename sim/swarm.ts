@@ -173,6 +173,7 @@ function drawDisk(random: Random): NonNullable<ScenarioInput["disk"]> {
     sync: random.pick(["50us..300us", "100us..5ms", "1ms..30ms"]),
     checkpoint: random.pick(["1ms..10ms", "20ms..200ms", "200ms..2s"]),
     encrypted: random.chance(1, 2),
+    tables: random.chance(1, 4) ? "files" : "memory",
   };
 }
 

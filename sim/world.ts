@@ -434,6 +434,7 @@ export class World implements EventHandler {
     this.digest.add(now, this.loop.events, machine.index, INPUT_CODE[input.kind], kernel.fingerprint());
     if (this.tracer !== null) this.tracer(machine, input, effects, now, this.loop.events);
     if (effects.persist.length > 0 || effects.notes.length > 0) this.#observed(machine, input, effects);
+    machine.disk.stepped(effects);
     if (this.hosts !== null) this.hosts.stepped(machine, input, effects);
     if (effects.persist.length > 0 || effects.checkpoint !== null) this.#persist(machine, effects);
     if (!machine.running) return;
@@ -451,10 +452,6 @@ export class World implements EventHandler {
   #observed(machine: Machine, input: Input, effects: Effects): void {
     for (let i = 0; i < this.#observers.length; i++) {
       this.#observers[i]!.stepped?.(machine, input, effects, this.loop.now);
-    }
-    const notes = effects.notes;
-    for (let i = 0; i < notes.length; i++) {
-      if (notes[i]!.kind === "applied") return machine.disk.applied(effects.persistedUpTo);
     }
   }
 
@@ -559,6 +556,10 @@ export class World implements EventHandler {
   }
 
   #broke(machine: Machine, error: unknown): void {
+    if (machine.disk.found(error)) {
+      this.down(machine);
+      return this.schedule(this.loop.now, () => this.restart(machine));
+    }
     const what = error instanceof InvariantError ? "broke an invariant" : "threw";
     this.violate("no node stops by itself", `${machine.id} ${what}: ${messageOf(error)}`);
     machine.silent = false;

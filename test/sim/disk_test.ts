@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { nodeId, SYSTEM_PARTITION, type Term } from "../../core/base/ids.ts";
+import { type LogIndex, nodeId, SYSTEM_PARTITION, type Term } from "../../core/base/ids.ts";
 import { Random } from "../../core/base/random.ts";
 import { Effects, type JournalRecord } from "../../core/wire/kernel.ts";
 import { DEFAULT_DISK, Disk } from "../../sim/disk.ts";
+import { allRows } from "../../sim/tables.ts";
 
 const NODE = nodeId("rigel");
 const KEY = new Uint8Array([1]);
+const APPLIED = { kind: "applied", partition: SYSTEM_PARTITION, index: 1 as LogIndex } as const;
+const KINDS = ["memory", "files"] as const;
 
 /** A node that counts a term up: its whole state is one vote record and, in its tables, the number last "applied". */
 class Counter {
@@ -20,8 +23,9 @@ class Counter {
   #termOfNumber = new Map<number, number>();
   #termOfCheckpoint = new Map<number, number>();
 
-  constructor(seed: number) {
-    this.disk = new Disk(NODE, DEFAULT_DISK, Random.fromSeed(seed));
+  constructor(seed: number, tables: "memory" | "files" = "memory") {
+    const options = { ...DEFAULT_DISK, encrypted: true, tables };
+    this.disk = new Disk(NODE, options, Random.fromSeed(seed));
   }
 
   step(checkpoint: boolean): void {
@@ -35,7 +39,7 @@ class Counter {
     }
     this.#termOfNumber.set(this.effects.persistedUpTo, this.term);
     this.disk.write(this.effects, 0);
-    this.disk.applied(this.effects.persistedUpTo);
+    this.disk.stepped({ persistedUpTo: this.effects.persistedUpTo, notes: [APPLIED] });
   }
 
   /** Returns whether a checkpoint was completed. */
@@ -62,91 +66,123 @@ class Counter {
 
 const action = fc.constantFrom("step", "step", "step", "checkpoint", "sync", "sync", "tables");
 
-Deno.test("Disk.crash() keeps what was durable, and tables between the checkpoint and the journal", () => {
-  const seen = { lostSome: 0, keptUnsynced: 0, oldTables: 0, checkpointed: 0 };
-  fc.assert(
-    fc.property(fc.nat(1e6), fc.array(action, { maxLength: 60, size: "max" }), (seed, actions) => {
-      const node = new Counter(seed);
-      let underWay = false, tablesDue = false;
-      for (const act of actions) {
-        if (act === "step") node.step(false);
-        else if (act === "checkpoint" && !underWay) {
-          node.step(true);
-          underWay = tablesDue = true;
-        } else if (act === "tables" && tablesDue) {
-          node.disk.endTables(0);
-          tablesDue = false;
-        } else if (act === "sync" && node.sync()) {
-          underWay = false;
-          seen.checkpointed++;
-        }
-      }
-      const { journal, tables } = node.afterCrash();
-      assert.ok(
-        journal >= node.durableTerm && journal <= node.term,
-        `${journal} of ${node.durableTerm}..${node.term}`,
-      );
-      assert.ok(
-        tables >= node.checkpointTerm && tables <= journal,
-        `${tables} of ${node.checkpointTerm}..${journal}`,
-      );
-      if (journal < node.term) seen.lostSome++;
-      if (journal > node.durableTerm) seen.keptUnsynced++;
-      if (tables < journal) seen.oldTables++;
-    }),
-    { numRuns: 500 },
-  );
-  for (const [what, times] of Object.entries(seen)) assert.ok(times > 5, `${what} came up ${times} times`);
-});
-
-Deno.test("Disk goes on after crash upon crash", () => {
-  fc.assert(
-    fc.property(
-      fc.nat(1e6),
-      fc.array(fc.array(action, { maxLength: 12 }), { maxLength: 8 }),
-      (seed, lives) => {
-        const node = new Counter(seed);
-        let before = 0;
-        for (const actions of lives) {
-          node.effects.persistedUpTo = 0;
-          let underWay = false;
-          for (const act of actions) {
-            if (act === "checkpoint" && !underWay) {
-              node.step(true);
-              underWay = true;
-              node.disk.endTables(0);
-            } else if (act === "step") node.step(false);
-            else if (node.sync()) underWay = false;
+Deno.test("Disk.crash() keeps what was durable, and tables between the checkpoint and the journal", () =>
+  KINDS.forEach((kind) => {
+    const seen = { lostSome: 0, keptUnsynced: 0, oldTables: 0, checkpointed: 0 };
+    fc.assert(
+      fc.property(fc.nat(1e6), fc.array(action, { maxLength: 60, size: "max" }), (seed, actions) => {
+        const node = new Counter(seed, kind);
+        let underWay = false, tablesDue = false;
+        for (const act of actions) {
+          if (act === "step") node.step(false);
+          else if (act === "checkpoint" && !underWay) {
+            node.step(true);
+            underWay = tablesDue = true;
+          } else if (act === "tables" && tablesDue) {
+            node.disk.endTables(0);
+            tablesDue = false;
+          } else if (act === "sync" && node.sync()) {
+            underWay = false;
+            seen.checkpointed++;
           }
-          const { journal, tables } = node.afterCrash();
-          assert.ok(journal >= before && tables <= journal);
-          before = node.term = journal;
-          node.disk.tables.set(KEY, new Uint8Array([tables]));
         }
-      },
-    ),
-    { numRuns: 200 },
-  );
-});
+        const { journal, tables } = node.afterCrash();
+        assert.ok(
+          journal >= node.durableTerm && journal <= node.term,
+          `${journal} of ${node.durableTerm}..${node.term}`,
+        );
+        assert.ok(
+          tables >= node.checkpointTerm && tables <= journal,
+          `${tables} of ${node.checkpointTerm}..${journal}`,
+        );
+        if (journal < node.term) seen.lostSome++;
+        if (journal > node.durableTerm) seen.keptUnsynced++;
+        if (tables < journal) seen.oldTables++;
+      }),
+      { numRuns: 500 },
+    );
+    for (const [what, times] of Object.entries(seen)) assert.ok(times > 5, `${what} came up ${times} times`);
+  }));
 
-Deno.test("Disk.shutDown() loses nothing", () => {
-  const node = new Counter(1);
-  for (let i = 0; i < 5; i++) node.step(i === 2);
-  node.disk.shutDown();
-  assert.equal(node.disk.recovered().replicas.get(SYSTEM_PARTITION)?.term, 5);
-  assert.equal(node.disk.tables.get(KEY)?.[0], 5);
+Deno.test("Disk goes on after crash upon crash", () =>
+  KINDS.forEach((kind) => {
+    fc.assert(
+      fc.property(
+        fc.nat(1e6),
+        fc.array(fc.array(action, { maxLength: 12 }), { maxLength: 8 }),
+        (seed, lives) => {
+          const node = new Counter(seed, kind);
+          let before = 0;
+          for (const actions of lives) {
+            node.effects.persistedUpTo = 0;
+            let underWay = false;
+            for (const act of actions) {
+              if (act === "checkpoint" && !underWay) {
+                node.step(true);
+                underWay = true;
+                node.disk.endTables(0);
+              } else if (act === "step") node.step(false);
+              else if (node.sync()) underWay = false;
+            }
+            const { journal, tables } = node.afterCrash();
+            assert.ok(journal >= before && tables <= journal);
+            before = node.term = journal;
+            node.disk.tables.set(KEY, new Uint8Array([tables]));
+          }
+        },
+      ),
+      { numRuns: 200 },
+    );
+  }));
+
+Deno.test("Disk.shutDown() loses nothing", () =>
+  KINDS.forEach((kind) => {
+    const node = new Counter(1, kind);
+    for (let i = 0; i < 5; i++) node.step(i === 2);
+    node.disk.shutDown();
+    assert.equal(node.disk.recovered().replicas.get(SYSTEM_PARTITION)?.term, 5);
+    assert.equal(node.disk.tables.get(KEY)?.[0], 5);
+  }));
+
+Deno.test("Disk.damageTables() of files is met where they are read or opened: they come back empty, or as they were", () => {
+  let lost = 0, whole = 0;
+  for (let seed = 0; seed < 60; seed++) {
+    const node = new Counter(seed, "files");
+    for (let i = 0; i < 5; i++) node.step(i === 2);
+    node.sync();
+    node.disk.endTables(0);
+    while (node.sync());
+    node.disk.shutDown();
+    node.disk.damageTables(Random.fromSeed(seed));
+    let found = false;
+    try {
+      assert.equal(node.disk.tables.get(KEY)?.[0], 5);
+    } catch (error) {
+      assert.ok(node.disk.found(error), String(error));
+      found = true;
+    }
+    const state = node.disk.crash("power", 0);
+    assert.ok(state.kind === "whole" && (state.tablesLost || !found));
+    if (state.tablesLost) {
+      assert.deepEqual(allRows(node.disk.tables), []);
+      assert.ok(!node.disk.damaged);
+      lost++;
+    } else if (!found) whole++;
+  }
+  assert.ok(lost > 30 && whole > 0, `${lost} lost, ${whole} whole`);
+  assert.ok(!new Counter(1, "files").disk.found(new Error("of another kind")));
 });
 
 Deno.test("Disk.damageTables() is met at the next stop: they come back empty, the journal whole", () => {
   const node = new Counter(1);
   for (let i = 0; i < 5; i++) node.step(false);
   node.sync();
-  node.disk.damageTables();
+  node.disk.damageTables(Random.fromSeed(1));
   assert.ok(node.disk.damaged);
   const state = node.disk.crash("power", 0);
   assert.ok(state.kind === "whole" && state.tablesLost);
   assert.equal(node.disk.recovered().replicas.get(SYSTEM_PARTITION)?.term, 5);
-  assert.equal(node.disk.tables.size, 0);
+  assert.deepEqual(allRows(node.disk.tables), []);
   assert.ok(!node.disk.damaged);
 });
 
