@@ -78,6 +78,7 @@ interface Stored {
 /** Records one life after the other into one series of parts. */
 export class Recorder {
   readonly #options: RecorderOptions;
+  #vault: () => Vault = () => OPEN_VAULT;
   /** Oldest first; the running life is the last one once it has a part. */
   readonly #stored: Stored[] = [];
   #nextPart = 1;
@@ -98,6 +99,7 @@ export class Recorder {
 
   private constructor(options: RecorderOptions) {
     this.#options = options;
+    if (options.vault !== undefined) this.#vault = options.vault;
   }
 
   /** @throws {Error} when the place cannot be used, or holds something else than parts of a recording */
@@ -124,8 +126,12 @@ export class Recorder {
     return recorder;
   }
 
-  /** Makes the node of a new life, whose recording begins with it. The life before must have ended. */
-  begin(node: NodeOptions, network: string): RecordedNode {
+  /**
+   * Makes the node of a new life, whose recording begins with it. The life before must have ended. `vault`: the keys as
+   * they are at any time from now on, where the options do not say.
+   */
+  begin(node: NodeOptions, network: string, vault?: () => Vault): RecordedNode {
+    if (vault !== undefined) this.#vault = vault;
     const life = this.#life = new Life(this, node, network);
     return life.node;
   }
@@ -251,7 +257,7 @@ export class Recorder {
 
   /** The part that the next frame of `life` goes to. */
   #fileFor(life: Life) {
-    const { vault = () => OPEN_VAULT } = this.#options, keys = vault();
+    const keys = this.#vault();
     const same = this.#file !== null && this.#file.life === life && this.#file.generation === keys.current;
     if (same && this.#file!.bytes < PART_BYTES) return this.#file!;
     this.#closeFile();

@@ -20,7 +20,7 @@ import type {
 } from "../../core/wire/kernel.ts";
 import type { ClientRequestFrame } from "../../core/wire/codec.ts";
 import type { Message } from "../../core/wire/messages.ts";
-import type { NodeStatus, Response } from "../../core/wire/requests.ts";
+import type { AuditEvent, NodeStatus, Response } from "../../core/wire/requests.ts";
 import type { Principal } from "../../core/wire/security.ts";
 import { now } from "./clock.ts";
 
@@ -57,6 +57,8 @@ export interface RunnerOptions {
   readonly keyOffered: (offer: KeyOffer) => void;
   /** A generation of the network's keys is to be made. */
   readonly makeKey: (id: number) => void;
+  /** What was written down last of who did what, the newest first. */
+  readonly audit: (limit: number) => Promise<readonly AuditEvent[]>;
   /** The node did all that "stop" asks. */
   readonly stopped: () => void;
   /** The node cannot go on. */
@@ -73,6 +75,8 @@ export class Runner {
   #kernel: Kernel | null = null;
   #inputs: Input[] = [];
   #requests: ClientRequest[] = [];
+  /** Requests for the audit that the core has not answered, and how many events they ask for. */
+  readonly #audits = new Map<string, number>();
   #held: Held[] = [];
   #scheduled = false;
   #dead = false;
@@ -107,6 +111,7 @@ export class Runner {
   /** `who`: null in an open network. */
   requests(client: number, requests: readonly ClientRequestFrame[], who: Principal | null): void {
     for (const { id, request } of requests) {
+      if (request.op.kind === "audit") this.#audits.set(`${client} ${id}`, request.op.limit);
       this.#requests.push(who === null ? { client, id, request } : { client, id, request, who });
     }
     this.#schedule();
@@ -193,6 +198,7 @@ export class Runner {
       if (this.#recorded === this.#durableUpTo) this.#release();
     }
     for (const { client, id, response } of effects.replies) {
+      if (this.#audits.size > 0 && this.#auditAsked(client, id, response)) continue;
       transport.reply(client, id, this.#completed(response));
     }
     for (const note of effects.notes) this.#options.noted(note);
@@ -225,6 +231,18 @@ export class Runner {
       .then(() => this.#dead ? undefined : journal.finishCheckpoint())
       .then(() => this.#dead ? undefined : this.input({ kind: "checkpointed", checkpoint: number }))
       .catch((error) => this.#options.failed(error));
+  }
+
+  /** The core says whether it may be answered; what the answer is, the host knows. */
+  #auditAsked(client: number, id: number, response: Response): boolean {
+    const name = `${client} ${id}`, limit = this.#audits.get(name);
+    this.#audits.delete(name);
+    if (limit === undefined || response.kind !== "audit") return false;
+    this.#options.audit(limit).then((events) => {
+      this.#options.transport.reply(client, id, { kind: "audit", events });
+      this.#options.transport.flush();
+    }, (error) => this.#options.failed(error));
+    return true;
   }
 
   #completed(response: Response): Response {

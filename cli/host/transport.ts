@@ -70,6 +70,7 @@ export class Transport {
   readonly #peers = new Map<NodeId, PeerLink>();
   readonly #incoming = new Map<NodeId, FrameSocket>();
   readonly #clients = new Map<number, ClientLink>();
+  readonly #clientAddresses = new Map<number, string>();
   /** Of the clients those who came with an invite, and with which key. */
   readonly #joiners = new Map<number, Joiner>();
   readonly #counters = new Map<string, number>();
@@ -211,6 +212,11 @@ export class Transport {
         link.proceed();
       }
     }
+  }
+
+  /** Where a client is, "host:port"; empty: it has gone. */
+  addressOf(client: number): string {
+    return this.#clientAddresses.get(client) ?? "";
   }
 
   get clients(): number {
@@ -390,6 +396,7 @@ export class Transport {
       count: (name, by) => this.count(name, by),
     });
     this.#clients.set(client, link);
+    this.#clientAddresses.set(client, from);
     if (who?.kind === "invite" && key !== null) this.#joiners.set(client, { connection, key, from });
     this.#memory.add(link);
     return {
@@ -397,6 +404,7 @@ export class Transport {
       gone: () => {
         link.gone();
         this.#clients.delete(client);
+        this.#clientAddresses.delete(client);
         this.#joiners.delete(client);
         this.#memory.delete(link);
         this.#events.clientGone(client);

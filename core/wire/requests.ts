@@ -296,9 +296,10 @@ export interface NodeStatus {
 /**
  * What keeps a node from doing all it should, in words for a person. low-space: little is left, and it takes no writes.
  * no-space, disk: its files cannot be written or read. alone: it has to join the network, and no peer has taken it yet.
+ * evicted: the network has shut it out, for good.
  */
 export interface Trouble {
-  readonly kind: "low-space" | "no-space" | "disk" | "alone";
+  readonly kind: "low-space" | "no-space" | "disk" | "alone" | "evicted";
   /** What went wrong, with the file's name and the system's error. */
   readonly what: string;
   readonly waitsFor: string;

@@ -214,6 +214,7 @@ export const TROUBLE: Names<Trouble["kind"]> = names({
   "no-space": 1,
   "disk": 2,
   "alone": 3,
+  "evicted": 4,
 });
 
 export const READ_MODE: Names<ReadMode> = names({ linearizable: 0, stale: 1 });

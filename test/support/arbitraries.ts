@@ -244,7 +244,7 @@ const arbNodeStatus: Arb<NodeStatus> = whole<NodeStatus>({
   replicas: list(arbReplica, 3),
   counters: list(fc.tuple(arbText, arbInteger)),
   trouble: orNull(whole<Trouble>({
-    kind: fc.constantFrom("low-space", "no-space", "disk", "alone"),
+    kind: fc.constantFrom("low-space", "no-space", "disk", "alone", "evicted"),
     what: arbText,
     waitsFor: arbText,
     sinceMs: arbInteger,

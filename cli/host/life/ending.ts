@@ -16,6 +16,8 @@ export type Ending =
   | { readonly kind: "alone"; readonly error: Error }
   /** It has to join, and there is a member of the name that it was given when it was rebuilt. */
   | { readonly kind: "name-taken"; readonly error: Error }
+  /** The network has shut it out: it is down until it is stopped. */
+  | { readonly kind: "evicted"; readonly error: Error }
   /** Nothing that time could mend: a person has to do something. */
   | { readonly kind: "refused"; readonly error: Error };
 
@@ -42,6 +44,11 @@ export class RejoinError extends Error {
   }
 }
 
+/** The network has shut this node out. */
+export class EvictedError extends Error {
+  override readonly name = "EvictedError";
+}
+
 /**
  * What `error` asks for. `lived`: the node ran in this process before, so that its directory was one that can be used.
  */
@@ -58,6 +65,7 @@ export function endingOf(error: Error, { lived }: { lived: boolean }): Ending {
   ) {
     return { kind: "tables-damaged", error };
   }
+  if (error instanceof EvictedError) return { kind: "evicted", error };
   if (error instanceof RejoinError) return { kind: error.reason, error };
   if (isFull(error)) return { kind: "no-space", error };
   if (

@@ -3,6 +3,7 @@
  * process and after trouble, so that whatever ended a life, the next one begins with full recovery.
  */
 import type { NodeId } from "../../../core/base/ids.ts";
+import { OPEN_VAULT, type Vault } from "../../../core/base/vault.ts";
 import { Random } from "../../../core/base/random.ts";
 import { Node } from "../../../core/node/node.ts";
 import type { Origin } from "../../../core/node/options.ts";
@@ -12,14 +13,16 @@ import type { SystemView } from "../../../core/wire/messages.ts";
 import type { GenerationSecret } from "../../../core/wire/session.ts";
 import { TablesCorruptError } from "../../../core/tables/errors.ts";
 import type { NodeStatus, Trouble } from "../../../core/wire/requests.ts";
+import { AuditLog } from "../audit.ts";
 import { NO_CREDENTIALS } from "../credentials.ts";
 import type { DataDirectory, NodeIdentity } from "../directory.ts";
 import type { Keyring } from "../identity/keyring.ts";
+import type { Incident } from "../doorkeeper.ts";
 import { JournalFiles } from "../journal.ts";
 import { Runner } from "../runner.ts";
 import { DiskTables } from "../tables/tables.ts";
 import type { Self, Transport } from "../transport.ts";
-import { DiskError, JournalLostError, TablesLostError } from "./ending.ts";
+import { DiskError, EvictedError, JournalLostError, TablesLostError } from "./ending.ts";
 import { NetworkKeys } from "./network_keys.ts";
 import { logNote } from "./notes.ts";
 import { openKeyring } from "./opening.ts";
@@ -52,6 +55,9 @@ export interface LifeOptions {
 }
 
 const PEERS_WRITTEN_MS = 1000;
+/** While files are written anew with the current keys, how often is looked how far that is, and when it is begun again. */
+const RENEW_LOOK_MS = 500;
+const RENEW_LOOKS = 120;
 
 export class Life {
   readonly #options: LifeOptions;
@@ -64,6 +70,8 @@ export class Life {
   /** null: the network is open, or the keyring not there yet. */
   #keys: NetworkKeys | null = null;
   #viewChanged = false;
+  #audit: AuditLog | null = null;
+  #renewTimer: ReturnType<typeof setTimeout> | null = null;
   #origin: Origin["kind"] = "recovered";
   #peersTimer: ReturnType<typeof setTimeout> | null = null;
 
@@ -76,6 +84,10 @@ export class Life {
   }
   get origin(): Origin["kind"] {
     return this.#origin;
+  }
+  /** With what its files can be read; null: the network is open, or there are no keys. */
+  get vault(): Vault | null {
+    return this.#keys?.vault() ?? null;
   }
   get identity(): NodeIdentity | null {
     return this.#identity;
@@ -117,6 +129,7 @@ export class Life {
     } else origin = first ?? await this.#first();
     this.#origin = origin.kind;
     this.#openTables(recovered, identity);
+    this.#openAudit();
     await this.#keys?.begin(viewOf(origin));
     this.#begin(origin, identity);
   }
@@ -126,6 +139,8 @@ export class Life {
     if (this.#peersTimer !== null) clearTimeout(this.#peersTimer);
     this.#runner?.kill();
     this.#keys?.close();
+    if (this.#renewTimer !== null) clearTimeout(this.#renewTimer);
+    await this.#audit?.close();
     this.#options.start.recorder?.end(failed ? "failed" : "stopped");
     try {
       await this.#journal?.close();
@@ -180,7 +195,7 @@ export class Life {
   }
 
   #openKeys({ node }: NodeIdentity): void {
-    const { lastView, start: { certificateMs, log } } = this.#options;
+    const { lastView, start: { certificateMs, log, recorder } } = this.#options;
     if (this.#keyring === null) return;
     this.#keys = new NetworkKeys({
       keyring: this.#keyring,
@@ -189,15 +204,68 @@ export class Life {
       certificateMs,
       filesNeed: () => this.#generations(),
       changed: () => this.#runner?.input({ kind: "keys", ...this.#keys!.status() }),
-      currentChanged: () => this.#tables?.rotate(this.#keys!.tablesKeys()),
+      currentChanged: () => this.#renewFiles(),
+      forgot: (generations) => {
+        log.info("Forgot the keys {generations}", { generations: generations.join(", ") });
+        void recorder?.drop(generations);
+      },
       warn: (what, error) => log.warn("Cannot {what}: {error}", { what, error: error.message }),
     });
     this.#introduce();
   }
 
+  #openAudit(): void {
+    const { directory, start: { log } } = this.#options;
+    this.#audit = AuditLog.open({
+      directory: directory.path,
+      vault: () => this.#keys?.vault() ?? OPEN_VAULT,
+      failed: (error) => log.warn("{what}", { what: error.message }),
+    });
+  }
+
+  /** Writes down what an operator may want to know of later. */
+  audit(incident: Incident): void {
+    this.#audit?.write({ timeMs: Date.now(), node: this.#identity!.node, ...incident });
+  }
+
+  /** A member says that this node was shut out. */
+  evicted(by: NodeId): void {
+    const { node, network } = this.#identity!;
+    this.#options.failed(
+      new EvictedError(
+        `Node "${node}" was evicted from network ${network}, says ${
+          by === node ? "its own view" : `node "${by}"`
+        }. Stop it; this machine can join again as a new node, on an empty --data, with an invite`,
+      ),
+    );
+  }
+
   /** Of the keys that its files need. */
   #generations(): number[] {
-    return [...(this.#journal?.generations ?? []), ...(this.#tables?.generations() ?? [])];
+    const audit = this.#audit?.generations ?? [];
+    return [...(this.#journal?.generations ?? []), ...(this.#tables?.generations() ?? []), ...audit];
+  }
+
+  /** Has files of former keys written anew, as long as there are some: a checkpoint ends the journal's segments. */
+  #renewFiles(): void {
+    const keys = this.#keys, current = keys?.current;
+    if (this.#renewTimer !== null) clearTimeout(this.#renewTimer);
+    this.#renewTimer = null;
+    if (keys === null || this.#runner === null || this.#generations().every((id) => id === current)) return;
+    this.#tables?.rotate(keys.tablesKeys());
+    void this.#audit?.renew();
+    this.#runner.input({ kind: "checkpoint" });
+    this.#renewTimer = setTimeout(() => this.#lookAtFiles(RENEW_LOOKS), RENEW_LOOK_MS);
+  }
+
+  /** What is no longer needed is told, and forgotten once the network has. After `left` looks it is begun again. */
+  #lookAtFiles(left: number): void {
+    const keys = this.#keys!;
+    keys.tell();
+    keys.forget();
+    if (this.#generations().every((id) => id === keys.current)) this.#renewTimer = null;
+    else if (left === 0) this.#renewFiles();
+    else this.#renewTimer = setTimeout(() => this.#lookAtFiles(left - 1), RENEW_LOOK_MS);
   }
 
   #newIdentity({ kind, view }: FirstOrigin): NodeIdentity {
@@ -294,7 +362,8 @@ export class Life {
     const view = viewOf(origin), keys = this.#keys;
     const id = identity.node;
     const options = { id, address, origin, random: Random.fromSeed(randomSeed()), tables };
-    const node = this.#node = recorder?.begin(options, view.network) ?? new Node(options);
+    const node = this.#node =
+      recorder?.begin(options, view.network, () => this.#keys?.vault() ?? OPEN_VAULT) ?? new Node(options);
     const runner: Runner = this.#runner = new Runner({
       journal,
       tables,
@@ -307,12 +376,22 @@ export class Life {
       noted: (note) => {
         logNote(log, note);
         if (note.kind === "view") this.#viewChanged = true;
+        if (note.kind === "standing" && note.state === "evicted") this.evicted(id);
+        if (note.kind === "audit") {
+          const { client, who, what, outcome } = note;
+          this.audit({ who, what, outcome, from: transport.addressOf(client) });
+        }
       },
       keyOffered: (offer) => {
         const secrets = keys?.offered(offer) ?? [];
         if (secrets.length > 0) transport.sendSecrets(offer.to, secrets);
       },
       makeKey: (generation) => this.#makeKey(generation),
+      audit: async (limit) => {
+        const { events, unread } = await this.#audit!.read({ limit });
+        for (const what of unread) log.warn("{what}", { what });
+        return events;
+      },
       stopped,
       failed,
     });
@@ -320,6 +399,7 @@ export class Life {
     transport.begin(self, (peer) => node.addressOf(peer));
     runner.start(node);
     keys?.run();
+    this.#renewFiles();
     if (space.low) runner.input({ kind: "space", low: true });
     this.#peersChanged();
   }

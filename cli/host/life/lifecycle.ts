@@ -10,12 +10,14 @@
 import type { NodeId } from "../../../core/base/ids.ts";
 import { nodeId } from "../../../core/base/ids.ts";
 import { unreachable } from "../../../core/base/invariant.ts";
+import { OPEN_VAULT, type Vault } from "../../../core/base/vault.ts";
 import type { ClientRequestFrame } from "../../../core/wire/codec.ts";
 import type { SystemView } from "../../../core/wire/messages.ts";
 import type { Trouble } from "../../../core/wire/requests.ts";
 import type { Principal } from "../../../core/wire/security.ts";
 import { DataDirectory } from "../directory.ts";
-import { REFUSED_FOREIGN } from "../peer_link.ts";
+import { LogLimit } from "../log_limit.ts";
+import { REFUSED_EVICTED, REFUSED_FOREIGN } from "../peer_link.ts";
 import { formatAddress, parseAddress } from "../socket.ts";
 import { Transport } from "../transport.ts";
 import { answerWhileDown } from "./down.ts";
@@ -32,6 +34,8 @@ const STOP_MS_MAX = 8000;
 const CLOSE_MS_MAX = 1000;
 const LOOK_FOR_SPACE_MS = 500;
 const REJOIN_MS = 1000;
+/** As long as a timer can. */
+const FOR_GOOD_MS = 2 ** 31 - 1;
 
 export interface ReadyNode {
   readonly id: NodeId;
@@ -50,10 +54,13 @@ export class Lifecycle {
   readonly #ready = Promise.withResolvers<ReadyNode>();
   readonly #stop = new AbortController();
   readonly #pause = new Pause();
+  readonly #refusals = new LogLimit();
   #address = "";
   #who: { readonly node: NodeId; readonly network: string | null };
   /** The newest view of the lives so far. */
   #lastView: SystemView | null = null;
+  /** With what the files of the last one can be read; null: with nothing, or there was none. */
+  #lastVault: Vault | null = null;
   #life: Life | null = null;
   #up = false;
   /** It was up in this process. */
@@ -77,8 +84,9 @@ export class Lifecycle {
       secrets: (from, secrets) => {
         if (this.#up) this.#life?.secrets(from, secrets);
       },
-      incident: ({ who, from, what, outcome }) => {
-        log.warn("{who} from {from} may not {what}: {outcome}", { who, from, what, outcome });
+      incident: (incident) => {
+        log.warn("{who} from {from} may not {what}: {outcome}", { ...incident });
+        this.#life?.audit(incident);
       },
       clientGone: (client) => {
         if (this.#up) this.#life?.runner?.input({ kind: "client-gone", client });
@@ -86,11 +94,15 @@ export class Lifecycle {
       peerLost: (peer, why) => {
         log.info("Lost peer {peer}: {why}", { peer, why });
         if (why === REFUSED_FOREIGN) this.#warnOfForeign(peer);
+        if (why === REFUSED_EVICTED) this.#life?.evicted(peer);
         if (this.#up) this.#life?.runner?.input({ kind: "peer-lost", peer });
       },
       refused: (from, why) => {
         // A node that starts, stops or is down turns everyone away, many times: it has said so itself.
         if (why === "closing") return log.debug("Refused a connection from {from}: {why}", { from, why });
+        const unsaid = this.#refusals.take();
+        if (unsaid === null) return;
+        if (unsaid > 0) log.warn("Refused {unsaid} more connections, without a line for each", { unsaid });
         log.warn("Refused a connection from {from}: {why}", { from, why });
       },
       deaf: (address) => log.warn("No longer heard connections at {address}: listening anew", { address }),
@@ -209,6 +221,7 @@ export class Lifecycle {
   async #closeLife(life: Life, ending: Ending): Promise<void> {
     this.#life = null;
     this.#lastView = life.view ?? this.#lastView;
+    this.#lastVault = life.vault ?? this.#lastVault;
     try {
       await life.close({ failed: ending.kind !== "stopped" });
     } catch (error) {
@@ -252,6 +265,9 @@ export class Lifecycle {
       case "tables-damaged":
         this.#tablesDamage = ending.error;
         return await this.#waitAndRetry("disk", ending.error, this.#pause.next());
+      case "evicted":
+        this.#wentDown("evicted", ending.error, "nothing: it is out for good");
+        return await delay(FOR_GOOD_MS, this.#stop.signal);
       case "journal-damaged":
         return this.#becomeNew(ending.error);
       case "name-taken":
@@ -289,7 +305,8 @@ export class Lifecycle {
           `then comes back as a new one and gets its data from the others`,
       );
     }
-    const next = rebuilt(this.#directory, identity, { damage, join });
+    const vault = this.#lastVault ?? OPEN_VAULT;
+    const next = rebuilt(this.#directory, identity, { damage, join, vault });
     this.#directory.writeIdentity(next);
     log.error(
       "{what}. Node {old} comes back as {node} and gets its data from the others; its files are in {path}",

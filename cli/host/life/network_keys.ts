@@ -47,6 +47,8 @@ export interface NetworkKeysOptions {
   readonly changed: () => void;
   /** The current generation is another: what is written from now on is encrypted with it. */
   readonly currentChanged: () => void;
+  /** These generations have left the keyring: what they encrypted elsewhere can be read no more. */
+  readonly forgot: (generations: readonly number[]) => void;
   readonly warn: (what: string, error: Error) => void;
 }
 
@@ -87,6 +89,11 @@ export class NetworkKeys implements NodeCredentials {
 
   tls(): TlsMaterial | null {
     return this.#material ??= this.#makeMaterial();
+  }
+
+  /** All that is written now is encrypted with this generation. */
+  get current(): number {
+    return this.#vault.current;
   }
 
   /** Where the node begins: brings keyring and certificate in line with the view. */
@@ -142,10 +149,11 @@ export class NetworkKeys implements NodeCredentials {
     if (security === null || security === undefined) return;
     const newest = security.keys.at(-1)!.id;
     const needed = new Set(this.#options.filesNeed());
-    for (const { id, state } of this.#keyring.generations) {
-      const over = id < newest && !security.keys.some((key) => key.id === id);
-      if (over && state !== "current" && !needed.has(id)) this.#keyring.dropGeneration(id);
-    }
+    const forgotten = this.#keyring.generations.filter(({ id, state }) =>
+      id < newest && state !== "current" && !needed.has(id) && !security.keys.some((key) => key.id === id)
+    ).map(({ id }) => id);
+    for (const id of forgotten) this.#keyring.dropGeneration(id);
+    if (forgotten.length > 0) this.#options.forgot(forgotten);
     this.#keysChanged();
   }
 
