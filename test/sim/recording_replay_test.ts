@@ -10,12 +10,13 @@ import { decodeWith } from "../../core/wire/codec.ts";
 import { readItem, type RecordingItem } from "../../core/wire/recording.ts";
 import { LifeError, LifeReplay, type ReplayedState, type ReplayedStep } from "../../sim/recording_replay.ts";
 import { Run } from "../../sim/run.ts";
+import type { ScenarioInput } from "../../sim/scenario.ts";
 import { MemoryTables } from "../../sim/tables.ts";
 import { MemoryRecording, readItems } from "../support/recordings.ts";
 import { smallScenario, STARS } from "./scenarios.ts";
 
 /** One recording for each life of each node of a short run with crashes, restarts, joins and lost messages. */
-function recordedRun(): MemoryRecording[] {
+function recordedRun(change: Partial<ScenarioInput> = {}): MemoryRecording[] {
   const recordings: MemoryRecording[] = [];
   const kernel = (options: NodeOptions) => {
     const recording = new MemoryRecording(options);
@@ -30,6 +31,7 @@ function recordedRun(): MemoryRecording[] {
       { do: "join", at: "2s" },
       { do: "drain", at: "6s" },
     ],
+    ...change,
   });
   const { violations } = runOf(scenario, kernel).world;
   assert.deepEqual(violations, []);
@@ -79,6 +81,25 @@ Deno.test("LifeReplay does every step of every node of a run with crashes, resta
   }
   assert.deepEqual([...origins].sort(), ["genesis", "joined", "recovered"]);
   assert(steps > 10_000, `${steps} steps`);
+});
+
+Deno.test("LifeReplay does every step of the nodes of a private network: joins, an eviction and rotations", () => {
+  const recorded = recordedRun({
+    security: "private",
+    faults: [
+      { do: "invite", at: "2s", joiners: 1 },
+      { do: "rotate-keys", every: "3s" },
+      { do: "evict", at: "7s" },
+      { do: "intrude", every: "2s" },
+      { do: "crash", every: "5s", for: "1s" },
+    ],
+  });
+  const told = new Set<string>();
+  for (const recording of recorded) {
+    assert.equal(replayed(itemsOf(recording)).different, null);
+    for (const item of readItems(recording.bytes())) if (item.kind === "step") told.add(item.input.kind);
+  }
+  assert(told.has("keys") && told.has("key-made"), [...told].join());
 });
 
 function described(node: Node): string {

@@ -164,6 +164,17 @@ const INPUTS: Samples<Input> = {
   space: { kind: "space", low: true },
   "client-gone": { kind: "client-gone", client: 4 },
   "peer-lost": { kind: "peer-lost", peer: sirius },
+  keys: { kind: "keys", holds: 2, uses: 1, statement: new Uint8Array(64) },
+  "key-made": { kind: "key-made", id: 3, authority: Uint8Array.of(1) },
+  "of whom": {
+    kind: "requests",
+    requests: [{
+      client: 4,
+      id: 2,
+      request: { op: { kind: "layout" } },
+      who: { kind: "invite", id: "0123456789abcdef", proof: "0".repeat(64) },
+    }],
+  },
   stop: { kind: "stop" },
 };
 
@@ -180,6 +191,9 @@ Deno.test("describeInput() says what a trace needs, in one line", () => {
     space low
     client-gone 4
     peer-lost sirius
+    keys holds 2 uses 1
+    key-made 3
+    requests [4/2 (invite 0123456789abcdef) layout]
     stop
   `),
   );

@@ -33,6 +33,7 @@ import {
   arbTerm,
   arbView,
 } from "../../support/arbitraries.ts";
+import { arbAuthority, arbPrincipal, arbStatement } from "../../support/arbitrary_security.ts";
 
 const record = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) =>
   fc.record<T>(fields, { noNullPrototype: true });
@@ -48,13 +49,24 @@ const arbInput: fc.Arbitrary<Input> = fc.oneof(
   record({ kind: fc.constant("checkpointed" as const), checkpoint: arbInteger }),
   record({
     kind: fc.constant("requests" as const),
-    requests: fc.array(record({ client: arbInteger, id: arbInteger, request: arbRequest }), {
-      maxLength: 4,
-    }),
+    requests: fc.array(
+      fc.record(
+        { client: arbInteger, id: arbInteger, request: arbRequest, who: arbPrincipal },
+        { noNullPrototype: true, requiredKeys: ["client", "id", "request"] },
+      ),
+      { maxLength: 4 },
+    ),
   }),
   record({ kind: fc.constant("client-gone" as const), client: arbInteger }),
   record({ kind: fc.constant("space" as const), low: fc.boolean() }),
   record({ kind: fc.constant("peer-lost" as const), peer: arbNodeId }),
+  record({
+    kind: fc.constant("keys" as const),
+    holds: arbInteger,
+    uses: arbInteger,
+    statement: arbStatement,
+  }),
+  record({ kind: fc.constant("key-made" as const), id: arbInteger, authority: arbAuthority }),
 );
 const arbWord = fc.nat({ max: 0xffff_ffff });
 const arbInstant = fc.nat().map(instant);
