@@ -9,7 +9,7 @@ import { after, type Instant, NEVER, type NodeId } from "../base/ids.ts";
 import type { Membership } from "../membership/membership.ts";
 import { findMember } from "../system/system.ts";
 import type { Effects } from "../wire/kernel.ts";
-import { isFormer, isWhole, sameSettings } from "../wire/members.ts";
+import { isFormer, isWhole, sameNetwork } from "../wire/members.ts";
 import type { MemberState, MessageOf, SystemView } from "../wire/messages.ts";
 
 const FETCH_AGAIN_US = 200_000;
@@ -76,7 +76,7 @@ export class Layout {
       const why = "It tells the layout of another network";
       return this.#options.effects.note({ kind: "refused", from, message: "layout-is", why });
     }
-    if (!isWhole(view) || !sameSettings(view.settings, this.#view.settings)) {
+    if (!isWhole(view) || !sameNetwork(view, this.#view)) {
       const why = "Its parts do not fit together";
       return this.#options.effects.note({ kind: "refused", from, message: "layout-is", why });
     }

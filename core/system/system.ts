@@ -38,7 +38,7 @@ import {
   useKey,
 } from "./security.ts";
 import { encode, WireError } from "../wire/cbor.ts";
-import { isFormer, isWhole, sameSettings } from "../wire/members.ts";
+import { isFormer, isWhole, sameNetwork } from "../wire/members.ts";
 import type { Principal } from "../wire/security.ts";
 import { refusal } from "../wire/ops.ts";
 import { decodeView, decodeWith, encodeView } from "../wire/shared_codec.ts";
@@ -159,8 +159,7 @@ export class System implements StateMachine {
     if (row === undefined) return "It holds no view";
     const view = decoded(row[1], decodeView);
     if (typeof view === "string") return view;
-    const { settings } = this.#view ?? view;
-    if (!isWhole(view) || !sameSettings(view.settings, settings)) {
+    if (!isWhole(view) || !sameNetwork(view, this.#view ?? view)) {
       return "The parts of its view do not fit together";
     }
     this.#setView(view);

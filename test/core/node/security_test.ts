@@ -1,7 +1,7 @@
 /** Whom nodes of a private network serve: rights where a request comes in, on its way, and while a watch goes on. */
 import assert from "node:assert/strict";
 import { nodeId } from "../../../core/base/ids.ts";
-import type { Message } from "../../../core/wire/messages.ts";
+import type { Message, SystemView } from "../../../core/wire/messages.ts";
 import type { Op, RangeOp, Response, WatchOp } from "../../../core/wire/requests.ts";
 import type { Principal } from "../../../core/wire/security.ts";
 import { Network } from "./network.ts";
@@ -343,6 +343,40 @@ Deno.test("A node that was cut off while it was evicted learns so when it comes 
   network.cut.clear();
   network.until(() => network.stateOf("Deneb", "Deneb") === "evicted", MINUTE, "Deneb knows");
   assert.equal(network.stateOf("Deneb", "Alnilam"), "evicted");
+});
+
+Deno.test("No view that a peer makes up opens a private network, or takes its keys away", () => {
+  const network = settled();
+  const view = network.node("Alnilam").view(), security = view.security!;
+  const [member, ...members] = view.members, { identity: _, ...keyless } = member!;
+  const key = security.keys[0]!;
+  const forged: SystemView[] = [
+    { ...view, security: null },
+    { ...view, security: { ...security, keys: [] } },
+    { ...view, security: { ...security, keys: [{ ...key, state: "former" }] } },
+    { ...view, security: { ...security, keys: [key, { ...key, id: 2 }] } },
+    {
+      ...view,
+      security: {
+        ...security,
+        keys: [key, { ...key, id: 2, state: "made" }, { ...key, id: 3, state: "wanted" }],
+      },
+    },
+    { ...view, security: { ...security, keys: [{ ...key, id: 2 }, { ...key, state: "made" }] } },
+    { ...view, security: { ...security, access: [...security.access].reverse() } },
+    { ...view, members: [keyless, ...members] },
+  ];
+  for (const [i, made] of forged.entries()) {
+    const message: Message = { kind: "layout-is", view: { ...made, version: view.version + 100 + i } };
+    network.step(nodeId("Alnilam"), { kind: "messages", from: nodeId("Bellatrix"), messages: [message] });
+    assert.equal(network.node("Alnilam").view().version, view.version, `Forgery ${i}`);
+  }
+  assert.match(network.refusal("Alnilam", get("star/1"), null), /^denied/);
+  const open = new Network(THREE);
+  open.settle();
+  const closed: Message = { kind: "layout-is", view: { ...view, version: 500 } };
+  open.step(nodeId("Alnilam"), { kind: "messages", from: nodeId("Bellatrix"), messages: [closed] });
+  assert.equal(open.node("Alnilam").view().security, null);
 });
 
 Deno.test("An open network asks nobody who they are, and notes nothing for an audit log", () => {
