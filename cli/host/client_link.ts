@@ -161,7 +161,8 @@ export class ClientLink implements Requester, Holder {
   /** True where nothing waited for flush() yet. */
   reply(id: number, response: Response): boolean {
     if (response.kind !== "events") {
-      this.#underWay--;
+      // Of a watch that ended by itself two answers come.
+      if (this.#underWay > 0) this.#underWay--;
       this.#largeBytes -= this.#large.get(id) ?? 0;
       this.#large.delete(id);
     }
