@@ -1,4 +1,5 @@
 import { type Instant, type LogIndex, NEVER } from "../base/ids.ts";
+import { AGE_UNKNOWN_US } from "../wire/requests.ts";
 
 /** Above every log index: nothing is awaited. */
 const NOTHING = Number.MAX_SAFE_INTEGER;
@@ -32,10 +33,10 @@ export class Freshness {
     }
   }
 
-  /** NEVER where it is not known. */
+  /** AGE_UNKNOWN_US where it is not known. */
   ageUs(applied: LogIndex, now: Instant): number {
     this.#settle(applied);
-    return this.#freshAt === NEVER ? NEVER : now - this.#freshAt;
+    return this.#freshAt === NEVER ? AGE_UNKNOWN_US : now - this.#freshAt;
   }
 
   #settle(applied: LogIndex): void {

@@ -154,7 +154,7 @@ export class Replica {
   get leader(): NodeId | null {
     return this.#election.leader;
   }
-  /** How old what is applied here may be, as far as this replica can know. NEVER: it does not know at all. */
+  /** How old what is applied here may be, as far as this replica can know, or AGE_UNKNOWN_US. */
   ageUs(now: Instant): number {
     if (this.isLeader && this.#leading.established) return 0;
     return this.#freshness.ageUs(this.appliedIndex, now);

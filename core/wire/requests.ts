@@ -179,6 +179,9 @@ export interface KeyValue {
   readonly version: Version;
 }
 
+/** An answer of any age: the largest number that a node may be told (see Reader). */
+export const AGE_UNKNOWN_US = 2 ** 52 - 1;
+
 export type Response =
   /** Of put, delete, grant, keep-alive, revoke. `existed`: there was something to delete, revoke or overwrite. */
   | { readonly kind: "written"; readonly version: Version; readonly existed: boolean }
@@ -197,7 +200,7 @@ export type Response =
     /** One for each item of the branch: for get the value found, else null. */
     readonly results: readonly (KeyValue | null)[];
   }
-  /** `ageUs` 0: linearizable; else at most how old the answer is, as far as the replica can know. */
+  /** `ageUs` 0: linearizable; else at most how old the answer is, as far as the replica knows, or AGE_UNKNOWN_US. */
   | { readonly kind: "value"; readonly found: KeyValue | null; readonly ageUs: number }
   | {
     readonly kind: "values";
