@@ -1,11 +1,11 @@
 /**
  * `deno task bench:cluster [seconds]`: three real node processes on this machine, every write synced to disk on a
  * majority before it is answered. Puts and gets of 256 bytes a second, with latencies, at 1, 16, 64 and 256 clients
- * (each one operation at a time), and how long writes pause when a leader is killed. A line of JSON follows each line
- * of text where --json is given.
+ * (each one operation at a time), and how long writes pause when a leader is killed. The network is private, with TLS
+ * and encryption at rest; --open measures an open one, --pair both in turns. --json prints JSON.
  */
-import { type Client, connect } from "../mod.ts";
-import { NodeProcess, startThree } from "../cli/processes.ts";
+import type { Client } from "../mod.ts";
+import { connectTo, type NodeProcess, startThree } from "../cli/processes.ts";
 import { untilSettled } from "../cli/settled.ts";
 import { table } from "../cli/terminal.ts";
 
@@ -51,11 +51,15 @@ async function measure(
 }
 
 /** Puts, then gets of what was put, at each number of clients. */
-export async function measureRates(client: Client, seconds: number): Promise<Rate[]> {
+export async function measureRates(
+  client: Client,
+  seconds: number,
+  numbers: readonly number[] = CLIENTS,
+): Promise<Rate[]> {
   const value = new Uint8Array(VALUE_BYTES).fill(0x78);
   const key = (c: number, round: number) => `bench/${c}/${round % KEYS_PER_CLIENT}`;
   const rates: Rate[] = [];
-  for (const clients of CLIENTS) {
+  for (const clients of numbers) {
     const put = (c: number, round: number) => client.put(key(c, round), value);
     const get = (c: number, round: number) => client.get(key(c, round));
     await measure({ operation: "put", clients, seconds: 0.5, run: put });
@@ -104,13 +108,17 @@ export function ratesTable(rates: readonly Rate[]): string {
   );
 }
 
-/** Starts three nodes in a temporary folder, and removes all of it afterwards. */
-export async function withCluster<T>(use: (client: Client, nodes: NodeProcess[]) => Promise<T>): Promise<T> {
+/** Starts three nodes in a temporary folder, of a private network or an open one, and removes all of it afterwards. */
+export async function withCluster<T>(
+  use: (client: Client, nodes: NodeProcess[]) => Promise<T>,
+  { open = false }: { readonly open?: boolean } = {},
+): Promise<T> {
   const directory = await Deno.makeTempDir({ prefix: "space-opera-bench-" });
-  const nodes: NodeProcess[] = [];
+  let nodes: NodeProcess[] = [];
   try {
-    nodes.push(...await startThree(directory, ["--log-level", "warning"]));
-    using client = await connect({ addresses: nodes.map((node) => node.address) });
+    const cluster = await startThree(directory, { open, flags: ["--log-level", "warning"] });
+    nodes = cluster.nodes;
+    using client = await connectTo(cluster);
     await untilSettled(client, { members: 3, msMax: 20_000 });
     return await use(client, nodes);
   } finally {
@@ -119,20 +127,56 @@ export async function withCluster<T>(use: (client: Client, nodes: NodeProcess[])
   }
 }
 
-if (import.meta.main) {
-  const seconds = Number(Deno.args.find((arg) => /^\d+(\.\d+)?$/.test(arg)) ?? 4);
+/** Puts and gets in an open and in a private network that run at the same time and take turns, each `seconds` a time. */
+async function measurePair(seconds: number): Promise<{ readonly open: Rate[]; readonly private: Rate[] }> {
+  return await withCluster((open) =>
+    withCluster(async (secured) => {
+      const rates: { open: Rate[]; private: Rate[] } = { open: [], private: [] };
+      for (const clients of CLIENTS) {
+        rates.open.push(...await measureRates(open, seconds, [clients]));
+        rates.private.push(...await measureRates(secured, seconds, [clients]));
+      }
+      return rates;
+    }), { open: true });
+}
+
+function pairTable(rates: { readonly open: readonly Rate[]; readonly private: readonly Rate[] }): string {
+  return table(
+    ["OPERATION", "CLIENTS", "OPEN /S", "PRIVATE /S", "RATIO", "OPEN P99 MS", "PRIVATE P99 MS"],
+    rates.open.map((open, i) => {
+      const secured = rates.private[i]!;
+      return [
+        open.operation,
+        open.clients,
+        Math.round(open.perSecond),
+        Math.round(secured.perSecond),
+        (secured.perSecond / open.perSecond).toFixed(2),
+        Number(open.p99.toFixed(2)),
+        Number(secured.p99.toFixed(2)),
+      ];
+    }),
+  );
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const seconds = Number(args.find((arg) => /^\d+(\.\d+)?$/.test(arg)) ?? 4);
+  const json = args.includes("--json");
+  if (args.includes("--pair")) {
+    const pair = await measurePair(seconds);
+    return console.log(json ? JSON.stringify(pair) : pairTable(pair));
+  }
   const results = await withCluster(async (client, nodes) => {
     const rates = await measureRates(client, seconds);
     return { rates, gap: await measureGap(client, nodes) };
-  });
-  if (Deno.args.includes("--json")) console.log(JSON.stringify(results));
-  else {
-    console.log(ratesTable(results.rates));
-    const { all, each } = results.gap;
-    console.log(
-      `After SIGKILL of a leader: no write at all for ${Math.round(all)} ms, the slowest write took ${
-        Math.round(each)
-      } ms`,
-    );
-  }
+  }, { open: args.includes("--open") });
+  if (json) return console.log(JSON.stringify(results));
+  console.log(ratesTable(results.rates));
+  const { all, each } = results.gap;
+  console.log(
+    `After SIGKILL of a leader: no write at all for ${Math.round(all)} ms, the slowest write took ${
+      Math.round(each)
+    } ms`,
+  );
 }
+
+if (import.meta.main) await main(Deno.args);

@@ -1,7 +1,9 @@
 /**
- * `deno task bench:peers [--rounds N] [--seconds N] [--json]`: our cluster of three next to three etcd processes on the
- * same machine, with every write synced to disk on a majority, in rounds that alternate; medians count. For reference
+ * `deno task bench:peers [--rounds N] [--seconds N] [--open] [--json]`: our cluster of three next to three etcd processes
+ * on the same machine, with every write synced to disk on a majority, in rounds that alternate; medians count. For reference
  * one redis-server that syncs every write, where there is one. What is not installed is named and left out.
+ *
+ * Ours is a private network, with TLS and encryption at rest, unless --open is given; the others have neither.
  *
  * Load: puts and linearizable gets of 256 bytes by 1, 16, 64 and 256 clients that each wait for an answer before they
  * ask again. Gap: eight writers while a leader is killed. etcd's is the longest time without any write done. Ours is
@@ -25,6 +27,7 @@ const { values: flags } = parseArgs({
   options: {
     rounds: { type: "string", default: "3" },
     seconds: { type: "string", default: "2" },
+    open: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
@@ -59,7 +62,7 @@ async function measureOurs(into: Results): Promise<void> {
     const { all, each } = await measureGap(client, nodes);
     into.gapMs.push(all);
     into.slowestWriteMs.push(each);
-  });
+  }, { open: flags.open });
 }
 
 async function measureEtcd(into: Results): Promise<void> {

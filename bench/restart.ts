@@ -1,5 +1,5 @@
 /**
- * `deno task bench:restart [--records N,N] [--repeats N] [--json]`: one real node process with 10,000 and with
+ * `deno task bench:restart [--records N,N] [--repeats N] [--json]`: one real node process of a private network with 10,000 and with
  * 1,000,000 records of 100 bytes, killed by SIGKILL and started again. Printed are the medians of the time from its
  * start to ready and to the first linearizable read, once right after a checkpoint and once with a journal that is
  * nearly due for one: what a start has to read again. The two sizes are measured in turns, on two directories.
@@ -10,6 +10,7 @@
  */
 import { join } from "node:path";
 import { type Client, connect } from "../mod.ts";
+import { readProfile } from "../cli/client/profile.ts";
 import { NodeProcess } from "../cli/processes.ts";
 import { table } from "../cli/terminal.ts";
 import { LIMITS } from "../core/base/limits.ts";
@@ -59,11 +60,11 @@ class Subject {
     this.#node = await NodeProcess.start({
       id: "a",
       data: this.data,
-      open: true,
       flags: ["--replicas", "1", "--log-level", "warning"],
     });
     const readyMs = this.#node.startMs;
-    this.#client = await connect({ addresses: [this.#node.address] });
+    const profile = readProfile(join(this.data, "profile.json"));
+    this.#client = await connect({ profile, addresses: [this.#node.address] });
     await this.#client.get(keyOf(0));
     return { readyMs, readMs: performance.now() - began };
   }

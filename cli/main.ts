@@ -16,6 +16,11 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./commands/node.ts")).nodeCommand(),
   },
   {
+    name: "init",
+    summary: "make a private network, to be run by node",
+    load: async () => (await import("./commands/init.ts")).initCommand(),
+  },
+  {
     name: "demo",
     summary: "three node processes, a star catalogue in, one of them killed, every star still there",
     load: async () => (await import("./commands/demo.ts")).demoCommand(),

@@ -1,5 +1,8 @@
 /** Node processes of this same program, for the demo, the benchmarks and the tests. */
 import { join } from "node:path";
+import { type Client, connect } from "./client/client.ts";
+import { type Profile, readProfile } from "./client/profile.ts";
+import { makeInvite } from "./invites.ts";
 
 export interface NodeProcessOptions {
   readonly id: string;
@@ -52,7 +55,7 @@ export class NodeProcess {
     if (at !== undefined) args.push("--join", at);
     if (token !== undefined) args.push("--join-file", "-");
     const child = ownCommand(args, token === undefined ? "null" : "piped").spawn();
-    if (token !== undefined) await tell(child, token);
+    if (token !== undefined) await say(child, token);
     const log = `${data}.log`;
     const file = await Deno.open(log, { create: true, append: true });
     const logged = copyTo(file, child.stderr);
@@ -96,7 +99,8 @@ export class NodeProcess {
   }
 }
 
-async function tell(child: Deno.ChildProcess, line: string): Promise<void> {
+/** Gives a process one line to read. */
+export async function say(child: Deno.ChildProcess, line: string): Promise<void> {
   const writer = child.stdin.getWriter();
   try {
     await writer.write(new TextEncoder().encode(`${line}\n`));
@@ -131,16 +135,45 @@ function signal(child: Deno.ChildProcess, name: Deno.Signal): void {
   }
 }
 
-/** Three nodes of an open network in `directory`, the second and third joined to the first. */
-export async function startThree(directory: string, flags: readonly string[] = []): Promise<NodeProcess[]> {
-  const common = { open: true, flags };
-  const first = await NodeProcess.start({ id: "a", data: join(directory, "a"), ...common });
-  const others = await Promise.all(
-    ["b", "c"].map((id) =>
-      NodeProcess.start({ id, data: join(directory, id), join: first.address, ...common })
-    ),
-  );
-  return [first, ...others];
+/** Nodes of one network, and what lets a client in; null: the network is open. */
+export interface Cluster {
+  readonly nodes: NodeProcess[];
+  readonly profile: Profile | null;
+}
+
+const INVITE = { ttlMs: 60_000, uses: 2, zone: null };
+
+/** Three nodes in `directory`: the first makes a network, the second and third join it. */
+export async function startThree(
+  directory: string,
+  { open = false, flags = [] }: { readonly open?: boolean; readonly flags?: readonly string[] } = {},
+): Promise<Cluster> {
+  const data = (id: string) => join(directory, id);
+  const first = await NodeProcess.start({ id: "a", data: data("a"), open, flags });
+  const profile = open ? null : readProfile(join(data("a"), "profile.json"));
+  try {
+    const entry = profile === null ? { open, join: first.address } : { token: await inviteTo(profile) };
+    const others = await Promise.all(
+      ["b", "c"].map((id) => NodeProcess.start({ id, data: data(id), flags, ...entry })),
+    );
+    return { nodes: [first, ...others], profile };
+  } catch (error) {
+    await first.kill();
+    throw error;
+  }
+}
+
+async function inviteTo(profile: Profile): Promise<string> {
+  using client = await connect({ profile });
+  return (await makeInvite(client, INVITE)).token;
+}
+
+/** A client of `nodes`, or of those of them that are named. */
+export function connectTo({ nodes, profile }: Cluster): Promise<Client> {
+  return connect({
+    addresses: nodes.map(({ address }) => address),
+    ...(profile === null ? {} : { profile }),
+  });
 }
 
 /** This program with other arguments: from source, from a bundle, or compiled. */

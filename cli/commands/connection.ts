@@ -2,7 +2,16 @@
 import { type Command, Option } from "commander";
 import { LIMITS } from "../../core/base/limits.ts";
 import { type Client, connect } from "../client/client.ts";
-import { type FoundProfile, type Profile, PROFILE_VARIABLE, profileFrom } from "../client/profile.ts";
+import { ConnectError } from "../client/errors.ts";
+import {
+  type FoundProfile,
+  type Profile,
+  PROFILE_VARIABLE,
+  ProfileError,
+  profileFrom,
+  writeProfile,
+} from "../client/profile.ts";
+import { tell } from "../terminal.ts";
 import { variable } from "./environment.ts";
 import { addressesOption, integerOption } from "./options.ts";
 
@@ -58,19 +67,49 @@ export function lookedAt({ profile }: ProfileFlags): string {
   return `there is no --profile, no ${PROFILE_VARIABLE}, and no file "space-opera-data/profile.json"${home}`;
 }
 
-/** Runs `use` with a client that is closed afterwards, and the profile that it logs in with; null: none. */
+/**
+ * Runs `use` with a client that is closed afterwards, and the profile that it logs in with; null: none. What the client
+ * learns of the network is kept in the profile's file.
+ */
 export async function withClient<T>(
   flags: ConnectFlags,
   use: (client: Client, profile: Profile | null) => Promise<T>,
 ): Promise<T> {
   const found = findProfile(flags);
-  const profile = found?.profile ?? null;
-  using client = await connect({
-    addresses: flags.connect === undefined
-      ? profile?.addresses ?? [ADDRESS]
-      : addressesOption("--connect")(flags.connect, []),
-    timeoutMs: flags.timeout,
-    ...(profile === null ? {} : { network: profile.network }),
-  });
-  return await use(client, profile);
+  let learned: Profile | null = null;
+  try {
+    using client = await connectWith(flags, found, (profile) => learned = profile);
+    return await use(client, found?.profile ?? null);
+  } finally {
+    if (found !== null && learned !== null) keep(found.path, learned);
+  }
+}
+
+/** @throws {ConnectError} which says, too, where a profile was looked for in vain */
+async function connectWith(
+  flags: ConnectFlags,
+  found: FoundProfile | null,
+  profileChanged: (profile: Profile) => void,
+): Promise<Client> {
+  const addresses = flags.connect === undefined
+    ? found?.profile.addresses ?? [ADDRESS]
+    : addressesOption("--connect")(flags.connect, []);
+  const { timeout: timeoutMs } = flags;
+  if (found !== null) return await connect({ addresses, timeoutMs, profile: found.profile, profileChanged });
+  try {
+    return await connect({ addresses, timeoutMs });
+  } catch (error) {
+    if (!(error instanceof ConnectError)) throw error;
+    throw new ConnectError(`${error.message}\nNo profile was used: ${lookedAt(flags)}`);
+  }
+}
+
+/** What was asked has been done: that the profile could not be kept is told, and no more. */
+function keep(path: string, profile: Profile): void {
+  try {
+    writeProfile(path, profile);
+  } catch (error) {
+    if (!(error instanceof ProfileError)) throw error;
+    tell(error.message);
+  }
 }

@@ -3,21 +3,29 @@ import { join } from "node:path";
 import { Command } from "commander";
 import type { NodeId } from "../../core/base/ids.ts";
 import { parseSky, type Star } from "../../sim/sky.ts";
-import { type Client, connect } from "../client/client.ts";
+import { type Client, connect, type ConnectOptions } from "../client/client.ts";
+import { ConnectError, RequestError } from "../client/errors.ts";
 import { fixture } from "../fixtures.ts";
-import { NodeProcess, startThree } from "../processes.ts";
+import { Credentials, makeAccessKey } from "../host/identity/access_key.ts";
+import { connectTo, NodeProcess, startThree } from "../processes.ts";
 import { untilSettled } from "../settled.ts";
 import { print, styled, table, tell } from "../terminal.ts";
+import { untilCutOff } from "./evict.ts";
 import { importStars } from "./import.ts";
+import { untilCurrent } from "./keys.ts";
+import { securityOf } from "./private.ts";
 
 const FORM_MS_MAX = 20_000;
 const FAILOVER_MS_MAX = 15_000;
 const POLL_MS = 20;
+const STRANGER_MS_MAX = 2_000;
 
 /** `space-opera demo`: a network that survives a loss, on this machine, in under a minute. */
 export function demoCommand(): Command {
   return new Command("demo")
-    .description("three node processes, a star catalogue in, one of them killed, every star still there")
+    .description(
+      "a private network of three node processes: a star catalogue in, one killed, every star still there",
+    )
     .option("--json", "print what was measured as JSON")
     .addHelpText(
       "after",
@@ -55,20 +63,31 @@ interface Measured {
   readonly importSeconds: number;
   readonly writeGapMs: number;
   readonly newLeadersMs: number;
+  readonly cutOffMs: number;
+  readonly rotatedMs: number;
   readonly digest: string;
 }
 
 async function show(directory: string, nodes: NodeProcess[], stars: readonly Star[]): Promise<Measured> {
-  heading("Three nodes, each a process with a folder of its own");
-  nodes.push(...await startThree(directory));
+  heading("A private network of three nodes, each a process with a folder of its own");
+  const cluster = await startThree(directory);
+  nodes.push(...cluster.nodes);
+  const profile = cluster.profile!;
   for (const node of nodes) {
-    tell(
-      `  ${node.ready.node} at ${node.address}, ready in ${Math.round(node.startMs)} ms, process ${node.pid}`,
-    );
+    const how = node === nodes[0] ? "founded it" : "was let in by an invite";
+    tell(`  ${node.ready.node} at ${node.address} ${how}, ready in ${ms(node.startMs)}, process ${node.pid}`);
   }
-  using client = await connect({ addresses: nodes.map((node) => node.address) });
+  using client = await connectTo(cluster);
   await untilSettled(client, { members: 3, msMax: FORM_MS_MAX });
   tell(leadersTable(await leadersOf(client)));
+
+  heading("Strangers stay out");
+  const addresses = nodes.map((node) => node.address);
+  await showStranger("without a key", { addresses });
+  const { id, secret } = makeAccessKey();
+  await showStranger("with a key of its own making", {
+    profile: { ...profile, access: new Credentials({ id, secret }) },
+  });
 
   heading(`${stars.length} stars that the naked eye can see`);
   const importSeconds = await importStars(client, stars);
@@ -107,14 +126,59 @@ async function show(directory: string, nodes: NodeProcess[], stars: readonly Sta
     id: victim.ready.node,
     data: join(directory, victim.ready.node),
     listen: victim.address,
-    open: true,
   });
   nodes[nodes.indexOf(victim)] = again;
   await untilSettled(client, { members: 3, msMax: FORM_MS_MAX });
-  tell(`  ready in ${Math.round(again.startMs)} ms, and it leads again`);
+  tell(`  ready in ${ms(again.startMs)}, and it leads again`);
   tell(leadersTable(await leadersOf(client)));
+
+  const { cutOffMs, rotatedMs } = await showEviction(client, nodes);
   await Promise.all(nodes.map((node) => node.stop()));
-  return { stars: after.count, importSeconds, writeGapMs, newLeadersMs, digest: after.digest };
+  return {
+    stars: after.count,
+    importSeconds,
+    writeGapMs,
+    newLeadersMs,
+    cutOffMs,
+    rotatedMs,
+    digest: after.digest,
+  };
+}
+
+function ms(time: number): string {
+  return `${Math.round(time)} ms`;
+}
+
+/** @throws {Error} where it is let in */
+async function showStranger(how: string, options: ConnectOptions): Promise<void> {
+  try {
+    using client = await connect({ ...options, timeoutMs: STRANGER_MS_MAX });
+    await client.get("star/32349");
+  } catch (error) {
+    if (!(error instanceof ConnectError || error instanceof RequestError)) throw error;
+    return tell(`  ${how}: ${error.message}`);
+  }
+  throw new Error(`A client ${how} was let into a private network`);
+}
+
+/** Shuts out a node, which loses nothing: the others have all the data. */
+async function showEviction(
+  client: Client,
+  nodes: readonly NodeProcess[],
+): Promise<{ cutOffMs: number; rotatedMs: number }> {
+  const evicted = nodes.find((node) => node.ready.node !== client.home)!.ready.node as NodeId;
+  heading(`${evicted} is shut out for good`);
+  const began = performance.now();
+  const version = await client.evict(evicted);
+  const silent = await untilCutOff(client, version);
+  if (silent.length > 0) throw new Error(`Nodes ${silent.join(", ")} did not hear of it`);
+  const cutOffMs = Math.round(performance.now() - began);
+  const { keys } = securityOf((await client.layout()).view);
+  tell(`  every member has cut it off within ${cutOffMs} ms`);
+  if (!await untilCurrent(client, keys.at(-1)!.id)) throw new Error("The network got no new keys");
+  const rotatedMs = Math.round(performance.now() - began);
+  tell(`  new keys, which it never had, after ${rotatedMs} ms`);
+  return { cutOffMs, rotatedMs };
 }
 
 function heading(text: string): void {

@@ -67,8 +67,11 @@ async function viewOf(client: Client, version: number): Promise<SystemView> {
   }
 }
 
-/** Members that did not say within CUT_OFF_MS_MAX that they know of it: they cannot be reached. */
-async function untilCutOff(client: Client, version: number): Promise<readonly NodeId[]> {
+/**
+ * Waits until the members have heard of the eviction that made the view of `version`. Returns those that did not say so
+ * within CUT_OFF_MS_MAX: they cannot be reached.
+ */
+export async function untilCutOff(client: Client, version: number): Promise<readonly NodeId[]> {
   const present = presentMembers(await viewOf(client, version)).map((m) => m.id);
   const dead = new Set((await client.members()).filter((m) => m.liveness === "dead").map((m) => m.id));
   const away = present.filter((node) => dead.has(node));

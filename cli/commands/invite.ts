@@ -1,6 +1,7 @@
 /** Invites: how a new node is let into a private network. */
 import { Command } from "commander";
 import { LIMITS } from "../../core/base/limits.ts";
+import type { Invite } from "../../core/wire/security.ts";
 import type { Client } from "../client/client.ts";
 import { TOKEN_ADDRESSES_MAX } from "../host/identity/token.ts";
 import { makeInvite } from "../invites.ts";
@@ -98,26 +99,30 @@ function ttlOption(text: string): number {
 
 function listCommand(): Command {
   return withConnection(new Command("list"))
-    .description("print invites that were not used up; without their secrets, which nobody has")
+    .description("print invites, those used up and over for a while; without their secrets, which nobody has")
     .addHelpText("after", "\nExample:\n  space-opera invite list")
     .action((flags: ConnectFlags) =>
       withClient(flags, async (client) => {
+        const now = Date.now();
         const invites = securityOf((await client.layout()).view).invites.map((invite) => ({
           id: invite.id,
-          zone: invite.zone,
+          state: stateOf(invite, now),
           uses: invite.uses,
+          zone: invite.zone,
           expires: timeText(invite.expiresMs),
-          over: invite.expiresMs <= Date.now(),
         }));
         if (flags.json) return print(JSON.stringify(invites));
         print(table(
-          ["INVITE", "USES", "ZONE", "EXPIRES", ""],
-          invites.map((
-            { id, uses, zone, expires, over },
-          ) => [id, uses, zone ?? "-", expires, over ? "over" : ""]),
+          ["INVITE", "STATE", "USES LEFT", "ZONE", "EXPIRES"],
+          invites.map(({ id, state, uses, zone, expires }) => [id, state, uses, zone ?? "-", expires]),
         ));
       })
     );
+}
+
+function stateOf({ uses, expiresMs }: Invite, now: number): "open" | "used up" | "over" {
+  if (uses === 0) return "used up";
+  return expiresMs <= now ? "over" : "open";
 }
 
 function dropCommand(): Command {

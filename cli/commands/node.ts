@@ -32,6 +32,7 @@ interface NodeFlags extends SealFlags {
   readonly join?: readonly string[];
   readonly joinFile?: string;
   readonly dev?: boolean;
+  readonly profileOut?: string;
   readonly id?: string;
   readonly zone?: string;
   readonly capacity?: number;
@@ -70,6 +71,10 @@ export function nodeCommand(): Command {
     )
     .option("--join-file <file>", "a file with the token; - is standard input")
     .option("--dev", "an open network, for experiments on this machine: no TLS, no log-in, nothing encrypted")
+    .option(
+      "--profile-out <file>",
+      "where a new private network writes the profile that lets you in (default: profile.json in DIR)",
+    )
     .option(
       "--id <name>",
       "its name for life, on its first start (default: drawn at random)",
@@ -141,7 +146,7 @@ async function run(flags: NodeFlags): Promise<void> {
     ...(flags.partitions === undefined ? {} : { partitions: flags.partitions }),
     ...(flags.replicas === undefined ? {} : { replicas: flags.replicas }),
   };
-  const { data, listen, advertise, id, zone, capacity, reserve, rebuild, dev } = flags;
+  const { data, listen, advertise, id, zone, capacity, reserve, rebuild, dev, profileOut } = flags;
   const entry = await entryOf(flags);
   if (dev === true) checkLoopback(flags);
   const sealing = dev === true ? null : await openingFor(flags, data) ?? await sealingFor(flags, data);
@@ -150,6 +155,7 @@ async function run(flags: NodeFlags): Promise<void> {
     ...entry,
     open: dev,
     sealing: sealing ?? undefined,
+    profileOut,
     id,
     zone,
     capacity,

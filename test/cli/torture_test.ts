@@ -20,6 +20,7 @@ Deno.test("real processes under faults lose nothing, and their history is linear
     faults: ["kill", "crash-loop", "stop", "full", "io-error", "cut", "one-way", "loss"],
     history: null,
     partitions: 8,
+    open: false,
     record: true,
     keep: false,
     tell: (line) => void lines.push(line),

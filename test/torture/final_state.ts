@@ -2,10 +2,11 @@
 import { createHash } from "node:crypto";
 import type { NodeId, PartitionId } from "../../core/base/ids.ts";
 import type { RangeOp, Response } from "../../core/wire/requests.ts";
-import { type Client, connect } from "../../cli/client/client.ts";
-import { ClientDriver } from "../../cli/client/driver.ts";
+import type { Client } from "../../cli/client/client.ts";
+import type { ClientDriver } from "../../cli/client/driver.ts";
 import type { Replica } from "./history_file.ts";
 import type { NodeProcess } from "./processes.ts";
+import type { Reach } from "./reach.ts";
 
 const POLL_MS = 200;
 const ASK_MS_MAX = 5000;
@@ -17,13 +18,17 @@ const WAITING_MS = 10_000;
  */
 export async function untilWhole(
   nodes: readonly NodeProcess[],
-  { msMax, waiting }: { readonly msMax: number; readonly waiting: (missing: string) => void },
+  { reach, msMax, waiting }: {
+    readonly reach: Reach;
+    readonly msMax: number;
+    readonly waiting: (missing: string) => void;
+  },
 ): Promise<string | null> {
   const began = performance.now(), giveUp = began + msMax;
   let toldAt = began;
   for (let missing = "an answer";; await delay(POLL_MS)) {
     try {
-      using client = await connect({ addresses: nodes.map(({ address }) => address), timeoutMs: ASK_MS_MAX });
+      using client = await reach.connect({ timeoutMs: ASK_MS_MAX });
       for (;; await delay(POLL_MS)) {
         const lacking = await whatIsMissing(client, nodes);
         if (lacking === null) return null;
@@ -91,10 +96,10 @@ async function whatIsUnsettled(client: Client): Promise<string | null> {
  * What each replica of each partition holds, asked at its own node. Followers may be a moment behind their leader:
  * asked again until replicas agree, for as long as `msMax`.
  */
-export async function readReplicas(addresses: readonly string[], msMax: number): Promise<Replica[]> {
+export async function readReplicas(reach: Reach, msMax: number): Promise<Replica[]> {
   const giveUp = performance.now() + msMax;
-  using client = await connect({ addresses, timeoutMs: ASK_MS_MAX });
-  const driver = new ClientDriver({ addresses, network: null, timeoutMs: ASK_MS_MAX });
+  using client = await reach.connect({ timeoutMs: ASK_MS_MAX });
+  const driver = reach.driver({ timeoutMs: ASK_MS_MAX });
   try {
     await driver.ready();
     const { view } = await client.layout();

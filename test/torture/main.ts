@@ -16,6 +16,7 @@ interface Flags {
   readonly history?: string;
   readonly partitions: number;
   readonly record?: boolean;
+  readonly open?: boolean;
   readonly keep?: boolean;
   readonly quiet?: boolean;
 }
@@ -30,6 +31,7 @@ function program(): Command {
     .option("--faults <kinds>", `of ${FAULT_KINDS.join(",")}`, faultKinds, FAULT_KINDS)
     .option("--history <file>", "where the history goes (default: beside the nodes' data)")
     .option("--partitions <n>", "of the network: a power of two", integer(1, 1024), 16)
+    .option("--open", "an open network, without TLS and encryption; faults of the network are left out")
     .option("--record", "nodes record what they are told; each recording is replayed afterwards")
     .option("--keep", "keep data, logs and history though all is well")
     .option("--quiet", "print the summary only")
@@ -51,6 +53,7 @@ async function run(flags: Flags): Promise<void> {
     partitions,
     history: flags.history ?? null,
     record: flags.record === true,
+    open: flags.open === true,
     keep: flags.keep === true,
     tell: (line) => flags.quiet === true ? undefined : console.error(line),
   });
@@ -68,7 +71,9 @@ async function run(flags: Flags): Promise<void> {
   console.log(`Check the history again: deno task torture check ${result.history}`);
   console.log(
     `The same plan again: deno task torture --seed ${seed} --minutes ${flags.minutes} --nodes ${nodes} ` +
-      `--clients ${clients} --partitions ${partitions}${flags.record ? " --record" : ""}${only}`,
+      `--clients ${clients} --partitions ${partitions}${flags.record ? " --record" : ""}${
+        flags.open ? " --open" : ""
+      }${only}`,
   );
   Deno.exitCode = 1;
 }

@@ -1,14 +1,15 @@
 /** Carries out the plan of a run on its processes, disks and wires, and undoes each fault. */
 import { join } from "node:path";
 import { unreachable } from "../../core/base/invariant.ts";
-import { connect } from "../../cli/client/client.ts";
 import { flipJournalByte, Injection, type SmallDisk } from "./disks.ts";
 import type { HistoryWriter } from "./history_file.ts";
 import { describeFault, type Fault, type FaultBody, type FaultKind, partsHeld } from "./plan.ts";
 import type { NodeProcess } from "./processes.ts";
+import type { Reach } from "./reach.ts";
 import type { Wires } from "./wires.ts";
 
 export interface NemesisOptions {
+  readonly reach: Reach;
   readonly nodes: readonly NodeProcess[];
   readonly wires: Wires;
   /** By node: those on a file system of their own. */
@@ -189,7 +190,7 @@ export class Nemesis {
       starting = node.start();
       await delay(forMs / 2);
     } else await delay(forMs);
-    const trouble = await troubleOf(node);
+    const trouble = await troubleOf(node, this.#options.reach);
     if (trouble === null && forMs > TROUBLE_KNOWN_MS) {
       this.#options.problem(`Node "${node.name}" says of no trouble though its disk is full`);
     }
@@ -203,7 +204,9 @@ export class Nemesis {
     await disk.setReadOnly(true);
     const starting = node.start();
     await delay(forMs);
-    const trouble = node.running ? await troubleOf(node) ?? "it runs all the same" : "it refused to start";
+    const trouble = node.running
+      ? await troubleOf(node, this.#options.reach) ?? "it runs all the same"
+      : "it refused to start";
     await node.kill();
     await starting;
     await disk.setReadOnly(false);
@@ -219,7 +222,7 @@ export class Nemesis {
     if (node.pid === null) return "the node does not run";
     const injection = await attach(node.pid);
     await delay(forMs);
-    const trouble = await troubleOf(node);
+    const trouble = await troubleOf(node, this.#options.reach);
     await injection.detach();
     return trouble ?? "";
   }
@@ -276,9 +279,9 @@ export class Nemesis {
 }
 
 /** What a node says keeps it from its work, at its own address; null: nothing. */
-async function troubleOf(node: NodeProcess): Promise<string | null> {
+async function troubleOf(node: NodeProcess, reach: Reach): Promise<string | null> {
   try {
-    using client = await connect({ addresses: [node.address], timeoutMs: STATUS_MS_MAX });
+    using client = await reach.connect({ addresses: [node.address], timeoutMs: STATUS_MS_MAX });
     const { state, trouble } = await client.status(client.home);
     return trouble === null ? null : `${state}, ${trouble.kind}: ${trouble.what}`;
   } catch (error) {

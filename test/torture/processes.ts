@@ -1,7 +1,14 @@
 /** The real processes of a run: each may be killed, frozen and started again, on its own data directory. */
 import { join } from "node:path";
-import { NODE_PERMISSIONS } from "../../cli/processes.ts";
+import { NODE_PERMISSIONS, say } from "../../cli/processes.ts";
 import type { Wires } from "./wires.ts";
+
+export interface Entry {
+  /** Addresses of nodes. */
+  readonly join: readonly string[];
+  /** Of a private network, where the node was no member before. */
+  readonly token: string | null;
+}
 
 export interface ProcessOptions {
   readonly number: number;
@@ -9,8 +16,8 @@ export interface ProcessOptions {
   /** Its data directory is `data` in here; its log lies beside. */
   readonly home: string;
   readonly wires: Wires;
-  /** Nodes whose network it joins: asked before each start, since a node that lost its journal joins anew. */
-  readonly join: () => readonly string[];
+  /** How it finds the network that it joins: asked before each start, since a node that lost its journal joins anew. */
+  readonly entry: () => Entry;
   readonly flags: readonly string[];
   /** It ended though nobody asked it to. */
   readonly ended: (node: NodeProcess, code: number) => void;
@@ -53,30 +60,19 @@ export class NodeProcess {
   /** Starts the process. True when it got ready; false when it ended before, or did not in time. */
   async start(): Promise<boolean> {
     if (this.#child !== null) throw new Error(`Node "${this.name}" runs already`);
-    const { wires, number, name, flags, join: peers } = this.#options;
+    const { wires, number, name, flags, entry } = this.#options;
     this.starts++;
-    const node = [
-      ...[
-        "node",
-        ...(this.address.startsWith("127.") ? ["--dev"] : []),
-        "--json",
-        "--id",
-        name,
-        "--data",
-        this.data,
-        "--listen",
-        this.address,
-      ],
-      ...flags,
-    ];
+    const { join, token } = entry();
+    const node = ["node", "--json", "--id", name, "--data", this.data, "--listen", this.address, ...flags];
     const [command, ...args] = [
       ...wires.through(number),
       Deno.execPath(),
       ...["run", "--quiet", "--no-prompt", ...NODE_PERMISSIONS, MAIN, ...node],
-      ...peers().flatMap((address) => ["--join", address]),
+      ...(token === null ? join.flatMap((address) => ["--join", address]) : ["--join-file", "-"]),
     ] as [string, ...string[]];
-    const child = new Deno.Command(command, { args, stdin: "null", stdout: "piped", stderr: "piped" })
-      .spawn();
+    const stdin = token === null ? "null" : "piped";
+    const child = new Deno.Command(command, { args, stdin, stdout: "piped", stderr: "piped" }).spawn();
+    if (token !== null) await say(child, token);
     this.#child = child;
     this.#paused = false;
     const log = await Deno.open(this.log, { create: true, append: true });

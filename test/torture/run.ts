@@ -5,7 +5,6 @@
 import { join } from "node:path";
 import { DEFAULT_SETTINGS } from "../../core/base/limits.ts";
 import { Random } from "../../core/base/random.ts";
-import { connect } from "../../cli/client/client.ts";
 import { checkHistory, type CheckResult } from "./check.ts";
 import { SmallDisk } from "./disks.ts";
 import { readReplicas, untilWhole, wrongLogLines } from "./final_state.ts";
@@ -13,7 +12,8 @@ import { HISTORY_FORMAT, HISTORY_VERSION, HistoryWriter } from "./history_file.t
 import { type Abilities, probeAbilities, run, whyNot } from "./machine.ts";
 import { Nemesis } from "./nemesis.ts";
 import { describeFault, type Fault, type FaultKind, planFaults } from "./plan.ts";
-import { NodeProcess } from "./processes.ts";
+import { type Entry, NodeProcess } from "./processes.ts";
+import { Reach } from "./reach.ts";
 import { Loopback, Namespaces, type Wires } from "./wires.ts";
 import { Workload } from "./workload.ts";
 
@@ -27,6 +27,8 @@ export interface TortureOptions {
   /** Where the history goes; default: beside the nodes' data. */
   readonly history: string | null;
   readonly partitions: number;
+  /** An open network, instead of a private one. */
+  readonly open: boolean;
   /** Nodes record all they are told, and afterwards each recording is replayed. */
   readonly record: boolean;
   /** Keep data, logs and history though all is well. */
@@ -91,6 +93,9 @@ class Run {
   readonly #disks = new Map<number, SmallDisk>();
   #nodes: NodeProcess[] = [];
   #wires: Wires | null = null;
+  #reach: Reach | null = null;
+  /** Lets all nodes but the first in; null: they need none. */
+  #token: string | null = null;
   #history: HistoryWriter | null = null;
   #nemesis: Nemesis | null = null;
   #ending = false;
@@ -150,7 +155,9 @@ class Run {
   #possible(abilities: Abilities): { kinds: FaultKind[]; leftOut: string[] } {
     const kinds: FaultKind[] = [], leftOut: string[] = [];
     for (const kind of this.#options.faults) {
-      const why = whyNot(kind, abilities);
+      const why = this.#options.open && NETWORK_KINDS.includes(kind)
+        ? "an open network listens on loopback addresses only"
+        : whyNot(kind, abilities);
       if (why === null) kinds.push(kind);
       else leftOut.push(`${kind}: this machine cannot do it (${why})`);
     }
@@ -160,7 +167,8 @@ class Run {
   /** Wires, disks and processes, none of them started. */
   async #prepare(abilities: Abilities, kinds: readonly FaultKind[]): Promise<void> {
     const { nodes, partitions } = this.#options;
-    const networked = abilities.namespaces && kinds.some((kind) => NETWORK_KINDS.includes(kind));
+    const networked = abilities.namespaces && !this.#options.open &&
+      kinds.some((kind) => NETWORK_KINDS.includes(kind));
     const wires = this.#wires = networked ? await Namespaces.open(nodes, abilities) : new Loopback(nodes);
     if (kinds.includes("full") || kinds.includes("read-only")) {
       // A minority of the nodes.
@@ -176,9 +184,10 @@ class Run {
         name: NAMES[number]!,
         home: join(this.#directory, NAMES[number]!),
         wires,
-        join: () => this.#peersOf(node),
+        entry: () => this.#entryOf(node),
         flags: [
           ...["--log-level", "info"],
+          ...(this.#options.open ? ["--dev"] : []),
           ...(number === 0 ? ["--partitions", String(partitions)] : []),
           ...(this.#options.record ? ["--record", this.#recording(NAMES[number]!)] : []),
         ],
@@ -186,17 +195,32 @@ class Run {
       });
       this.#nodes.push(node);
     }
+    this.#reach = new Reach({
+      addresses: this.#nodes.map(({ address }) => address),
+      profile: this.#options.open ? null : join(this.#nodes[0]!.data, "profile.json"),
+    });
   }
 
-  /** The first node's first start makes the network. */
-  #peersOf(node: NodeProcess): string[] {
-    if (node.starts === 1) return node.number === 0 ? [] : [this.#nodes[0]!.address];
-    return this.#nodes.filter((other) => other !== node).map(({ address }) => address);
+  /**
+   * How a node finds its network. The first node's first start makes it. One that was a member needs no invite: it comes back
+   * by its own key, though it may have lost its journal and have to join anew.
+   */
+  #entryOf(node: NodeProcess): Entry {
+    if (node.starts > 1) {
+      return {
+        join: this.#nodes.filter((other) => other !== node).map(({ address }) => address),
+        token: null,
+      };
+    }
+    if (node.number === 0) return { join: [], token: null };
+    return { join: this.#token === null ? [this.#nodes[0]!.address] : [], token: this.#token };
   }
 
   async #startAll(): Promise<void> {
     const [first, ...others] = this.#nodes as [NodeProcess, ...NodeProcess[]];
-    const ready = [await first.start(), ...await Promise.all(others.map((node) => node.start()))];
+    const firstReady = await first.start();
+    if (firstReady && !this.#options.open) this.#token = await this.#reach!.invite(others.length);
+    const ready = [firstReady, ...await Promise.all(others.map((node) => node.start()))];
     const late = this.#nodes[ready.indexOf(false)];
     if (late !== undefined) throw new Error(`Node "${late.name}" did not start; its log is ${late.log}`);
     const missing = await this.#whole();
@@ -205,8 +229,7 @@ class Run {
 
   async #startWorkload(leftOut: readonly string[]): Promise<Workload> {
     const { seed, clients } = this.#options;
-    const addresses = this.#nodes.map(({ address }) => address);
-    using client = await connect({ addresses });
+    using client = await this.#reach!.connect();
     const { network } = await client.status();
     const { settings } = (await client.layout()).view;
     const history = this.#history = new HistoryWriter(this.#historyPath);
@@ -224,7 +247,7 @@ class Run {
       left_out: [...leftOut],
     });
     return new Workload({
-      addresses,
+      reach: this.#reach!,
       clients,
       random: Random.fromSeed(seed).fork("workload"),
       history,
@@ -234,11 +257,12 @@ class Run {
 
   #whole(): Promise<string | null> {
     const waiting = (missing: string) => this.#tell(`Waiting for the network to be whole: ${missing}`);
-    return untilWhole(this.#nodes, { msMax: WHOLE_MS_MAX, waiting });
+    return untilWhole(this.#nodes, { reach: this.#reach!, msMax: WHOLE_MS_MAX, waiting });
   }
 
   #makeNemesis(workload: Workload): Nemesis {
     return new Nemesis({
+      reach: this.#reach!,
       nodes: this.#nodes,
       wires: this.#wires!,
       disks: this.#disks,
@@ -267,7 +291,7 @@ class Run {
       this.#problem(`${unread.length} keys could not be read at the end: ${unread.slice(0, 5)}`);
     }
     try {
-      const replicas = await readReplicas(this.#nodes.map(({ address }) => address), EQUAL_MS_MAX);
+      const replicas = await readReplicas(this.#reach!, EQUAL_MS_MAX);
       for (const replica of replicas) this.#history!.write(replica);
     } catch (error) {
       this.#problem(error instanceof Error ? error.message : String(error));
@@ -291,8 +315,9 @@ class Run {
 
   /** Steps the same core through what each node was told: it must do and end as the node did. */
   async #replayAll(): Promise<void> {
-    for (const { name } of this.#nodes) {
-      const { ok, stdout, stderr } = await run(...REPLAY, this.#recording(name));
+    for (const { name, data } of this.#nodes) {
+      const keys = this.#options.open ? [] : ["--data", data];
+      const { ok, stdout, stderr } = await run(...REPLAY, this.#recording(name), ...keys);
       const last = (ok ? stdout : stderr).trim().split("\n").at(-1) ?? "";
       if (ok) this.#tell(`Replayed ${name}: ${last}`);
       else this.#problem(`The recording of "${name}" does not replay: ${last}`);

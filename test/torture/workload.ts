@@ -8,11 +8,12 @@ import { utf8Decode, utf8Encode } from "../../core/base/bytes.ts";
 import { unreachable } from "../../core/base/invariant.ts";
 import type { Random } from "../../core/base/random.ts";
 import type { KeyValue, Op, Refused, Response, TransactItem, TransactOp } from "../../core/wire/requests.ts";
-import { ClientDriver } from "../../cli/client/driver.ts";
+import type { ClientDriver } from "../../cli/client/driver.ts";
 import type { HistoryWriter, Invoke, Ok, Transaction } from "./history_file.ts";
+import type { Reach } from "./reach.ts";
 
 export interface WorkloadOptions {
-  readonly addresses: readonly string[];
+  readonly reach: Reach;
   readonly clients: number;
   readonly random: Random;
   readonly history: HistoryWriter;
@@ -72,10 +73,10 @@ export class Workload {
    * could not be read are returned.
    */
   async readAll(): Promise<string[]> {
-    const { addresses, history } = this.#options;
+    const { reach, history } = this.#options;
     const keys = [...this.#keys].sort();
     const unread: string[] = [];
-    const driver = new ClientDriver({ addresses, network: null, timeoutMs: READ_MS_MAX });
+    const driver = reach.driver({ timeoutMs: READ_MS_MAX });
     await driver.ready();
     let next = 0;
     await Promise.all(Array.from({ length: 16 }, async () => {
@@ -100,12 +101,12 @@ export class Workload {
   }
 
   async #work(client: number): Promise<void> {
-    const { addresses, random, operationsMax } = this.#options;
+    const { reach, random, operationsMax } = this.#options;
+    const { addresses } = reach;
     const draw = random.fork(`client ${client}`);
     const from = client % addresses.length;
-    const driver = new ClientDriver({
+    const driver = reach.driver({
       addresses: [...addresses.slice(from), ...addresses.slice(0, from)],
-      network: null,
       timeoutMs: TIMEOUTS_MS[client % TIMEOUTS_MS.length]!,
     });
     let process = client;
