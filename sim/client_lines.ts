@@ -49,7 +49,7 @@ export class ClientLines {
   /** Connects a client with a node. The connection may be lost at once. */
   connect(client: number, machine: Machine, login?: Login): number {
     const connection = this.#connections.open(client, machine, login);
-    if (!machine.running) {
+    if (!machine.running || (machine.shunned && login?.behind !== true)) {
       this.#connections.close(connection);
       const later = machine.silent ? CONNECT_TIMEOUT_US : 2 * this.#latencyUs;
       this.#loop.at(this.#loop.now + later, EVENT.clientLost, client, connection, null);
@@ -61,10 +61,7 @@ export class ClientLines {
     const entry = this.#connections.get(connection);
     if (!entry?.open) return;
     const at = this.#connections.up(connection, this.#loop.now);
-    const input: Input = {
-      kind: "requests",
-      requests: clientRequests(connection, requests, entry.login?.who),
-    };
+    const input: Input = { kind: "requests", requests: clientRequests(connection, requests) };
     this.#loop.at(at, EVENT.request, entry.node, connection, input);
   }
 

@@ -26,6 +26,8 @@ export interface Login {
   readonly who?: Principal;
   /** Of who is to come in: the public key that it has the private part of. */
   readonly key?: string;
+  /** It has not gone over to the network's next authority, and takes a node for a member that was evicted. */
+  readonly behind?: boolean;
 }
 
 /** One TCP connection from a client to a node. */
@@ -100,11 +102,6 @@ export class Connections {
 }
 
 /** What the node is handed: requests that arrived together, with the host's number of the connection. */
-export function clientRequests(
-  connection: number,
-  requests: readonly IdentifiedRequest[],
-  who: Principal | undefined,
-): ClientRequest[] {
-  const told = who === undefined ? {} : { who };
-  return requests.map(({ id, request }) => ({ client: connection, id, request, ...told }));
+export function clientRequests(connection: number, requests: readonly IdentifiedRequest[]): ClientRequest[] {
+  return requests.map(({ id, request }) => ({ client: connection, id, request }));
 }

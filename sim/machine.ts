@@ -46,6 +46,8 @@ export class Machine {
   keyring: Keyring | null = null;
   /** The network has agreed that it is shut out. It may run on. */
   evicted = false;
+  /** It was evicted, and clients have gone over to the next authority, of which it has no certificate. */
+  shunned = false;
   /** How it came to be, until its journal knows. */
   origin: Origin | null = null;
   /** The next sync fails; called when it has. */

@@ -2,7 +2,7 @@ import type { NodeId } from "../core/base/ids.ts";
 import { invariant, InvariantError } from "../core/base/invariant.ts";
 import type { Random } from "../core/base/random.ts";
 import type { NodeOptions, Origin } from "../core/node/options.ts";
-import type { ClientRequest, Effects, Envelope, Input, Kernel } from "../core/wire/kernel.ts";
+import type { Effects, Envelope, Input, Kernel } from "../core/wire/kernel.ts";
 import type { Message } from "../core/wire/messages.ts";
 import { ClientLines } from "./client_lines.ts";
 import type { Client, ClientReply, IdentifiedRequest, Login } from "./clients.ts";
@@ -288,6 +288,9 @@ export class World implements EventHandler {
   disconnect(connection: number): void {
     this.#clients.disconnect(connection);
   }
+  resetClients(machine: Machine): void {
+    this.#clients.resetAll(machine);
+  }
 
   // ---- events
 
@@ -355,23 +358,13 @@ export class World implements EventHandler {
   #requested(node: number, connection: number, input: Input): void {
     const machine = this.machines[node]!;
     if (!machine.running) return;
-    if (this.#clients.reaches(connection, machine)) this.#admitRequests(machine, connection, input);
-    else this.#clients.reset(connection); // A process that does not know the connection resets it.
-  }
-
-  /** The host of a private network looks at who wants to come in before the core does. */
-  #admitRequests(machine: Machine, connection: number, input: Input): void {
-    const login = this.#clients.loginOf(connection);
-    if (this.hosts === null || login === undefined || input.kind !== "requests") {
-      return this.#input(machine, input);
-    }
-    const who = this.hosts.principal(machine, login), requests: ClientRequest[] = [];
-    for (const request of input.requests) {
-      const response = this.hosts.screen(machine, login, request);
-      if (response === null) requests.push(who === undefined ? request : { ...request, who });
-      else this.#clients.reply([{ client: connection, id: request.id, response }]);
-    }
-    if (requests.length > 0) this.#input(machine, { ...input, requests });
+    if (!this.#clients.reaches(connection, machine)) this.#clients.reset(connection);
+    else if (this.hosts === null || input.kind !== "requests") this.#input(machine, input);
+    else {
+      const { requests, refused } = this.hosts.screened(machine, connection, input.requests);
+      if (refused.length > 0) this.#clients.reply(refused);
+      if (requests.length > 0) this.#input(machine, { ...input, requests });
+    } // A process that does not know the connection resets it.
   }
 
   /** A machine's alarm is its kernel's next wake. */

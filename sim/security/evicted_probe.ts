@@ -27,7 +27,8 @@ export class EvictedProbe implements Client {
       for (const { partition, replica } of inspect(machine.kernel)?.replicas() ?? []) {
         const key = keyOf.get(partition);
         if (key === undefined || !replica.isLeader) continue;
-        const connection = this.#world.connect(this.#client, machine, login), id = ++this.asked;
+        const connection = this.#world.connect(this.#client, machine, { ...login, behind: true });
+        const id = ++this.asked;
         this.#asked.set(id, { machine, key });
         this.#world.request(connection, [{
           id,

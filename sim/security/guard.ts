@@ -31,7 +31,13 @@ export class Guard implements Observer {
     cluster.onFounded = (view) => {
       const violate = (check: SecurityCheck, detail: string) => world.violate(check, detail);
       const ledger = this.#ledger = admission.ledger = new Ledger(view, violate);
-      this.#sentinel = new Sentinel({ ledger, machine: (id) => world.machine(id), violate, sometimes });
+      this.#sentinel = new Sentinel({
+        ledger,
+        machine: (id) => world.machine(id),
+        violate,
+        sometimes,
+        shun: (machine) => this.#shun(machine),
+      });
       world.hosts!.watcher = this.#sentinel;
     };
     admission.onRaceLost = () => sometimes.fire("invite raced for");
@@ -40,6 +46,16 @@ export class Guard implements Observer {
       else if (intrusion === "used-up") sometimes.fire("used invite refused");
       else sometimes.fire("stranger refused");
     };
+  }
+
+  /**
+   * Whatever an evicted node does, its clients get away from it: with the generation that became current they go over to
+   * an authority that signs nothing for it, as TLS and the client's profile have it in the real world.
+   */
+  #shun(machine: Machine): void {
+    if (machine.shunned) return;
+    machine.shunned = true;
+    this.#world.schedule(this.#world.loop.now, () => this.#world.resetClients(machine));
   }
 
   /** For the checker of Raft, which knows what is committed. */

@@ -12,12 +12,12 @@
  */
 import type { NodeId } from "../../core/base/ids.ts";
 import type { Random } from "../../core/base/random.ts";
-import type { Effects, Input, KeyOffer } from "../../core/wire/kernel.ts";
+import type { ClientRequest, Effects, Input, KeyOffer, Reply } from "../../core/wire/kernel.ts";
 import type { SystemView } from "../../core/wire/messages.ts";
 import { refusal } from "../../core/wire/ops.ts";
 import type { Refused, Response } from "../../core/wire/requests.ts";
 import type { Principal } from "../../core/wire/security.ts";
-import type { IdentifiedRequest, Login } from "../clients.ts";
+import type { Login } from "../clients.ts";
 import { inspect } from "../inspect.ts";
 import type { Machine } from "../machine.ts";
 import { authorityOf, drawHex, Keyring } from "./keyring.ts";
@@ -272,25 +272,42 @@ export class Hosts {
 
   // ---- newcomers
 
-  /** H4: why a request is refused before the core hears of it; null: it may go on. */
-  screen(machine: Machine, { who, key }: Login, { request: { op } }: IdentifiedRequest): Refused | null {
-    if (who?.kind === "member") {
+  /** What of a client's requests goes on to the core, and on whose behalf; and what is refused before it (H4). */
+  screened(
+    machine: Machine,
+    connection: number,
+    asked: readonly ClientRequest[],
+  ): { readonly requests: readonly ClientRequest[]; readonly refused: readonly Reply[] } {
+    const login = this.#world.loginOf(connection);
+    if (login?.who === undefined) return { requests: asked, refused: [] };
+    const who: Principal = login.who.kind === "invite"
+      ? { ...login.who, nowMs: this.#wallMs(machine) }
+      : login.who;
+    const requests: ClientRequest[] = [], refused: Reply[] = [];
+    for (const request of asked) {
+      const response = this.#refusal(machine, who, login.key, request);
+      if (response === null) requests.push({ ...request, who });
+      else refused.push({ client: connection, id: request.id, response });
+    }
+    return { requests, refused };
+  }
+
+  #refusal(
+    machine: Machine,
+    who: Principal,
+    key: string | undefined,
+    { request: { op } }: ClientRequest,
+  ): Refused | null {
+    if (who.kind === "member") {
       const voucher = this.#world.machine(who.node);
       const trusted = voucher !== undefined && this.trusts(machine.index, voucher.index);
       return trusted ? null : refusal("denied", `Node "${who.node}" is not known with this key`);
     }
-    if (who?.kind !== "invite" || op.kind !== "join") return null;
+    if (who.kind !== "invite" || op.kind !== "join") return null;
     if (op.member.identity?.key !== key) return refusal("denied", "The key that was proved is another");
     const invite = this.#views[machine.index]?.security?.invites.find(({ id }) => id === who.id);
-    if (invite !== undefined && invite.expiresMs <= this.#wallMs(machine)) {
-      return refusal("denied", `Invite "${who.id}" is over`);
-    }
-    return null;
-  }
-
-  /** Who asks, as the core is told. */
-  principal(machine: Machine, { who }: Login): Principal | undefined {
-    return who?.kind === "invite" ? { ...who, nowMs: this.#wallMs(machine) } : who;
+    const isOver = invite !== undefined && invite.expiresMs <= this.#wallMs(machine);
+    return isOver ? refusal("denied", `Invite "${who.id}" is over`) : null;
   }
 
   #wallMs({ clock }: Machine): number {

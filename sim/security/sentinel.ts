@@ -31,6 +31,8 @@ export interface SentinelOptions {
   readonly machine: (id: NodeId) => Machine | undefined;
   readonly violate: (check: SecurityCheck, detail: string) => void;
   readonly sometimes: Sometimes;
+  /** Clients keep away from it from now on. */
+  readonly shun: (machine: Machine) => void;
 }
 
 export class Sentinel implements HostWatcher, Observer {
@@ -111,6 +113,7 @@ export class Sentinel implements HostWatcher, Observer {
   #used(generation: number): void {
     const agreed = this.#options.ledger.authorityOf(generation);
     for (const machine of this.#evicted) {
+      this.#options.shun(machine);
       if (!this.#known.get(machine)?.get(generation)?.has(agreed)) continue;
       this.#options.violate(
         "secrets stay inside",
