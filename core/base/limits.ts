@@ -91,6 +91,8 @@ export const LIMITS = {
   accessKeysMax: 1024,
   accessIdBytesMax: 32,
   accessNameBytesMax: 64,
+  /** All access keys together, about: they are part of the agreed view, which goes in one frame. */
+  accessBytesMax: 512 * KiB,
   /** Of one access key. */
   rightsMax: 32,
   invitesMax: 256,
@@ -124,6 +126,11 @@ invariant(
 invariant(
   LIMITS.snapshotChunkBytesMax + LIMITS.valueBytesMax + 64 * KiB <= LIMITS.frameBytesMax,
   "A frame holds a snapshot chunk",
+);
+invariant(
+  LIMITS.accessBytesMax + LIMITS.invitesMax * (LIMITS.zoneBytesMax + 256) +
+      LIMITS.networkKeysMax * (LIMITS.authorityBytesMax + 16) <= LIMITS.frameBytesMax / 4,
+  "A frame holds a view's security, and has room for members",
 );
 invariant(LIMITS.frameBytesMax <= LIMITS.journalRecordBytesMax, "A journal record holds what a frame brings");
 invariant(

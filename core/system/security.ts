@@ -214,8 +214,22 @@ export function setAccess(view: SystemView, access: AccessKey, index: LogIndex):
       `The network has ${others.length} access keys, and ${LIMITS.accessKeysMax} is the most`,
     );
   }
+  const bytes = others.reduce((sum, key) => sum + accessBytes(key), accessBytes(access));
+  if (bytes > LIMITS.accessBytesMax) {
+    return refusal(
+      "too-large",
+      `All access keys together would have about ${bytes} bytes, and ${LIMITS.accessBytesMax} is the most ` +
+        `(accessBytesMax): give them fewer or shorter prefixes, or drop some`,
+    );
+  }
   const next = sortedById([...others, access]);
   return keepsOperator(security, next) ?? withSecurity(view, { ...security, access: next }, index);
+}
+
+/** About, and never less than it is encoded. */
+function accessBytes({ name, rights }: AccessKey): number {
+  const own = 128 + utf8Length(name);
+  return rights.reduce((sum, { prefix }) => sum + utf8Length(prefix) + 8, own);
 }
 
 function accessProblem({ id, publicKey, name, rights }: AccessKey): string | null {

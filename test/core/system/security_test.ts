@@ -331,6 +331,19 @@ Deno.test("setAccess() keeps a key's public part, the last operator and its boun
   after(full, set(access("K10003", right("b", "r"))));
 });
 
+Deno.test("All access keys together keep to a bound, so that the view fits a frame", () => {
+  let view = genesis;
+  const long = (i: number) => `${i}`.padStart(LIMITS.keyBytesMax, "x");
+  const wide = (id: string) =>
+    access(id, ...Array.from({ length: LIMITS.rightsMax }, (_, i) => right(long(i), "r")));
+  const set = (id: string): SystemCommand => ({ kind: "access-set", access: wide(id) });
+  for (let i = 10; i < 25; i++) view = after(view, set(`K${i}`));
+  assert.match(refused(view, set("K25")), /^too-large: All access keys together .* 524288 is the most/);
+  after(view, set("K24"));
+  const bytes = encodeView(view).length - encodeView(genesis).length;
+  assert.ok(bytes > LIMITS.accessBytesMax * 0.9 && bytes < LIMITS.accessBytesMax, `${bytes}`);
+});
+
 Deno.test("Evicted members are forgotten last, and only past LIMITS.goneMembersKept", () => {
   const name = (i: number) => `n${String(i).padStart(4, "0")}`;
   const members = Array.from(
