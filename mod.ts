@@ -14,6 +14,14 @@ export type {
 } from "./cli/client/client.ts";
 export { ConnectError, RequestError } from "./cli/client/errors.ts";
 export { prefixEnd } from "./cli/client/keys.ts";
+export {
+  type KnownMember,
+  type Profile,
+  ProfileError,
+  type ProfileErrorReason,
+  readProfile,
+  writeProfile,
+} from "./cli/client/profile.ts";
 export { type WatchBatch, WatchStream } from "./cli/client/watch.ts";
 
 export * from "./core/base/ids.ts";
