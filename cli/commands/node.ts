@@ -8,6 +8,7 @@ import { LOG_LEVELS, type LogLevel, startLogging } from "../host/log.ts";
 import { Keyring } from "../host/identity/keyring.ts";
 import { type InviteToken, looksLikeToken, parseToken, TokenError } from "../host/identity/token.ts";
 import { parseAddress } from "../host/socket.ts";
+import { PROFILE_FILE } from "../host/life/founding.ts";
 import { startNode } from "../host/start.ts";
 import { VERSION } from "../version.ts";
 import { UsageError } from "./errors.ts";
@@ -183,6 +184,10 @@ async function run(flags: NodeFlags): Promise<void> {
       address,
       origin,
     });
+    if (origin === "genesis" && dev !== true) {
+      const path = profileOut ?? join(data, PROFILE_FILE);
+      log.info("Whoever has the profile {path} may run the network: other commands log in with it", { path });
+    }
     if (flags.json) console.log(JSON.stringify({ node: id, network, address, origin }));
     // What went wrong is told by `done`.
   }, () => {});

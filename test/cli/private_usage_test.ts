@@ -98,3 +98,13 @@ Deno.test("rights are read as they are written", () => {
     assert.throws(() => parse(wrong, given), UsageError, wrong);
   }
 });
+
+Deno.test("completions know the commands and options of private networks", async () => {
+  const complete = async (...words: string[]) => (await program("complete", "--", ...words)).stdout;
+  const commands = await complete("");
+  for (const name of ["init", "invite", "evict", "keys", "access", "profile", "whoami", "audit"]) {
+    assert.match(commands, new RegExp(`^${name}\\t`, "m"), name);
+  }
+  assert.match(await complete("keys", ""), /^rotate\t/m);
+  assert.match(await complete("access", "create", "--"), /^--allow\t/m);
+});
