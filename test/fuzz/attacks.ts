@@ -8,7 +8,8 @@ import { frame } from "../../core/wire/framing.ts";
 import type { Op } from "../../core/wire/requests.ts";
 import { encodeHello } from "../../core/wire/session.ts";
 import { RawConnection } from "../cli/support.ts";
-import { DECODERS } from "./decoders.ts";
+import { arbRequest } from "../support/arbitraries.ts";
+import { drawn } from "./decoder.ts";
 import { mutant, noise, type Pool } from "./mutate.ts";
 
 export interface AttackOrder {
@@ -22,7 +23,7 @@ export type AttackTotals = Record<string, { connections: number; closed: number;
 
 const HELLO = { version: WIRE_VERSION, role: "client", network: null, node: null, address: null } as const;
 const GREETING = frame(encodeHello({ ...HELLO, proof: null }));
-const REQUESTS = DECODERS.find(({ name }) => name === "requests")!;
+const sampleRequest = drawn(arbRequest, (request) => encodeRequests([{ id: 1, request }]));
 /** Connections of one attack at a time. */
 const HELD_MAX = {
   "half a frame": 200,
@@ -44,7 +45,7 @@ class Attacker {
     this.#end = performance.now() + ms;
     this.#random = Random.fromSeed(seed).fork("attacks");
     const samples = this.#random.fork("samples");
-    this.#pool = Array.from({ length: 128 }, () => REQUESTS.sample(samples));
+    this.#pool = Array.from({ length: 128 }, () => sampleRequest(samples));
   }
 
   async run(): Promise<AttackTotals> {
