@@ -387,6 +387,7 @@ export class Run {
       case "secrets stay inside":
       case "rights are kept":
       case "only the invited get in":
+      case "views follow from the log":
         return result(name, found, this.#guard!.describe(name));
       case "converged": {
         const { from, to } = this.#phases.find((phase) => phase.name === "converge") ?? { from: 0, to: 0 };

@@ -417,6 +417,7 @@ export const CHECK_NAMES = [
   "placement as the epoch says",
   "secrets stay inside",
   "only the invited get in",
+  "views follow from the log",
   "rights are kept",
   "the evicted stay out",
   "one generation of keys is left",
@@ -437,6 +438,7 @@ const LIVENESS: readonly CheckName[] = [
 const PRIVATE: readonly CheckName[] = [
   "secrets stay inside",
   "only the invited get in",
+  "views follow from the log",
   "rights are kept",
   "the evicted stay out",
   "one generation of keys is left",

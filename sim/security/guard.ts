@@ -20,6 +20,7 @@ export class Guard implements Observer {
   #ledger: Ledger | null = null;
   #sentinel: Sentinel | null = null;
   #probe: EvictedProbe | null = null;
+  #refused = 0;
 
   constructor(world: World, sometimes: Sometimes) {
     this.#world = world;
@@ -42,6 +43,7 @@ export class Guard implements Observer {
     };
     admission.onRaceLost = () => sometimes.fire("invite raced for");
     admission.onRefused = (intrusion) => {
+      this.#refused++;
       if (intrusion === "evicted-key") sometimes.fire("evicted key refused");
       else if (intrusion === "used-up") sometimes.fire("used invite refused");
       else sometimes.fire("stranger refused");
@@ -100,6 +102,8 @@ export class Guard implements Observer {
       case "rights are kept":
         return `${sentinel.answersJudged} answers judged`;
       case "only the invited get in":
+        return `${this.#refused} refused`;
+      case "views follow from the log":
         return `${this.#ledger!.commands} entries of the system partition followed`;
     }
   }

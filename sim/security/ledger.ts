@@ -25,7 +25,7 @@ export type LedgerEvent =
   | { readonly kind: "admitted"; readonly node: NodeId; readonly rotating: boolean }
   | { readonly kind: "wanted" | "made" | "used" | "forgotten"; readonly generation: number };
 
-export type LedgerReport = (check: "only the invited get in", detail: string) => void;
+export type LedgerReport = (check: "views follow from the log", detail: string) => void;
 
 /** Rights of one access key from a log index on; null: it was revoked. */
 interface Granted {
@@ -130,7 +130,7 @@ export class Ledger {
     const own = this.#texts.get(view.version), theirs = drawnFrom(view);
     if (own === theirs) return;
     this.#report(
-      "only the invited get in",
+      "views follow from the log",
       own === undefined
         ? `${node} has view ${view.version}, and nothing that was committed makes one of this version`
         : `${node} has in view ${view.version} ${theirs}, and what was committed makes ${own}`,

@@ -8,7 +8,10 @@
  *  "rights are kept"          What a client asks is answered by the rights that its key has in the view of the node that
  *                             it asks: beyond them with a refusal, at once; within them without one; and of what it
  *                             watches it is told no more than it may read.
- *  "only the invited get in"  See ledger.ts.
+ *  "only the invited get in"  Who comes with no invite, one that is over, used up or forged, or a key that was evicted,
+ *                             is denied.
+ *  "views follow from the log"  Members, invites, rights and generations of keys in each view that a node has are those
+ *                             that the ledger makes of what was committed.
  */
 import { type NodeId, SYSTEM_PARTITION } from "../../core/base/ids.ts";
 import type { Origin } from "../../core/node/options.ts";
@@ -24,7 +27,11 @@ import type { Given, HostWatcher } from "./hosts.ts";
 import { authorityOf } from "./keyring.ts";
 import type { Ledger, LedgerEvent } from "./ledger.ts";
 
-export type SecurityCheck = "secrets stay inside" | "rights are kept" | "only the invited get in";
+export type SecurityCheck =
+  | "secrets stay inside"
+  | "rights are kept"
+  | "only the invited get in"
+  | "views follow from the log";
 
 export interface SentinelOptions {
   readonly ledger: Ledger;

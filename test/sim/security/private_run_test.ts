@@ -144,7 +144,7 @@ Deno.test("only the invited get in catches a node that lets in whoever asks", ()
   assert.ok(broken((options) => new Trusting(options), faults).includes("only the invited get in"));
 });
 
-Deno.test("only the invited get in catches a node that shows a member whom nobody let in", () => {
+Deno.test("views follow from the log catches a node that shows a member whom nobody let in", () => {
   class Fanciful extends BrokenNode {
     readonly #shown = new WeakMap<SystemView, SystemView>();
     override view(): SystemView {
@@ -158,7 +158,7 @@ Deno.test("only the invited get in catches a node that shows a member whom nobod
     }
   }
   const found = broken((options) => new Fanciful(options), [{ do: "rotate-keys", at: "2s" }]);
-  assert.ok(found.includes("only the invited get in"));
+  assert.ok(found.includes("views follow from the log"));
 });
 
 /** The slot as one whose replica says that it leads. */
