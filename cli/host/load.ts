@@ -17,7 +17,7 @@ import { LIMITS } from "../../core/base/limits.ts";
 const PASS_MS_WANTED = 30;
 const REQUESTS_PER_PASS_MIN = 32;
 const REQUESTS_PER_PASS_MAX = 32_768;
-const REQUESTS_PER_PASS_FIRST = 1024;
+const REQUESTS_PER_PASS_FIRST = 256;
 /** Of one client before the next one's turn. */
 const TURN_REQUESTS = 64;
 /** Shorter than a client waits for an answer before it asks elsewhere. */
@@ -29,7 +29,7 @@ const REFUSING_MS_MAX = 10;
 const REQUESTS_PER_SECOND = 50_000;
 const REQUESTS_AT_ONCE = 50_000;
 /** What a request that is answered "busy" takes out of it. */
-const REFUSED_COST = 50;
+const REFUSED_COST = 200;
 
 /** What all clients together may make a node hold. */
 export const CLIENT_BYTES_MAX = 384 * 1024 * 1024;
@@ -117,11 +117,14 @@ export class Turns {
 
   /** It may have something to hand over. At once where nobody waits, else when its turn comes. */
   ready(client: Requester): void {
-    this.#beginPass();
+    if (this.#closed) return;
+    const began = this.#clock(), first = this.#passBegan === null;
+    this.#passBegan ??= began;
     if (this.#waiting.size === 0 && this.#left > 0) {
       this.#left -= client.serve(Math.min(this.#left, this.#perPass >> 2));
     }
     if (client.ready) this.#waiting.add(client);
+    if (first) setImmediate(this.#pass);
   }
 
   gone(client: Requester): void {
@@ -133,13 +136,10 @@ export class Turns {
     this.#waiting.clear();
   }
 
-  #beginPass(): void {
-    if (this.#passBegan !== null || this.#closed) return;
-    this.#passBegan = this.#clock();
-    setImmediate(this.#pass);
-  }
-
-  /** All that this pass of the loop read has been read. */
+  /**
+   * All that this pass of the loop read has been read, and what was handed over has had its turn: the node asked for that
+   * before this was asked for.
+   */
   #endPass(): void {
     if (this.#closed) return;
     const now = this.#clock(), took = now - this.#passBegan!;
@@ -147,9 +147,10 @@ export class Turns {
     this.#adapt(took);
     this.#left = this.#perPass;
     if (this.#waiting.size === 0) return;
-    this.#beginPass();
+    this.#passBegan = now;
     this.#refuse(now);
     this.#serve();
+    setImmediate(this.#pass);
   }
 
   #adapt(took: number): void {

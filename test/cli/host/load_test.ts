@@ -70,7 +70,7 @@ Deno.test("Turns: one client with very many requests does not hold up one with f
   modest.link.receive([requests(3)]);
   while (!bench.served.some(({ client }) => client === 2)) await pass();
   const waited = bench.served.findIndex(({ client }) => client === 2) - before;
-  assert(waited <= 1024, `${waited} requests came before`);
+  assert(waited <= 512, `${waited} requests came before`);
   bench.turns.close();
 });
 
@@ -87,7 +87,7 @@ Deno.test("Turns: passes that take long take fewer requests, and short ones more
     await pass();
   }
   const loaded = perPass();
-  assert(loaded < first / 8, `${loaded} of ${first}`);
+  assert(loaded < first / 2, `${loaded} of ${first}`);
   bench.costMs = 0.0001;
   link.receive(Array.from({ length: 10 }, (_, i) => requests(2000, i * 2000)));
   for (let i = 0; i < 100; i++) {
@@ -179,7 +179,7 @@ Deno.test("TokenBucket: gives what its rate allows, and a busy answer costs more
     given += free;
   }
   assert.equal(given, 50_000 + 10 * 50_000);
-  bucket.refused(5000);
+  bucket.refused(1250);
   assert.equal(bucket.available(10_001), 0);
   assert(bucket.waitMs > 4000 && bucket.waitMs < 6000, `${bucket.waitMs}`);
 });
