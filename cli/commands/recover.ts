@@ -7,13 +7,24 @@ import {
   type PartitionRecovery,
   planRecovery,
   type RecoveryPlan,
-  type Survivor,
 } from "../../core/node/salvage.ts";
+import { PROFILE_FILE } from "../host/life/founding.ts";
 import { randomHex } from "../host/life/origin.ts";
 import { applyRecovery, survey } from "../host/salvage.ts";
 import { print, styled, tell } from "../terminal.ts";
 import { UsageError } from "./errors.ts";
 import { collect } from "./options.ts";
+import {
+  heldBy,
+  type KeyedPlan,
+  type KeyedSurvivor,
+  openKeyringOf,
+  renamed,
+  renewProfile,
+  tablesKeysOf,
+  withKeys,
+} from "./recover_keys.ts";
+import { type SealFlags, withSealing } from "./sealing.ts";
 import { formatPlan, formatSurvivor, parsePlan, parseSurvivor } from "./recovery_files.ts";
 
 /** The plan of a recovery that was begun, in each data directory until all are done. */
@@ -23,10 +34,18 @@ interface ConsentFlags {
   readonly force?: boolean;
   readonly acceptLoss?: boolean;
 }
-interface RecoverFlags extends ConsentFlags {
+interface RecoverFlags extends ConsentFlags, SealFlags {
+  readonly profile?: readonly string[];
   readonly data?: readonly string[];
   readonly yes?: boolean;
   readonly json?: boolean;
+}
+
+interface ApplyFlags extends SealFlags {
+  readonly data: string;
+  readonly plan: string;
+  readonly yes?: boolean;
+  readonly profile?: readonly string[];
 }
 
 /** `space-opera recover`: makes a network of what is left of one. */
@@ -39,7 +58,7 @@ export function recoverCommand(): Command {
     .option("--data <dir>", "a surviving node's data directory; given once for each, all stopped", collect)
     .option("--yes", "do not ask")
     .option("--json", "print JSON");
-  return withConsent(command)
+  return withConsent(withProfiles(withSealing(command, "that opens the keyrings")))
     .addHelpText(
       "after",
       `
@@ -50,6 +69,9 @@ partition can elect a leader among the nodes that are left, start those and remo
   - Writes that only lost nodes had acknowledged are lost.
   - The survivors become a network of a new name: a lost node that comes back after all is refused.
   - Copy the data directories first.
+  - Of a private network the keys and the access keys go on; invites are void. Profiles of the old network are refused:
+    those in the directories, and those named with --profile, are made to fit. The new network gives itself new keys at
+    once, which the lost nodes do not know.
 
 Examples:
   space-opera recover --data ./a --data ./b
@@ -67,6 +89,14 @@ An interrupted recovery is completed by giving the same command again.`,
     .addCommand(applyCommand());
 }
 
+function withProfiles(command: Command): Command {
+  return command.option(
+    "--profile <file>",
+    "a profile of the old network, which is to let into the new one; may be given more than once",
+    collect,
+  );
+}
+
 function withConsent(command: Command): Command {
   return command
     .option("--force", "though the nodes that are left could go on by themselves")
@@ -74,19 +104,19 @@ function withConsent(command: Command): Command {
 }
 
 async function recoverHere(
-  { data = [], yes = false, json = false, ...consent }: RecoverFlags,
+  { data = [], yes = false, json = false, profile: profiles = [], ...flags }: RecoverFlags,
 ): Promise<void> {
   if (data.length === 0) {
     throw new UsageError("Name the data directories of all nodes that are left, with --data");
   }
   const begun = data.map((path) => readPlan(join(path, PLAN_FILE))).find((plan) => plan !== null) ?? null;
   if (begun !== null) tell(`Completing the recovery of network ${begun.from} that was begun before`);
-  const plan = begun ?? planRecovery(await surveyAll(data), randomHex(16));
-  checkConsent(plan, consent);
+  const plan = begun ?? planOf(await surveyAll(data, flags));
+  checkConsent(plan, flags);
   tell(describe(plan));
   if (!yes) confirm(plan);
   for (const path of data) writeWhole(join(path, PLAN_FILE), formatPlan(plan));
-  for (const path of data) await applyRecovery(path, plan);
+  for (const path of data) await apply(path, plan, { ...flags, profiles });
   for (const path of data) Deno.removeSync(join(path, PLAN_FILE));
   if (json) return print(formatPlan(plan));
   print(
@@ -96,19 +126,61 @@ async function recoverHere(
   );
 }
 
-async function surveyAll(paths: readonly string[]): Promise<Survivor[]> {
-  const survivors: Survivor[] = [];
-  for (const path of paths) survivors.push(await survey(path));
+async function surveyAll(paths: readonly string[], flags: SealFlags): Promise<KeyedSurvivor[]> {
+  const survivors: KeyedSurvivor[] = [];
+  for (const path of paths) survivors.push(await surveyed(path, flags));
   return survivors;
 }
 
+async function surveyed(path: string, flags: SealFlags): Promise<KeyedSurvivor> {
+  const keyring = await openKeyringOf(path, flags);
+  return { ...await survey(path, tablesKeysOf(keyring)), held: heldBy(keyring) };
+}
+
+function planOf(survivors: readonly KeyedSurvivor[]): KeyedPlan {
+  const plan = planRecovery(survivors, randomHex(16));
+  const helds = plan.survivors.map((node) => survivors.find((s) => s.node === node)!.held);
+  return withKeys(plan, helds, Date.now());
+}
+
+/**
+ * This node's part of a plan. The keyring bears the new name before the journal does, and node.json at the end: in between
+ * the node does not start, and a second call completes it.
+ */
+async function apply(
+  path: string,
+  plan: KeyedPlan,
+  { profiles, ...flags }: SealFlags & { readonly profiles: readonly string[] },
+): Promise<boolean> {
+  const keyring = await openKeyringOf(path, flags);
+  if (keyring === null || plan.issuedMs === null) return await applyRecovery(path, plan);
+  const whole = await renamed(plan, keyring);
+  if (keyring.network !== plan.network) keyring.rename(plan.network, whole.authorities);
+  const done = await applyRecovery(path, whole.plan, tablesKeysOf(keyring));
+  const own = join(path, PROFILE_FILE);
+  for (const profile of [...(exists(own) ? [own] : []), ...profiles]) {
+    if (!renewProfile(profile, plan.from, whole.plan.view)) continue;
+    tell(`The profile "${profile}" lets into the new network now`);
+  }
+  return done;
+}
+
+function exists(file: string): boolean {
+  try {
+    return Deno.statSync(file).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
 function inspectCommand(): Command {
-  return new Command("inspect")
+  return withSealing(new Command("inspect"), "that opens its keyring")
     .description("print what a stopped node has, as JSON for `recover plan`")
     .requiredOption("--data <dir>", "its data directory")
     .addHelpText("after", "\nExample:\n  space-opera recover inspect --data ./a > a.json")
-    .action(async ({ data }: { data: string }) => {
-      print(formatSurvivor(await survey(data)));
+    .action(async ({ data, ...flags }: { data: string } & SealFlags) => {
+      print(formatSurvivor(await surveyed(data, flags)));
     });
 }
 
@@ -120,7 +192,7 @@ function planCommand(): Command {
     .argument("<file...>")
     .addHelpText("after", "\nExample:\n  space-opera recover plan a.json b.json > plan.json")
     .action((files: string[], consent: ConsentFlags) => {
-      const plan = planRecovery(files.map((file) => parseSurvivor(file, readText(file))), randomHex(16));
+      const plan = planOf(files.map((file) => parseSurvivor(file, readText(file))));
       checkConsent(plan, consent);
       tell(describe(plan));
       print(formatPlan(plan));
@@ -128,17 +200,17 @@ function planCommand(): Command {
 }
 
 function applyCommand(): Command {
-  return new Command("apply")
+  return withProfiles(withSealing(new Command("apply"), "that opens its keyring"))
     .description("carry out a plan on one stopped node; to be done on each")
     .requiredOption("--data <dir>", "its data directory")
     .requiredOption("--plan <file>", "what `recover plan` printed")
     .option("--yes", "do not ask")
     .addHelpText("after", "\nExample:\n  space-opera recover apply --data ./a --plan plan.json")
-    .action(async ({ data, plan: file, yes }: { data: string; plan: string; yes?: boolean }) => {
+    .action(async ({ data, plan: file, yes, profile: profiles = [], ...flags }: ApplyFlags) => {
       const plan = parsePlan(file, readText(file));
       tell(describe(plan));
       if (yes !== true) confirm(plan);
-      const done = await applyRecovery(data, plan);
+      const done = await apply(data, plan, { ...flags, profiles });
       print(done ? `"${data}" belongs to network ${plan.network} now` : `"${data}" belonged to it already`);
     });
 }
@@ -208,7 +280,7 @@ function writeWhole(file: string, text: string): void {
 }
 
 /** The plan of a recovery that was begun here; null: none was. */
-function readPlan(file: string): RecoveryPlan | null {
+function readPlan(file: string): KeyedPlan | null {
   try {
     Deno.statSync(file);
   } catch (error) {

@@ -6,11 +6,12 @@
 import { z } from "zod";
 import { isNodeId, logIndex, nodeId, partitionId, term } from "../../core/base/ids.ts";
 import { LIMITS } from "../../core/base/limits.ts";
-import type { RecoveryPlan, Survivor } from "../../core/node/salvage.ts";
 import { WireError } from "../../core/wire/cbor.ts";
 import { isWhole } from "../../core/wire/members.ts";
 import type { SystemView } from "../../core/wire/messages.ts";
 import { decodeView, encodeView } from "../../core/wire/shared_codec.ts";
+import { KEYRING_GENERATIONS_MAX } from "../host/identity/keyring_file.ts";
+import type { KeyedPlan, KeyedSurvivor } from "./recover_keys.ts";
 
 /** 1 had views as JSON, which has no bytes. */
 const FORMAT = 2;
@@ -53,6 +54,7 @@ const survivor = z.strictObject({
   view,
   viewAtEnd: view,
   holdings: z.array(holding).max(LIMITS.partitionsMax + 1),
+  held: z.array(count).max(KEYRING_GENERATIONS_MAX).nullable(),
 });
 const plan = z.strictObject({
   format: z.literal(FORMAT),
@@ -73,25 +75,26 @@ const plan = z.strictObject({
     knownLost: z.boolean(),
   })).max(LIMITS.partitionsMax + 1),
   view,
+  issuedMs: count.nullable(),
 });
 
-export function formatSurvivor({ view, viewAtEnd, ...rest }: Survivor): string {
+export function formatSurvivor({ view, viewAtEnd, ...rest }: KeyedSurvivor): string {
   const views = { view: encodeView(view).toBase64(), viewAtEnd: encodeView(viewAtEnd).toBase64() };
   return JSON.stringify({ format: FORMAT, kind: "survivor", ...rest, ...views });
 }
 
 /** @throws {RecoveryFileError} */
-export function parseSurvivor(file: string, text: string): Survivor {
+export function parseSurvivor(file: string, text: string): KeyedSurvivor {
   const { format: _format, kind: _kind, ...found } = parsed(file, text, survivor, "survivor");
   return found;
 }
 
-export function formatPlan({ view, ...rest }: RecoveryPlan): string {
+export function formatPlan({ view, ...rest }: KeyedPlan): string {
   return JSON.stringify({ format: FORMAT, kind: "plan", ...rest, view: encodeView(view).toBase64() });
 }
 
 /** @throws {RecoveryFileError} */
-export function parsePlan(file: string, text: string): RecoveryPlan {
+export function parsePlan(file: string, text: string): KeyedPlan {
   const { format: _format, kind: _kind, ...found } = parsed(file, text, plan, "plan");
   return found;
 }

@@ -143,6 +143,7 @@ const KEPT_BESIDE: readonly Decoder[] = [
         view,
         viewAtEnd: random.chance(1, 2) ? view : privateView,
         holdings: Array.from({ length: random.below(4) }, (_, i) => holding(i)),
+        held: random.chance(1, 2) ? null : [1, 2],
       })),
     decode: (bytes) => parseSurvivor("a.json", text(bytes)),
   }),
@@ -158,7 +159,7 @@ const KEPT_BESIDE: readonly Decoder[] = [
         viewAtEnd: view,
         holdings: survivors,
       }], NETWORK);
-      return utf8(formatPlan(made));
+      return utf8(formatPlan({ ...made, issuedMs: random.chance(1, 2) ? null : 1_750_000_000_000 }));
     },
     decode: (bytes) => parsePlan("plan.json", text(bytes)),
   }),

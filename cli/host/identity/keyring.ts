@@ -81,8 +81,8 @@ export interface OpenOptions {
 }
 
 export class Keyring {
-  readonly network: string;
   readonly disk: string;
+  #network: string;
   readonly #path: string;
   #content: KeyringContent;
   /** null: the file is open. */
@@ -90,7 +90,7 @@ export class Keyring {
 
   private constructor(path: string, owner: KeyringOwner, content: KeyringContent, box: BoxKey | null) {
     this.#path = path;
-    this.network = owner.network;
+    this.#network = owner.network;
     this.disk = owner.disk;
     this.#content = content;
     this.#box = box;
@@ -141,6 +141,10 @@ export class Keyring {
     // A draft of it may have been open where this one is sealed.
     removePrivateDraft(path);
     return new Keyring(path, file.head, content, box);
+  }
+
+  get network(): string {
+    return this.#network;
   }
 
   /** What opens the file; "open": nothing has to. */
@@ -256,6 +260,25 @@ export class Keyring {
     this.#change({ founding });
   }
 
+  /**
+   * Belongs to the network of another name from now on, as after a recovery. The secrets stay, each under an authority that
+   * bears the new name; certificates by the old ones go.
+   * @throws {KeyringError} "mismatch" where an authority is missing, of another name, or does not come from its secret
+   */
+  rename(network: string, authorities: ReadonlyMap<number, Uint8Array>): void {
+    const generations = new Map(this.#content.generations);
+    for (const [id, known] of generations) {
+      const stored = { ...known, authority: (authorities.get(id) ?? known.authority).slice() };
+      const why = whyMismatch(network, id, stored);
+      if (why !== null) throw new KeyringError("mismatch", `Generation ${id} cannot be renamed: ${why}`);
+      generations.set(id, stored);
+    }
+    const content = { ...this.#content, generations, certificates: new Map(), founding: null };
+    this.#write(content, this.#box, network);
+    this.#content = content;
+    this.#network = network;
+  }
+
   /** Seals the file, or seals it anew. Takes half a second for a passphrase. */
   reseal(sealing: Sealing): void {
     const box = sealing.unlock(BoxKey.newSalt());
@@ -306,8 +329,8 @@ export class Keyring {
     this.#content = content;
   }
 
-  #write(content: KeyringContent, box: BoxKey | null): void {
-    const head = { network: this.network, disk: this.disk, seal: box };
+  #write(content: KeyringContent, box: BoxKey | null, network = this.network): void {
+    const head = { network, disk: this.disk, seal: box };
     const file: KeyringFile = box === null
       ? { kind: "open", head, content }
       : { kind: "sealed", head, box: box.seal(encodeContent(content), additionalOf(head)) };

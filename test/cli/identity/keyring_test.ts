@@ -6,7 +6,7 @@ import { inspect } from "node:util";
 import fc from "fast-check";
 import { CertificateError } from "../../../cli/host/identity/certificates.ts";
 import { publicKeyOfSeed, verifySignature } from "../../../cli/host/identity/ed25519.ts";
-import { issueMember } from "../../../cli/host/identity/issuing.ts";
+import { issueAuthority, issueMember } from "../../../cli/host/identity/issuing.ts";
 import { Keyring, KeyringError, type KeyringErrorReason } from "../../../cli/host/identity/keyring.ts";
 import {
   KEYRING_BYTES_MAX,
@@ -159,6 +159,36 @@ Deno.test("dropGeneration() forgets secret and certificates, and never the curre
     assert.deepEqual(keyring.certificates, []);
     assert.ok(!textOf(directory).includes(secret));
     assert.deepEqual(stateOf(Keyring.open({ directory })), stateOf(keyring));
+  }));
+
+Deno.test("rename() keeps the secrets under authorities of the new name, sealed or not, and nothing by the old", () =>
+  withDirectory(async (directory) => {
+    for (const sealing of [undefined, Sealing.passphrase(PASSPHRASE)]) {
+      const keyring = await filled(directory, sealing);
+      const before = stateOf(keyring);
+      const authorities = new Map<number, Uint8Array>();
+      for (const { id } of keyring.generations) {
+        const secret = keyring.secretOf(id);
+        authorities.set(
+          id,
+          await issueAuthority({ network: OTHER_NETWORK, generation: id, secret, now: NOW }),
+        );
+      }
+      assert.throws(() => keyring.rename(OTHER_NETWORK, new Map()), refused("mismatch"));
+      assert.deepEqual(stateOf(keyring), before);
+      keyring.rename(OTHER_NETWORK, authorities);
+      const owner = { ...OWNER, network: OTHER_NETWORK };
+      const again = Keyring.open({ directory, owner, ...(sealing === undefined ? {} : { sealing }) });
+      assert.deepEqual(stateOf(again), stateOf(keyring));
+      assert.deepEqual(stateOf(again).secrets, before.secrets);
+      assert.deepEqual([again.publicKey, again.certificates, again.network], [
+        before.publicKey,
+        [],
+        OTHER_NETWORK,
+      ]);
+      assert.deepEqual(again.generations.map(({ id }) => id), before.generations.map(({ id }) => id));
+      Deno.removeSync(fileOf(directory));
+    }
   }));
 
 Deno.test("a keyring has a bounded number of generations", () =>
