@@ -204,7 +204,8 @@ function adviceOn(error: unknown): string {
   }
 }
 
-function parseIdentity(
+/** @throws {Error} "Cannot read …", whatever is wrong with the text */
+export function parseIdentity(
   file: string,
   text: string,
   { started }: { started: boolean },

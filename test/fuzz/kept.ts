@@ -24,13 +24,44 @@ import {
   RecordingError,
   type RecordingItem,
 } from "../../core/wire/recording.ts";
+import { parseIdentity } from "../../cli/host/directory.ts";
 import { arbConfiguration, arbMessage, arbRecord, arbRequest } from "../support/arbitraries.ts";
 import { type Decoder, decoder, joined, someBytes } from "./decoder.ts";
 
 const NODE = nodeId("sirius");
 const SALT = 0x5a17;
 
+/** What parseIdentity() throws, which has no class of its own. */
+class IdentityRefused extends Error {}
+
 export const KEPT: readonly Decoder[] = [
+  decoder({
+    name: "node.json",
+    errors: [IdentityRefused],
+    sample: (random) =>
+      new TextEncoder().encode(JSON.stringify({
+        format: 2,
+        node: NODE,
+        network: "000102030405060708090a0b0c0d0e0f",
+        zone: "Carina",
+        capacity: 100,
+        founder: random.chance(1, 2),
+        disk: "00112233",
+        started: true,
+        peers: ["127.0.0.1:7070"],
+        formerly: null,
+        aside: null,
+      })),
+    decode: (bytes) => {
+      try {
+        return parseIdentity("node.json", new TextDecoder().decode(bytes), { started: true });
+      } catch (error) {
+        const told = error instanceof Error && error.constructor === Error &&
+          /^Cannot read "node.json": .*Restore the file/s.test(error.message);
+        throw told ? new IdentityRefused(error.message) : error;
+      }
+    },
+  }),
   decoder({
     name: "journal",
     errors: [JournalError],
