@@ -242,8 +242,11 @@ export class StoreWriter {
     for (const generation of this.generations()) {
       if (generation !== 0 && !vault.has(generation)) throw new UnknownKeyError(generation);
     }
-    this.#compaction?.discard();
-    this.#compaction = null;
+    if (vault.current !== this.#vault.current) {
+      // What it has written so far would have to be written again.
+      this.#compaction?.discard();
+      this.#compaction = null;
+    }
     this.#vault = vault;
     this.#readers.vault = vault;
   }

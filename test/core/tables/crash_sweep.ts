@@ -89,8 +89,13 @@ export interface Swept {
 }
 
 /** @throws {Error} naming the seed and the operations before, where an opening does not find what it must */
-export function sweep({ seed, acts = 120 }: { seed: number; acts?: number }): Swept {
-  return new Sweep(seed).run(acts);
+export function sweep({ seed, acts = 120, files = (random) => new SimTableFiles(random) }: {
+  seed: number;
+  acts?: number;
+  /** Broken ones, to see that it is noticed. */
+  files?: (random: Random) => SimTableFiles;
+}): Swept {
+  return new Sweep(seed, files).run(acts);
 }
 
 class Sweep {
@@ -106,11 +111,11 @@ class Sweep {
   #openings = 0;
   #failures = 0;
 
-  constructor(seed: number) {
+  constructor(seed: number, files: (random: Random) => SimTableFiles) {
     this.#seed = seed;
     this.#random = Random.fromSeed(seed);
     this.#crashRandom = this.#random.fork("crashes");
-    this.#files = new SimTableFiles(this.#random.fork("files"));
+    this.#files = files(this.#random.fork("files"));
     this.#files.done = (operation) => {
       this.#operations.push(operation);
       this.#guarded(() => this.#recover(this.#files, this.#ledger, true));
