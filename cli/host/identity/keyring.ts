@@ -78,6 +78,8 @@ export interface OpenOptions {
   readonly sealing?: Sealing | null;
   /** As node.json has it; a keyring of another network or directory is refused. */
   readonly owner?: KeyringOwner;
+  /** True: it is only looked into, and its node may be running. */
+  readonly readOnly?: boolean;
 }
 
 export class Keyring {
@@ -124,7 +126,7 @@ export class Keyring {
    * @throws {KeyringError}
    * @throws {PrivateFileError} where others may read the file
    */
-  static open({ directory, sealing = null, owner }: OpenOptions): Keyring {
+  static open({ directory, sealing = null, owner, readOnly = false }: OpenOptions): Keyring {
     const path = join(directory, FILE);
     const bytes = readPrivateFile(path, KEYRING_BYTES_MAX);
     if (bytes === null) {
@@ -139,7 +141,7 @@ export class Keyring {
     const { content, box } = openFile(path, file, sealing);
     checkContent(path, file.head.network, content);
     // A draft of it may have been open where this one is sealed.
-    removePrivateDraft(path);
+    if (!readOnly) removePrivateDraft(path);
     return new Keyring(path, file.head, content, box);
   }
 

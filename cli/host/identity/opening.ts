@@ -22,6 +22,7 @@ export interface OpenKeyringOptions extends SealSources {
 }
 
 /**
+ * A keyring to be looked into; nothing is written.
  * @throws {KeyringError}
  * @throws {PrivateFileError} where others may read the keyring or what opens it
  * @throws {SealingError}
@@ -31,10 +32,10 @@ export async function openKeyring(options: OpenKeyringOptions): Promise<Keyring>
   const { directory, owner } = options;
   const kind = Keyring.look(directory);
   const whose = owner === undefined ? {} : { owner };
-  if (kind === "none" || kind === "open") return Keyring.open({ directory, ...whose });
+  if (kind === "none" || kind === "open") return Keyring.open({ directory, readOnly: true, ...whose });
   for (let tries = 1;; tries++) {
     try {
-      return Keyring.open({ directory, ...whose, sealing: await sealingFor(kind, options) });
+      return Keyring.open({ directory, readOnly: true, ...whose, sealing: await sealingFor(kind, options) });
     } catch (error) {
       const wrong = error instanceof KeyringError && error.reason === "wrong-passphrase";
       if (!wrong || !asksPerson(options) || tries === TRIES_MAX) throw error;
