@@ -102,6 +102,9 @@ export function readAuditFile(bytes: Uint8Array, vault: Vault): AuditFile {
     return { ...nothing, unread: `it has format ${format} and this build reads ${FORMAT}` };
   }
   const header = { generation: readUint32(bytes, 12), salt: bytes.slice(SALT_AT, CHECKSUM_AT) };
+  if (header.generation === 0 && vault.current !== 0) {
+    return { ...nothing, unread: "it is not encrypted, and the network is private" };
+  }
   try {
     return { header, ...readLines(bytes, header, auditCipher(vault, header, null)) };
   } catch (error) {

@@ -68,6 +68,10 @@ export function readManifest({ files, vault }: { files: TableFiles; vault: Vault
   try {
     const from = new Unpacker(header, FIXED_BYTES);
     const generation = from.uint32(), salt = from.raw(SALT_BYTES), owner = readOwner(from);
+    // What is put there by others is not taken for less private than it has to be.
+    if (generation === 0 && vault.current !== 0) {
+      throw new TablesCorruptError(path, "it is not encrypted, and the network is private");
+    }
     const seal = new Seal(vault, { generation, salt });
     const body = seal.open(PART.manifest, 0, bytes.subarray(header.length), header);
     if (body === null) {

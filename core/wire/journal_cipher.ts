@@ -15,6 +15,8 @@
  *      were sealed with it, and the header gives the node and the number of the segment. Marks and seals are encrypted
  *      like all others, so nobody without the key makes a checkpoint count.
  *  C4  The checksum is right and the tag is not: no crash explains that, and recovery does not take it for a torn end.
+ *  C5  Where the network has keys nothing is read that is not encrypted: whoever can write to a disk could have a node
+ *      begin from a journal of his own making otherwise, and with a view of his own making.
  *
  * Frames of flight recordings and lines of the audit log are encrypted in the same way, each under its own purpose.
  *

@@ -77,6 +77,19 @@ export class JournalKeyError extends JournalError {
   }
 }
 
+/** The journal is not encrypted where the network's keys are: no crash makes it so, somebody put the file there. */
+export class JournalPlainError extends JournalError {
+  override readonly name = "JournalPlainError";
+  constructor(file: string) {
+    super(
+      file,
+      0,
+      `Journal file "${file}" is not encrypted, and the network of this data directory is private: another file was put ` +
+        `in its place, or its header was altered. Restore the directory from a copy, or start anew on an empty one`,
+    );
+  }
+}
+
 export interface JournalSegment {
   /** For messages: the file's name. */
   readonly name: string;
@@ -111,7 +124,7 @@ export interface JournalRecovery {
 
 /**
  * Recovers a journal from its segments, oldest first.
- * @throws {JournalCorruptError | JournalVersionError | JournalOwnerError | JournalKeyError}
+ * @throws {JournalCorruptError | JournalVersionError | JournalOwnerError | JournalKeyError | JournalPlainError}
  *
  * @example
  * ```ts
@@ -189,7 +202,7 @@ export class JournalReplay {
     this.#vault = vault;
   }
 
-  /** @throws {JournalCorruptError | JournalVersionError | JournalOwnerError | JournalKeyError} */
+  /** @throws {JournalCorruptError | JournalVersionError | JournalOwnerError | JournalKeyError | JournalPlainError} */
   add(segment: JournalSegment, last: boolean): void {
     const { name, bytes } = segment;
     const header = this.#open(segment, last);
@@ -281,6 +294,7 @@ export class JournalReplay {
   }
 
   #cipherOf({ name, bytes }: JournalSegment, { key }: Required<SegmentHeader>): RecordCipher | null {
+    if (key === null && this.#vault.current !== 0) throw new JournalPlainError(name); // C5
     try {
       return recordCipher(this.#vault, {
         key,

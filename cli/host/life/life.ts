@@ -317,7 +317,8 @@ export class Life {
     else if (directory.hasTablesRemains) directory.setTablesAside(directory.nameAside());
     this.#tables = new DiskTables({
       path: directory.tables,
-      legacy: directory.legacyTables,
+      // Of before there were private networks.
+      legacy: this.#keys === null ? directory.legacyTables : null,
       owner: identity,
       ...(this.#keys === null ? {} : { keys: this.#keys.tablesKeys() }),
       failed: (error) =>

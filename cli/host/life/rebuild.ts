@@ -42,6 +42,7 @@ function* readable(path: string, vault: Vault) {
     const start = readSegmentHeader(bytes);
     if (start.kind !== "segment") return;
     const { salt, key } = start.header, header = bytes.subarray(0, SEGMENT_HEADER_BYTES);
+    if (key === null && vault.current !== 0) return; // C5 in core/wire/journal_cipher.ts
     const cipher = recordCipher(vault, { key, header, opening: null });
     for (let at = SEGMENT_HEADER_BYTES;;) {
       const raw = readRawRecord(bytes, at, salt);
