@@ -91,14 +91,14 @@ export const SOMETIMES = {
   // Private networks
   "member evicted": often("a member was shut out for good"),
   "leader of the system partition evicted": often("who led the system partition was shut out"),
-  "evicted amid a rotation": often("a member was shut out while a generation of keys was being introduced"),
+  "evicted amid a rotation": rarely("a member was shut out while a generation of keys was being introduced"),
   "generation of keys introduced": often("a new generation of keys was held by all and became current"),
   "generation of keys forgotten": often("nobody needed a former generation of keys any more"),
-  "generation made by two hosts": often("two leaders' hosts made the same generation of keys"),
-  "maker of a generation crashed before it was agreed on": often(
+  "generation made by two hosts": rarely("two leaders' hosts made the same generation of keys"),
+  "maker of a generation crashed before it was agreed on": rarely(
     "a host stopped that had made a generation of keys which the network had not agreed on yet",
   ),
-  "member was away for a whole rotation": often(
+  "member was away for a whole rotation": rarely(
     "a member came back to another current generation of keys than it had left",
   ),
   "joiner admitted amid a rotation": often(

@@ -53,8 +53,9 @@ export interface HostWorld {
 /** Milliseconds since 1970 at virtual time 0, by a clock that is right. */
 export const EPOCH_MS = 1_760_000_000_000;
 
-/** Making a secret and writing it down takes up to this long. */
+/** Making a secret takes up to this long, and so does telling of it once it is written down; now and then far longer. */
 const MAKE_US_MAX = 20_000;
+const MAKE_SLOWLY_US_MAX = 1_500_000;
 /** Writing anew what an old generation protects takes up to this long, before and after the checkpoint. */
 const RENEW_US_MAX = 2_000_000;
 /** A secret that was asked for is made once, however often it is asked for meanwhile. */
@@ -217,16 +218,27 @@ export class Hosts {
     if (under?.life === life && under.generation === generation) return;
     this.#making[index] = { life, generation };
     const keyring = this.equip(machine);
-    this.#world.schedule(this.#world.now + this.#random.below(MAKE_US_MAX + 1), () => {
-      if (!machine.running || machine.life !== life) return;
-      this.#making[index] = null;
+    const later = (action: () => void) =>
+      this.#world.schedule(this.#world.now + this.#makeUs(), () => {
+        if (machine.running && machine.life === life) action();
+      });
+    later(() => {
       if (keyring.secret(generation) === undefined) {
         keyring.put(generation, this.drawSecret());
         this.watcher?.made(machine, { generation, secret: keyring.secret(generation)! });
       }
-      const authority = authorityOf(keyring.secret(generation)!);
-      this.#world.input(machine, { kind: "key-made", id: generation, authority });
+      later(() => {
+        this.#making[index] = null;
+        const secret = keyring.secret(generation);
+        // The network may have agreed on another's meanwhile.
+        if (secret === undefined) return;
+        this.#world.input(machine, { kind: "key-made", id: generation, authority: authorityOf(secret) });
+      });
     });
+  }
+
+  #makeUs(): number {
+    return this.#random.below(this.#random.chance(1, 4) ? MAKE_SLOWLY_US_MAX : MAKE_US_MAX);
   }
 
   /**
