@@ -1,9 +1,10 @@
 /** The whole life of a private network, as people type it. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { readProfile } from "../../cli/client/profile.ts";
+import { readProfile, writeProfile } from "../../cli/client/profile.ts";
+import { Credentials, makeAccessKey } from "../../cli/host/identity/access_key.ts";
 import { parseToken } from "../../cli/host/identity/token.ts";
-import type { NodeProcess } from "../../cli/processes.ts";
+import { NodeProcess } from "../../cli/processes.ts";
 import { untilSettled } from "../../cli/settled.ts";
 import { FLAGS, programWith, type Ran, until } from "./support.ts";
 import { type PrivateLab, privateThree, withPrivateLab } from "./private_support.ts";
@@ -278,4 +279,60 @@ Deno.test("a client whose profile is old follows the network, and the command li
       assert.equal((await lab.run("kv", "get", "k")).stdout, "v\n");
       return lab.profile.fingerprint !== before;
     });
+  }));
+
+Deno.test("who may not come in is told why, and a private profile is never shown to an open network", () =>
+  withPrivateLab(async (lab) => {
+    const a = await lab.start({ id: "a" });
+    const at = ["--connect", a.address, "--timeout", "3000"];
+    const stranger = await programWith({}, "kv", "put", "k", "v", ...at);
+    said(stranger, /refused this client: the network is private, and lets in only who shows a profile/);
+    assert.match(
+      stranger.stderr,
+      /\nNo profile was used: there is no --profile, no SPACE_OPERA_PROFILE, and no file/,
+    );
+    said(
+      await lab.run("kv", "put", "k", "v", "--no-profile", ...at),
+      /No profile was used: --no-profile was given/,
+    );
+
+    const { id, secret } = makeAccessKey();
+    const forged = join(lab.directory, "forged.json");
+    writeProfile(forged, { ...lab.profile, access: new Credentials({ id, secret }) });
+    said(
+      await programWith({}, "kv", "get", "k", "--profile", forged, ...at),
+      /access key "SO.*" does not let it in: it was revoked, or its secret is wrong|too many wrong log-ins/,
+    );
+    const stolen = join(lab.directory, "stolen.json");
+    writeProfile(stolen, { ...lab.profile, access: new Credentials({ id: lab.profile.access!.id, secret }) });
+    said(
+      await programWith({}, "kv", "get", "k", "--profile", stolen, ...at),
+      /does not let it in|too many wrong log-ins/,
+    );
+
+    const open = await NodeProcess.start({
+      id: "o",
+      data: join(lab.directory, "o"),
+      open: true,
+      flags: FLAGS,
+    });
+    try {
+      const there = ["--connect", open.address, "--timeout", "3000"];
+      said(
+        await lab.run("kv", "put", "k", "secret", ...there),
+        /open network .* is there, and the profile is for/,
+      );
+      assert.equal((await lab.run("kv", "put", "k", "v", "--no-profile", ...there)).code, 0);
+    } finally {
+      await open.kill();
+    }
+  }));
+
+Deno.test("a data directory stays private, or open, for life", () =>
+  withPrivateLab(async (lab) => {
+    const starts = (id: string, open: boolean) =>
+      NodeProcess.start({ id, data: join(lab.directory, id), open, flags: FLAGS });
+    for (const open of [true, false]) await (await starts(`${open}`, open)).kill();
+    await assert.rejects(starts("true", false), /is of an open network: nothing in it is encrypted/);
+    await assert.rejects(starts("false", true), /is of a private network\. Start without --dev/);
   }));
