@@ -7,7 +7,7 @@
  *     every branch of a transaction, and of a range or a watch the whole of it.
  * Z3. Who runs the network has the right admin on the empty prefix. Another one with admin makes, changes and drops only
  *     keys all of whose rights, those before and those after, lie within what it administers, and gives no right that it
- *     has not itself.
+ *     has not itself. It is not told which rights others have, nor whether there is a key that it cannot drop.
  * Z4. What a member says of itself it alone says.
  * Z5. An invite lets its holder ask for the layout and to join, and nothing else.
  */
@@ -135,7 +135,7 @@ function keyDenial(security: Security, key: AccessKey, op: Op): Refused | null {
     case "access-set":
       return grantDenial(security, key, op.access);
     case "access-drop":
-      return takingDenial(key, findAccess(security, op.id));
+      return takes(key, findAccess(security, op.id)) ? null : takingDenial(key, op.id);
     default:
       return unreachable(op);
   }
@@ -187,10 +187,16 @@ export function holdsSpan(prefix: string, start: string, end: string | null): bo
 
 function grantDenial(security: Security, key: AccessKey, wanted: AccessKey): Refused | null {
   if (isOperator(key)) return null;
-  const taken = takingDenial(key, findAccess(security, wanted.id));
-  if (taken !== null) return taken;
+  const known = findAccess(security, wanted.id);
+  if (known !== null && !takes(key, known)) return takingDenial(key, wanted.id);
   for (const right of wanted.rights) {
-    if (!administers(key, [right])) return administrationDenial(key, right);
+    if (!administers(key, [right])) {
+      return denied(
+        `Access key "${key.id}" may not give rights on ${
+          text(right.prefix)
+        }: it needs the right admin on a prefix of that`,
+      );
+    }
     for (const use of ["read", "write"] as const) {
       const has = !right[use] || key.rights.some((own) => own[use] && right.prefix.startsWith(own.prefix));
       if (has) continue;
@@ -204,17 +210,15 @@ function grantDenial(security: Security, key: AccessKey, wanted: AccessKey): Ref
   return null;
 }
 
-function takingDenial(key: AccessKey, known: AccessKey | null): Refused | null {
-  if (known === null || isOperator(key)) return null;
-  const beyond = known.rights.find((right) => !administers(key, [right]));
-  return beyond === undefined ? null : administrationDenial(key, beyond);
+/** Whether it may change or drop the key `known`; null: there is none, which who runs the network may be told. */
+function takes(key: AccessKey, known: AccessKey | null): boolean {
+  return isOperator(key) || (known !== null && administers(key, known.rights));
 }
 
-function administrationDenial({ id }: AccessKey, { prefix }: Right): Refused {
+/** The same whether there is such a key or not. */
+function takingDenial({ id }: AccessKey, other: string): Refused {
   return denied(
-    `Access key "${id}" may not give or take rights on ${
-      text(prefix)
-    }: it needs the right admin on a prefix of that`,
+    `Access key "${id}" may not change or drop "${other}": it needs the right admin on all prefixes that key has rights on`,
   );
 }
 
