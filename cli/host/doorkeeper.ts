@@ -3,6 +3,7 @@
  * the newest view. In an open network nobody is asked.
  */
 import type { NodeId } from "../../core/base/ids.ts";
+import { isEvictedKey } from "../../core/system/security.ts";
 import { describePrincipal, type Principal } from "../../core/wire/security.ts";
 import type { Hello, Proof } from "../../core/wire/session.ts";
 import type { HelloRefusal } from "../../core/wire/tags.ts";
@@ -86,7 +87,7 @@ export class Doorkeeper {
           : "denied";
       default:
         // Its invite is used up by now, and its answer may be on its way.
-        return null;
+        return isEvictedKey(view, guest.key) ? "evicted" : null;
     }
   }
 
@@ -97,18 +98,20 @@ export class Doorkeeper {
   ): Guest | HelloRefusal {
     const credentials = this.#options.credentials()!;
     const { network } = credentials, security = credentials.view()!.security!;
-    const found = this.#limiter.mustWait(host, proof.id)
-      ? "limited"
-      : checkProof(proof, { security, network, certificate: shown, nowMs: Date.now() });
-    if (typeof found === "string") {
-      if (found === "denied") this.#limiter.failed(host, proof.id);
-      this.#options.count(`log-ins refused: ${found}`);
-      this.#options.incident({ who: nameOf(proof), from, what: "log in", outcome: found });
-      return found;
+    const found = checkProof(proof, { security, network, certificate: shown, nowMs: Date.now() });
+    const unknown = proof.kind === "invite" && !security.invites.some(({ id }) => id === proof.id);
+    if (typeof found !== "string" && !unknown) {
+      this.#options.count("log-ins");
+      return isEvictedKey(credentials.view()!, found.key) ? "evicted" : { kind: "client", ...found };
     }
-    this.#limiter.succeeded(host, proof.id);
-    this.#options.count("log-ins");
-    return { kind: "client", ...found };
+    // G2: what does not get in leaves a line a while, and no more.
+    const waits = this.#limiter.mustWait(host);
+    if (!waits) this.#limiter.failed(host);
+    if (!waits && typeof found !== "string") return { kind: "client", ...found }; // G3
+    const outcome = waits || typeof found !== "string" ? "limited" : found;
+    this.#options.count(`log-ins refused: ${outcome}`);
+    if (!waits) this.#options.incident({ who: nameOf(proof), from, what: "log in", outcome });
+    return outcome;
   }
 }
 

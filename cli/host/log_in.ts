@@ -3,10 +3,11 @@
  *
  * G1. A proof is good for the connection that it came on: what is signed names the network and the certificate that this
  *     node showed there.
- * G2. After LOG_INS_FREE wrong proofs, an address, and whoever names the same access key or invite, has to wait: twice as
- *     long after each further one. A key's holder is not kept out by others who try its name: where it logged in
- *     before, the address alone counts.
- * G3. An invite's proof that is of no invite known here is let through to the core: this node's view may be behind.
+ * G2. Who shows a right proof gets in, at any time: nobody can guess one, so who fails on purpose, from the same address or
+ *     in the name of another, keeps nobody out. After LOG_INS_FREE wrong ones from an address its next are not told apart
+ *     and leave no line behind until it has waited: twice as long after each further one.
+ * G3. An invite's proof that is of no invite known here is let through to the core: this node's view may be behind. It
+ *     counts as a wrong one all the same, for anybody can make one up.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { encode } from "../../core/wire/cbor.ts";
@@ -93,11 +94,9 @@ export function joinBytes({ network, serverCertificate, id, clockMs }: Join): Ui
 interface Attempts {
   failed: number;
   at: number;
-  /** From where it succeeded last. */
-  goodFrom: string | null;
 }
 
-/** Counts wrong proofs, and says who has to wait (G2). */
+/** Counts wrong proofs by where they come from, and says who has to wait (G2). */
 export class LogInLimiter {
   readonly #clock: () => number;
   readonly #tracked = new Map<string, Attempts>();
@@ -106,27 +105,9 @@ export class LogInLimiter {
     this.#clock = clock;
   }
 
-  /** True where a proof is not even looked at. `name`: the access key or invite that it names. */
-  mustWait(address: string, name: string): boolean {
-    if (this.#waits(`address ${address}`)) return true;
-    return this.#tracked.get(`name ${name}`)?.goodFrom !== address && this.#waits(`name ${name}`);
-  }
-
-  failed(address: string, name: string): void {
-    for (const key of [`address ${address}`, `name ${name}`]) {
-      const attempts = this.#entry(key);
-      attempts.failed++;
-      attempts.at = this.#clock();
-    }
-  }
-
-  succeeded(address: string, name: string): void {
-    this.#tracked.delete(`address ${address}`);
-    this.#entry(`name ${name}`).goodFrom = address;
-  }
-
-  #waits(key: string): boolean {
-    const attempts = this.#tracked.get(key);
+  /** True where a proof that is wrong is neither told why nor noted. */
+  mustWait(host: string): boolean {
+    const attempts = this.#tracked.get(networkOf(host));
     if (attempts === undefined || attempts.failed < LOG_INS_FREE) return false;
     const since = this.#clock() - attempts.at;
     if (since > FORGET_MS) {
@@ -136,13 +117,32 @@ export class LogInLimiter {
     return since < Math.min(WAIT_MS_MAX, WAIT_MS_FIRST * 2 ** (attempts.failed - LOG_INS_FREE));
   }
 
+  failed(host: string): void {
+    const attempts = this.#entry(networkOf(host));
+    attempts.failed++;
+    attempts.at = this.#clock();
+  }
+
   /** Those heard of longest ago go where there are too many. */
   #entry(key: string): Attempts {
-    const attempts = this.#tracked.get(key) ?? { failed: 0, at: this.#clock(), goodFrom: null };
+    const attempts = this.#tracked.get(key) ?? { failed: 0, at: this.#clock() };
     this.#tracked.delete(key);
     this.#tracked.set(key, attempts);
     const [oldest] = this.#tracked.keys();
     if (this.#tracked.size > TRACKED_MAX && oldest !== undefined) this.#tracked.delete(oldest);
     return attempts;
   }
+}
+
+/** Of an IPv6 address its first 64 bits: whoever has one has all that begin so. */
+export function networkOf(host: string): string {
+  const mapped = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/i.exec(host);
+  if (mapped !== null) return mapped[1]!;
+  if (!host.includes(":")) return host;
+  const [head = "", tail] = host.split("%")[0]!.split("::");
+  const before = head === "" ? [] : head.split(":");
+  const after = tail === undefined || tail === "" ? [] : tail.split(":");
+  const zeros = tail === undefined ? 0 : Math.max(0, 8 - before.length - after.length);
+  const groups = [...before, ...Array<string>(zeros).fill("0"), ...after];
+  return groups.slice(0, 4).map((group) => parseInt(group, 16).toString(16)).join(":") + "::/64";
 }
