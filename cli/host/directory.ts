@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { type NodeId, nodeId } from "../../core/base/ids.ts";
+import { LIMITS } from "../../core/base/limits.ts";
 import { MANIFEST } from "../../core/tables/manifest.ts";
 import { fileNumber } from "../../core/tables/sorted_file.ts";
 import { oldestSegment, syncDirectory } from "./journal_segments.ts";
@@ -221,7 +222,7 @@ export function parseIdentity(
     if (typeof node !== "string" || typeof network !== "string" || typeof zone !== "string") {
       throw new Error("node, network and zone are strings");
     }
-    if (typeof capacity !== "number") throw new Error("capacity is a number");
+    if (!isCapacity(capacity)) throw new Error(`capacity is an integer from 1 to ${LIMITS.capacityMax}`);
     if (typeof founder !== "boolean") throw new Error("founder is true or false");
     const later = parseLater(parsed, { started });
     return { identity: { node: nodeId(node), network, zone, capacity, founder, ...later }, format };
@@ -229,6 +230,10 @@ export function parseIdentity(
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`Cannot read "${file}": ${why}. Restore the file, or start on an empty directory`);
   }
+}
+
+function isCapacity(found: unknown): found is number {
+  return Number.isInteger(found) && Number(found) >= 1 && Number(found) <= LIMITS.capacityMax;
 }
 
 /** What format 1 did not have. */

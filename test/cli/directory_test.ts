@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { FLAGS, text, withLab } from "./support.ts";
+import { parseIdentity } from "../../cli/host/directory.ts";
 
 async function removeFiles(directory: string, which: RegExp): Promise<void> {
   for await (const { name } of Deno.readDir(directory)) {
@@ -54,3 +55,13 @@ Deno.test("a node without its node.json is refused, and starts when the file is 
     const again = await lab.start({ id: "a" });
     assert.equal(text((await (await lab.client(again)).get("k"))?.value), "v");
   }));
+
+Deno.test("a node.json with a capacity that no member may have is refused", () => {
+  const text = (capacity: string) =>
+    `{"format":2,"node":"a","network":"n","zone":"","capacity":${capacity},"founder":true,"started":true}`;
+  const parse = (capacity: string) => parseIdentity("node.json", text(capacity), { started: true });
+  for (const bad of ["1e999", "0", "-1", "0.5", "1000001", '"100"', "null"]) {
+    assert.throws(() => parse(bad), /capacity is an integer from 1 to 1000000/, bad);
+  }
+  for (const good of ["1", "1000000"]) assert.equal(parse(good).identity.capacity, Number(good));
+});

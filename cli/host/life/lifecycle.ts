@@ -16,6 +16,7 @@ import type { SystemView } from "../../../core/wire/messages.ts";
 import type { Trouble } from "../../../core/wire/requests.ts";
 import type { Principal } from "../../../core/wire/security.ts";
 import { DataDirectory } from "../directory.ts";
+import type { Incident } from "../doorkeeper.ts";
 import { LogLimit } from "../log_limit.ts";
 import { REFUSED_EVICTED, REFUSED_FOREIGN } from "../peer_link.ts";
 import { formatAddress, parseAddress } from "../socket.ts";
@@ -34,6 +35,8 @@ const STOP_MS_MAX = 8000;
 const CLOSE_MS_MAX = 1000;
 const LOOK_FOR_SPACE_MS = 500;
 const REJOIN_MS = 1000;
+/** For LogLimit's few events: two megabytes a month at the most. */
+const INCIDENTS_KEPT_MS = 10 * 60_000;
 /** As long as a timer can. */
 const FOR_GOOD_MS = 2 ** 31 - 1;
 
@@ -55,6 +58,9 @@ export class Lifecycle {
   readonly #stop = new AbortController();
   readonly #pause = new Pause();
   readonly #refusals = new LogLimit();
+  readonly #incidents = new LogLimit();
+  /** Fewer: the audit log keeps a few megabytes, and what strangers try is not to push out what operators did. */
+  readonly #incidentsKept = new LogLimit({ periodMs: INCIDENTS_KEPT_MS });
   #address = "";
   #who: { readonly node: NodeId; readonly network: string | null };
   /** The newest view of the lives so far. */
@@ -84,10 +90,7 @@ export class Lifecycle {
       secrets: (from, secrets) => {
         if (this.#up) this.#life?.secrets(from, secrets);
       },
-      incident: (incident) => {
-        log.warn("{who} from {from} may not {what}: {outcome}", { ...incident });
-        this.#life?.audit(incident);
-      },
+      incident: (incident) => this.#incident(incident),
       clientGone: (client) => {
         if (this.#up) this.#life?.runner?.input({ kind: "client-gone", client });
       },
@@ -344,6 +347,20 @@ export class Lifecycle {
   }
 
   /** Once: a node that was given up is turned away by all others, again and again. */
+  /** Strangers can have as many as they like, and neither the log nor the disk is theirs. */
+  #incident(incident: Incident): void {
+    const { log } = this.#options;
+    const unsaid = this.#incidents.take();
+    if (unsaid !== null) {
+      const more = unsaid === 0 ? "" : `; so were ${unsaid} others since the last such line`;
+      log.warn("{who} from {from} may not {what}: {outcome}{more}", { ...incident, more });
+    }
+    const unkept = this.#incidentsKept.take();
+    if (unkept === null) return;
+    const outcome = unkept === 0 ? incident.outcome : `${incident.outcome} (after ${unkept} more like it)`;
+    this.#life?.audit({ ...incident, outcome });
+  }
+
   #warnOfForeign(peer: NodeId): void {
     if (this.#warnedOfForeign) return;
     this.#warnedOfForeign = true;
