@@ -346,7 +346,6 @@ export class Lifecycle {
     this.#transport.flush();
   }
 
-  /** Once: a node that was given up is turned away by all others, again and again. */
   /** Strangers can have as many as they like, and neither the log nor the disk is theirs. */
   #incident(incident: Incident): void {
     const { log } = this.#options;
@@ -361,6 +360,7 @@ export class Lifecycle {
     this.#life?.audit({ ...incident, outcome });
   }
 
+  /** Once: a node that was given up is turned away by all others, again and again. */
   #warnOfForeign(peer: NodeId): void {
     if (this.#warnedOfForeign) return;
     this.#warnedOfForeign = true;
