@@ -30,8 +30,11 @@ export interface ConnectionOptions {
   readonly opened: (node: NodeId, network: string | null) => void;
   readonly answers: (node: NodeId, responses: readonly ClientResponseFrame[]) => void;
   /** Exactly once. `refused`: the node would not have this client, and asking again will not help. */
-  readonly closed: (node: NodeId | null, why: string, refused: boolean) => void;
+  readonly closed: (node: NodeId | null, why: string, refused: Refusal | null) => void;
 }
+
+/** denied: the access key does not let it in, as far as the node knows. */
+export type Refusal = "denied" | "for-good";
 
 /** A client's connection to one node. Requests may be queued before it stands. */
 export class ClientConnection {
@@ -41,7 +44,7 @@ export class ClientConnection {
   readonly #settled = Promise.withResolvers<boolean>();
   readonly #late: ReturnType<typeof setTimeout>;
   #node: NodeId | null;
-  #refused = false;
+  #refused: Refusal | null = null;
   /** The other end has proved who it is, or need not. */
   #connected = false;
   #closing = false;
@@ -94,7 +97,7 @@ export class ClientConnection {
   async #enquireFirst(trust: Trust): Promise<void> {
     const enquiry = await trust.enquire(this.#options.address);
     if (enquiry.kind === "learned" && !this.#closing) return this.#connect();
-    this.#refused = enquiry.kind === "refused";
+    if (enquiry.kind === "refused") this.#refused = "for-good";
     this.#over(enquiry.kind === "refused" ? enquiry.why : "the node there does not say whom to believe");
   }
 
@@ -112,7 +115,7 @@ export class ClientConnection {
     const { trust, address } = this.#options;
     if (this.#connected || this.#closing || trust === null) return this.#over(why);
     const enquiry = await trust.enquire(address);
-    if (enquiry.kind === "refused") this.#refused = true;
+    if (enquiry.kind === "refused") this.#refused = "for-good";
     this.#over(enquiry.kind === "refused" ? enquiry.why : why);
   }
 
@@ -150,7 +153,7 @@ export class ClientConnection {
       }
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
-      this.#refused = error.reason === "version";
+      if (error.reason === "version") this.#refused = "for-good";
       this.#socket!.breakOff(error);
     }
   }
@@ -176,7 +179,10 @@ export class ClientConnection {
     const reply = decodeHelloReply(payload);
     const { expected } = this.#options;
     if (!reply.accepted) {
-      this.#refused = FOR_GOOD.has(reply.reason!);
+      // Without an access key nobody ever lets it in.
+      const denied = reply.reason === "denied" && this.#options.trust?.profile.access != null;
+      if (denied) this.#refused = "denied";
+      else if (FOR_GOOD.has(reply.reason!)) this.#refused = "for-good";
       this.#socket!.close(`node "${reply.node}" refused this client: ${this.#refusalText(reply.reason!)}`);
       return false;
     }

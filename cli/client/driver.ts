@@ -10,7 +10,7 @@ import { isReadOp, isWriteOp } from "../../core/wire/ops.ts";
 import type { Op, ReadOp, Refused, Response, WatchOp, WriteOp } from "../../core/wire/requests.ts";
 import { now } from "../host/clock.ts";
 import { ConnectError } from "./errors.ts";
-import { ClientConnection } from "./connection.ts";
+import { ClientConnection, type Refusal } from "./connection.ts";
 import type { Trust } from "./trust.ts";
 
 export interface DriverOptions {
@@ -26,6 +26,8 @@ export interface DriverOptions {
 export type Listener = (response: Response, final: boolean) => void;
 
 const RECONNECT_MS = 100;
+/** Whoever has just made an access key may be ahead of the node that it asks: "denied" is believed after this long. */
+const DENIED_MS = 1500;
 /** Of an operation that never was one. */
 const NO_TICKET = 0;
 const CLOSED: Refused = { kind: "refused", reason: "closing", message: "The client was closed" };
@@ -86,27 +88,33 @@ export class ClientDriver {
 
   /** Resolves when a node has accepted this client. */
   async ready(): Promise<void> {
-    const giveUp = performance.now() + this.#options.timeoutMs;
+    const began = performance.now(), giveUp = began + this.#options.timeoutMs;
     while (this.#connections.size === 0) {
       if (this.#finding === null) this.#find();
       const found = await this.#finding!.settled;
       if (found || this.#closed) return;
       if (this.#nextAddress % this.#options.addresses.length !== 0) continue;
-      if (performance.now() >= giveUp || this.#refusedForGood) {
+      const at = performance.now(), denied = this.#refused === "denied" && at - began > DENIED_MS;
+      if (at >= giveUp || this.#refused === "for-good" || denied) {
         const { addresses } = this.#options;
         this.close();
         throw new ConnectError(
           `Cannot reach a node at ${addresses.map((a) => `"${a}"`).join(", ")}: ${this.#whyNot}. ` +
-            (this.#refusedForGood
+            (this.#refused !== null
               ? "Nothing was done"
               : "Check that one runs there, or name another with --connect"),
         );
       }
-      await new Promise((done) => setTimeout(done, RECONNECT_MS));
+      // Wrong log-ins in quick succession would be answered "limited".
+      const pause = this.#refused === "denied" ? DENIED_MS / 3 : RECONNECT_MS;
+      await new Promise((done) => setTimeout(done, pause));
     }
   }
 
-  #refusedForGood = false;
+  /** How the last connection ended: this client is refused, and asking again will not help. */
+  #refused: Refusal | null = null;
+  /** Since when nobody lets it in any more. */
+  #deniedAt: number | null = null;
 
   /** What is wrong is refused here: it costs no journey, and what no frame can hold never leaves. */
   submit(op: Op, listener: Listener, options: { node?: NodeId } = {}): number {
@@ -211,6 +219,7 @@ export class ClientDriver {
 
   #opened(connection: ClientConnection, node: NodeId, network: string | null): void {
     this.#home ??= node;
+    this.#deniedAt = null;
     this.#network ??= network;
     if (this.#finding === connection) {
       this.#finding = null;
@@ -223,9 +232,10 @@ export class ClientDriver {
     this.#schedule();
   }
 
-  #lost(connection: ClientConnection, node: NodeId | null, why: string, refused: boolean): void {
+  #lost(connection: ClientConnection, node: NodeId | null, why: string, refused: Refusal | null): void {
     this.#whyNot = why;
-    this.#refusedForGood = refused;
+    this.#refused = refused;
+    if (refused === "denied") this.#denied(why);
     if (this.#finding === connection) {
       this.#finding = null;
       if (this.#waitingForAny.length > 0 && !this.#closed) {
@@ -240,6 +250,16 @@ export class ClientDriver {
     if (this.#closed) return;
     this.#machine.connectionLost(node, now());
     this.#schedule();
+  }
+
+  /** Its access key was revoked: what waits for an answer would wait for nothing. */
+  #denied(why: string): void {
+    this.#deniedAt ??= performance.now();
+    if (this.#home === null || this.#closed || performance.now() - this.#deniedAt < DENIED_MS) return;
+    this.#waitingForAny = [];
+    const listeners = [...this.#listeners.values()];
+    this.#listeners.clear();
+    for (const listener of listeners) listener({ kind: "refused", reason: "denied", message: why }, true);
   }
 
   #setTimer(): void {

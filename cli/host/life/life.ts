@@ -231,13 +231,13 @@ export class Life {
   /** A member says that this node was shut out. */
   evicted(by: NodeId): void {
     const { node, network } = this.#identity!;
-    this.#options.failed(
-      new EvictedError(
-        `Node "${node}" was evicted from network ${network}, says ${
-          by === node ? "its own view" : `node "${by}"`
-        }. Stop it; this machine can join again as a new node, on an empty --data, with an invite`,
-      ),
+    const error = new EvictedError(
+      `Node "${node}" was evicted from network ${network}, says ${
+        by === node ? "its own view" : `node "${by}"`
+      }. Stop it; this machine can join again as a new node, on an empty --data, with an invite`,
     );
+    // Not within the step that tells it: a node that starts is up first.
+    setTimeout(() => this.#options.failed(error), 0);
   }
 
   /** Of the keys that its files need. */

@@ -209,6 +209,7 @@ export class NetworkKeys implements NodeCredentials {
       node,
       publicKey,
       now: Date.now(),
+      lifeMs: this.#options.certificateMs ?? MEMBER_LIFE_MS,
     });
     const given = held.filter(({ state }) => state !== "former");
     return { certificate, secrets: given.map(({ id }) => ({ id, secret: this.#keyring.secretOf(id) })) };

@@ -1,7 +1,7 @@
 /** Whether a data directory is of a private network or an open one, and its keyring. */
 import { join } from "node:path";
 import type { DataDirectory, NodeIdentity } from "../directory.ts";
-import { Keyring } from "../identity/keyring.ts";
+import { Keyring, KeyringError } from "../identity/keyring.ts";
 import type { StartOptions } from "./options.ts";
 
 type Given = Pick<StartOptions, "open" | "token" | "sealing">;
@@ -25,7 +25,9 @@ export function openKeyring(
   }
   if (identity !== null) {
     if (!identity.private) throw openDirectory(path);
-    return Keyring.open({ directory: path, owner: identity, ...(sealing === undefined ? {} : { sealing }) });
+    const keyring = Keyring.open({ directory: path, ...(sealing === undefined ? {} : { sealing }) });
+    checkOwner(keyring, path, identity);
+    return keyring;
   }
   if (!there) return null;
   const keyring = Keyring.open({ directory: path, ...(sealing === undefined ? {} : { sealing }) });
@@ -37,6 +39,23 @@ export function openKeyring(
     );
   }
   return keyring.generations.length > 0 ? keyring : discard(path);
+}
+
+/** A node that was rebuilt counts as another disk, and keeps its key. */
+function checkOwner(
+  { network, disk }: Keyring,
+  path: string,
+  identity: Pick<NodeIdentity, "network" | "disk" | "formerly">,
+): void {
+  if (network === identity.network && (disk === identity.disk || identity.formerly !== null)) return;
+  throw new KeyringError(
+    "foreign",
+    `The keyring "${join(path, "keyring.json")}" belongs to ` +
+      `${
+        network === identity.network ? "another node" : `network ${network}`
+      }. Put back the one that was made with ` +
+      `this data directory`,
+  );
 }
 
 /** Of a first start that came to nothing: nobody has been told of the key in it, or nobody counts on it. */

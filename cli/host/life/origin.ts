@@ -102,18 +102,18 @@ async function joinPrivate(options: StartOptions, newcomer: Newcomer): Promise<B
 }
 
 function entryOf({ token }: StartOptions, keyring: Keyring): Entry {
+  if (token !== undefined) {
+    return { kind: "invite", token, key: keyring.publicKey, sign: (bytes) => keyring.sign(bytes) };
+  }
   const der = keyring.certificates[0]?.der;
   if (der !== undefined && keyring.generations.length > 0) {
     const authorities = keyring.generations.map(({ authority }) => certificatePem(authority));
     return { kind: "member", material: { own: ownCertificate(keyring.privateKeyPem(), der), authorities } };
   }
-  if (token === undefined) {
-    throw new Error(
-      `This node has not finished joining network ${keyring.network}. Give it the token again with --join, or a new ` +
-        `one from \`space-opera invite\``,
-    );
-  }
-  return { kind: "invite", token, key: keyring.publicKey, sign: (bytes) => keyring.sign(bytes) };
+  throw new Error(
+    `This node has not finished joining network ${keyring.network}. Give it the token again with --join, or a new one ` +
+      `from \`space-opera invite\``,
+  );
 }
 
 /** Kept before anything says that this node is a member. Only what the network's view agrees with is taken. */
