@@ -10,6 +10,7 @@ import { fmix32 } from "../base/hash.ts";
 import { invariant, unreachable } from "../base/invariant.ts";
 import { DEFAULT_TUNING } from "../base/tuning.ts";
 import { Membership } from "../membership/membership.ts";
+import { admit } from "../system/security.ts";
 import { findMember } from "../system/system.ts";
 import { type ClientRequest, Effects, type Input, type JournalRecord, type Kernel } from "../wire/kernel.ts";
 import { isFormer } from "../wire/members.ts";
@@ -378,7 +379,19 @@ export class Node implements Kernel {
   /** While this node leads the system partition: what that one has agreed on last counts. */
   #vet(op: SystemOp, by: Principal | null): Refused | null {
     const agreed = this.#replicas.get(SYSTEM_PARTITION)?.system?.view ?? this.#layout.view;
-    return denial(agreed, by, op) ?? this.#steward.vet(op, this.#layout.view);
+    return denial(agreed, by, op) ?? this.#steward.vet(op, this.#layout.view) ??
+      this.#vetInvited(op, by, agreed);
+  }
+
+  /**
+   * Anybody can come with an invite that was made up or is used up: none of them gets a word into the log. As long as this
+   * leader may not have heard of all that was agreed on before it led, the state machine alone judges.
+   */
+  #vetInvited(op: SystemOp, by: Principal | null, agreed: SystemView): Refused | null {
+    if (op.kind !== "join" || by?.kind !== "invite") return null;
+    if (this.#replicas.get(SYSTEM_PARTITION)?.replica.ageUs(this.#now) !== 0) return null;
+    const admitted = admit(agreed, op.member, by);
+    return "reason" in admitted ? admitted : null;
   }
 
   #answerLocally(op: LocalOp, who: Principal | null): Response {
