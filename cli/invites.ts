@@ -54,9 +54,12 @@ function addressesOf({ members }: SystemView): readonly string[] {
   return [...new Set(present.map(({ address }) => address))].slice(0, TOKEN_ADDRESSES_MAX);
 }
 
-/** Of the authorities that a member may have its certificate from now, or soon. */
+/**
+ * Of the authorities that a member may have its certificate from now, or soon. Not of former ones, though some members may
+ * show a certificate of one yet: so may who was evicted, and who believes it hands it the secret.
+ */
 function fingerprintsOf({ keys }: Security): readonly string[] {
-  return keys.filter(({ authority }) => authority.length > 0)
+  return keys.filter(({ authority, state }) => authority.length > 0 && state !== "former")
     .toReversed()
     .slice(0, TOKEN_FINGERPRINTS_MAX)
     .map(({ authority }) => fingerprint(authority));

@@ -188,7 +188,11 @@ async function secureDial(address: string, { entry, signal }: JoinOptions): Prom
   }
   const verdict = pinnedAuthority(answer, token, Date.now());
   if (verdict.kind === "refused") throw new EntryError(verdict.message);
-  return { preamble: "client", own: null, authorities: [certificatePem(verdict.authority.der)] };
+  return {
+    preamble: "client",
+    own: null,
+    authorities: verdict.authorities.map(({ der }) => certificatePem(der)),
+  };
 }
 
 class Asking {

@@ -1,5 +1,5 @@
 /**
- * What a joiner believes: of the authorities that an address names in the clear, the one whose fingerprint stands in
+ * What a joiner believes: of the authorities that an address names in the clear, those whose fingerprints stand in
  * its token. Whoever answers can say anything, and can prove nothing else in the TLS that follows.
  */
 import {
@@ -19,7 +19,8 @@ import type { InviteToken } from "./token.ts";
 export type PinningRefusal = "open" | "network" | "fingerprint" | "invalid" | "not-valid-now";
 
 export type PinningVerdict =
-  | { readonly kind: "believed"; readonly authority: Authority }
+  /** At least one, the newest generation first: which of them the node there shows a certificate of is not known. */
+  | { readonly kind: "believed"; readonly authorities: readonly Authority[] }
   | { readonly kind: "refused"; readonly reason: PinningRefusal; readonly message: string };
 
 /** `now` in milliseconds since 1970. */
@@ -37,16 +38,31 @@ export function pinnedAuthority(
   if (answer.open) {
     return refused("open", "The node that answered is of an open network, and the invite of a private one");
   }
-  const pinned = answer.authorities.find((der) => fingerprints.includes(fingerprint(der)));
-  if (pinned === undefined) {
+  const pinned = answer.authorities.filter((der) => fingerprints.includes(fingerprint(der)));
+  if (pinned.length === 0) {
     return refused(
       "fingerprint",
       "The node that answered does not know the authority that the invite names: it is not of that network, or the " +
         "network's keys have rotated since. Ask for a new invite",
     );
   }
+  const authorities: Authority[] = [];
+  let why: PinningVerdict | null = null;
+  for (const der of pinned) {
+    const read = readPinned(der, network, now);
+    if ("reason" in read) why ??= read;
+    else authorities.push(read);
+  }
+  return authorities.length === 0 ? why! : { kind: "believed", authorities };
+}
+
+function readPinned(
+  der: Uint8Array,
+  network: string,
+  now: number,
+): Authority | PinningVerdict & { readonly kind: "refused" } {
   try {
-    const authority = readAuthority(pinned);
+    const authority = readAuthority(der);
     if (authority.network !== network) {
       return refused(
         "invalid",
@@ -54,7 +70,7 @@ export function pinnedAuthority(
       );
     }
     checkValidity(authority, now);
-    return { kind: "believed", authority };
+    return authority;
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error;
     const clock = error.reason === "expired" || error.reason === "not-yet-valid";
@@ -62,6 +78,9 @@ export function pinnedAuthority(
   }
 }
 
-function refused(reason: PinningRefusal, message: string): PinningVerdict {
+function refused(
+  reason: PinningRefusal,
+  message: string,
+): PinningVerdict & { readonly kind: "refused" } {
   return { kind: "refused", reason, message };
 }
