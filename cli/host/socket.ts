@@ -169,7 +169,11 @@ export function connectTo(address: string, secure: SecureDial | null, events: Di
   stream.on(secure === null ? "connect" : "secureConnect", () => {
     clearTimeout(late);
     try {
-      events.connected(secure === null ? null : peerCertificate(stream as tls.TLSSocket));
+      const certificate = secure === null ? null : peerCertificate(stream as tls.TLSSocket);
+      if (secure !== null && certificate === null) {
+        throw new CertificateError("damaged", "it showed no certificate that can be read");
+      }
+      events.connected(certificate);
     } catch (error) {
       if (!(error instanceof CertificateError)) throw error;
       socket.close(error.message);

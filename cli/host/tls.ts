@@ -4,7 +4,13 @@
  * key is a member's, the view says, and whoever calls here looks (peerKey).
  */
 import tls from "node:tls";
-import { certificatePem, MEMBER_NAME, type MemberCertificate, readMember } from "./identity/certificates.ts";
+import {
+  CertificateError,
+  certificatePem,
+  MEMBER_NAME,
+  type MemberCertificate,
+  readMember,
+} from "./identity/certificates.ts";
 import type { Carrier } from "./tls_stream.ts";
 
 /** What a node shows of itself, and whom it believes. */
@@ -66,7 +72,7 @@ export interface DialOptions {
 
 /** Begins a handshake; what comes of it, "secureConnect" or "error" says. */
 export function dialTls(carrier: Carrier, { authorities, own }: DialOptions): tls.TLSSocket {
-  return tls.connect({
+  const stream = tls.connect({
     ...ALWAYS,
     socket: carrier,
     ca: [...authorities],
@@ -76,6 +82,25 @@ export function dialTls(carrier: Carrier, { authorities, own }: DialOptions): tl
     // Who it is, the key says, and whoever dials looks at that. The name is looked at in readMember().
     checkServerIdentity: () => undefined,
   });
+  keepToFirstCertificate(stream);
+  return stream;
+}
+
+/**
+ * Once a handshake is done the runtime itself looks at all certificates that came, those too that no signature depends on;
+ * what is none among them throws where nobody could catch it, and the process would end. The first one is all that
+ * counts, and peerCertificate() says what is wrong with it.
+ */
+function keepToFirstCertificate(stream: tls.TLSSocket): void {
+  const first = stream.getPeerCertificate.bind(stream);
+  const safe = () => {
+    try {
+      return first(false);
+    } catch {
+      return {}; // nobody's: peerCertificate() finds none
+    }
+  };
+  stream.getPeerCertificate = safe as typeof stream.getPeerCertificate;
 }
 
 /**
@@ -83,7 +108,13 @@ export function dialTls(carrier: Carrier, { authorities, own }: DialOptions): tl
  * @throws {CertificateError} where it is not that of a member
  */
 export function peerCertificate(socket: tls.TLSSocket): MemberCertificate | null {
-  const { raw } = socket.getPeerCertificate() ?? {};
+  let raw: Uint8Array | undefined;
+  try {
+    raw = socket.getPeerCertificate()?.raw;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CertificateError("damaged", `These bytes are not a certificate: ${why}`);
+  }
   return raw === undefined || raw.length === 0 ? null : readMember(new Uint8Array(raw));
 }
 
