@@ -20,7 +20,14 @@ import type { SystemView } from "../../../core/wire/messages.ts";
 import type { NetworkKey } from "../../../core/wire/security.ts";
 import type { Admission, GenerationSecret } from "../../../core/wire/session.ts";
 import { authoritiesOf, type NodeCredentials } from "../credentials.ts";
-import { authorityMatches, certificatePem, readMember, renewalDue } from "../identity/certificates.ts";
+import {
+  authorityMatches,
+  CertificateError,
+  certificatePem,
+  readAuthority,
+  readMember,
+  renewalDue,
+} from "../identity/certificates.ts";
 import { issueAuthority, issueMember, MEMBER_LIFE_MS } from "../identity/issuing.ts";
 import type { Keyring } from "../identity/keyring.ts";
 import { statementBytes } from "../identity/statements.ts";
@@ -186,7 +193,7 @@ export class NetworkKeys implements NodeCredentials {
     let taken = false;
     for (const { id, secret } of secrets) {
       const key = this.#listed().find((each) => each.id === id);
-      if (key === undefined || this.#keyring.has(id) || !authorityMatches(key.authority, secret)) continue;
+      if (key === undefined || this.#keyring.has(id) || !this.#comesFrom(key, secret)) continue;
       this.#keyring.addGeneration({ id, state: stateOf(key), secret, authority: key.authority });
       taken = true;
     }
@@ -196,6 +203,17 @@ export class NetworkKeys implements NodeCredentials {
     void this.#renew();
     this.tell();
     return true;
+  }
+
+  /** False also where what the view lists is no authority of this network and generation: a member can have made it up. */
+  #comesFrom({ id, authority }: NetworkKey, secret: Uint8Array): boolean {
+    try {
+      const { network, generation } = readAuthority(authority);
+      return network === this.network && generation === id && authorityMatches(authority, secret);
+    } catch (error) {
+      if (error instanceof CertificateError) return false;
+      throw error;
+    }
   }
 
   /** Z1 holds for the one who is let in: its host keeps all this before it says that it is a member. */

@@ -107,7 +107,9 @@ function entryOf({ token }: StartOptions, keyring: Keyring): Entry {
   }
   const der = keyring.certificates[0]?.der;
   if (der !== undefined && keyring.generations.length > 0) {
-    const authorities = keyring.generations.map(({ authority }) => certificatePem(authority));
+    // Not former ones: who was evicted can make certificates by those, and would be told what is to be kept from it.
+    const authorities = keyring.generations.filter(({ state }) => state !== "former")
+      .map(({ authority }) => certificatePem(authority));
     return { kind: "member", material: { own: ownCertificate(keyring.privateKeyPem(), der), authorities } };
   }
   throw new Error(
