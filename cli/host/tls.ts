@@ -129,7 +129,8 @@ export function tlsErrorText(error: Error): string {
   return known ?? error.message;
 }
 
-const OTHER_AUTHORITY = "its certificate is by an authority that this end does not know";
+/** Said of whoever shows a certificate by an authority that is not known here. */
+export const OTHER_AUTHORITY = "its certificate is by an authority that this end does not know";
 const TEXTS: ReadonlyMap<string, string> = new Map([
   ["SELF_SIGNED_CERT_IN_CHAIN", OTHER_AUTHORITY],
   ["DEPTH_ZERO_SELF_SIGNED_CERT", OTHER_AUTHORITY],

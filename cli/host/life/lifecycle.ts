@@ -20,6 +20,7 @@ import type { Incident } from "../doorkeeper.ts";
 import { LogLimit } from "../log_limit.ts";
 import { REFUSED_EVICTED, REFUSED_FOREIGN } from "../peer_link.ts";
 import { formatAddress, parseAddress } from "../socket.ts";
+import { OTHER_AUTHORITY } from "../tls.ts";
 import { Transport } from "../transport.ts";
 import { answerWhileDown } from "./down.ts";
 import { type Ending, endingOf } from "./ending.ts";
@@ -75,6 +76,7 @@ export class Lifecycle {
   #trouble: Trouble | null = null;
   #lowSince: number | null = null;
   #warnedOfForeign = false;
+  #warnedOfKeys = false;
   #tablesDamage: Error | null = null;
 
   /** @throws {Error} when the directory cannot be used */
@@ -97,6 +99,7 @@ export class Lifecycle {
       peerLost: (peer, why) => {
         log.info("Lost peer {peer}: {why}", { peer, why });
         if (why === REFUSED_FOREIGN) this.#warnOfForeign(peer);
+        if (why === OTHER_AUTHORITY) this.#warnOfKeys(peer);
         if (why === REFUSED_EVICTED) this.#life?.evicted(peer);
         if (this.#up) this.#life?.runner?.input({ kind: "peer-lost", peer });
       },
@@ -369,6 +372,18 @@ export class Lifecycle {
         "without this node, which must be stopped at once then, or the peer's address is another network's now. See " +
         '"A node that was given up comes back" in docs/troubleshooting.md',
       { peer, id: this.#who.node, network: this.#who.network },
+    );
+  }
+
+  /** Once in each process: it lasts, or is over in a moment where keys rotate just now. */
+  #warnOfKeys(peer: NodeId): void {
+    if (this.#warnedOfKeys) return;
+    this.#warnedOfKeys = true;
+    this.#options.log.warn(
+      "Peer {peer} shows a certificate by keys that node {id} does not have. If this goes on, the network has replaced " +
+        "its keys without this node: it was evicted, or was away for long. Then stop it, and let this machine join as " +
+        "a new node: on an empty --data, with an invite",
+      { peer, id: this.#who.node },
     );
   }
 
