@@ -1,3 +1,4 @@
+import type { NodeId } from "../../core/base/ids.ts";
 import { decodeResponses, encodeRequests, WIRE_VERSION, WireError } from "../../core/wire/codec.ts";
 import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
 import { isFormer } from "../../core/wire/members.ts";
@@ -9,9 +10,10 @@ import {
   decodeHelloReply,
   encodeHello,
   frameTag,
+  type HelloReply,
   type Proof,
 } from "../../core/wire/session.ts";
-import { FRAME, type HelloRefusal } from "../../core/wire/tags.ts";
+import { FRAME } from "../../core/wire/tags.ts";
 import { askAuthorities } from "./ask_authorities.ts";
 import { certificatePem, type MemberCertificate } from "./identity/certificates.ts";
 import { pinnedAuthority } from "./identity/pinning.ts";
@@ -50,6 +52,8 @@ export interface JoinOptions {
   readonly msMax: number;
   /** Gives up at once. */
   readonly signal: AbortSignal;
+  /** Milliseconds since 1970. */
+  readonly clock?: () => number;
 }
 
 export interface Joined {
@@ -236,8 +240,10 @@ class Asking {
   }
 
   #hello(certificate: MemberCertificate | null): void {
-    const { entry } = this.#options;
-    const proof = entry.kind === "invite" && certificate !== null ? proofOf(entry, certificate) : null;
+    const { entry, clock = Date.now } = this.#options;
+    const proof = entry.kind === "invite" && certificate !== null
+      ? proofOf(entry, certificate, clock())
+      : null;
     const hello = {
       version: WIRE_VERSION,
       role: "client",
@@ -266,7 +272,8 @@ class Asking {
       this.#greeted = true;
       return this.#socket.send(seal(encodeRequests([{ id: 1, request: this.#request }], FRAME_HEADER_BYTES)));
     }
-    this.#why = refusedBecause(reply.reason!, this.#options.entry);
+    const { entry, clock = Date.now } = this.#options;
+    this.#why = refusedBecause(reply, entry, clock());
     this.#socket.close(this.#why.message);
   }
 }
@@ -274,14 +281,14 @@ class Asking {
 function proofOf(
   { token, key, sign }: Extract<Entry, { kind: "invite" }>,
   { der }: MemberCertificate,
+  clockMs: number,
 ): Proof {
   const { id, secret, network } = token;
-  const clockMs = Date.now();
   const signature = sign(joinBytes({ network, serverCertificate: der, id, clockMs }));
   return { kind: "invite", id, secret, key, signature, clockMs };
 }
 
-function refusedBecause(reason: HelloRefusal, entry: Entry): Error {
+function refusedBecause({ reason, node, clockMs }: HelloReply, entry: Entry, nowMs: number): Error {
   const invited = entry.kind === "invite";
   switch (reason) {
     case "denied":
@@ -291,15 +298,19 @@ function refusedBecause(reason: HelloRefusal, entry: Entry): Error {
     case "expired":
       return new EntryError("the token is over. Ask for a new one, or for one that lasts longer");
     case "clock":
-      return new EntryError(
-        `this machine's clock, which says ${new Date().toISOString()}, is more than ${
-          CLOCK_APART_MS_MAX / 60_000
-        } ` +
-          `minutes from that of the node there. Set the clock that is wrong`,
-      );
+      return new EntryError(clockText(node, clockMs ?? nowMs, nowMs));
     case "evicted":
       return new EntryError("this node's key was evicted from the network. Start anew, on an empty --data");
     default:
       return new Error(`it refused: ${reason}`);
   }
+}
+
+function clockText(node: NodeId, theirs: number, own: number): string {
+  const seconds = Math.round(Math.abs(theirs - own) / 1000), way = own > theirs ? "ahead of" : "behind";
+  const time = (ms: number) => new Date(ms).toISOString();
+  return `this machine's clock is ${seconds} s ${way} that of node "${node}": ${time(own)} here, ${
+    time(theirs)
+  } there, ` +
+    `and ${CLOCK_APART_MS_MAX / 1000} s is the most. Set the clock that is wrong`;
 }

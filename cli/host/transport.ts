@@ -29,6 +29,7 @@ import { Gate } from "./gate.ts";
 import { Listener } from "./listener.ts";
 import { ClientMemory, Turns } from "./load.ts";
 import { PeerLink } from "./peer_link.ts";
+import { PeerRequests, waitsForTurn } from "./peer_requests.ts";
 import { type Newcomer, Reception, type Role } from "./reception.ts";
 import type { FrameSocket } from "./socket.ts";
 
@@ -70,6 +71,8 @@ export class Transport {
   readonly #peers = new Map<NodeId, PeerLink>();
   readonly #incoming = new Map<NodeId, FrameSocket>();
   readonly #clients = new Map<number, ClientLink>();
+  /** What each peer forwards for its clients. */
+  readonly #forwards = new Map<NodeId, PeerRequests>();
   readonly #clientAddresses = new Map<number, string>();
   /** Of the clients those who came with an invite, and with which key. */
   readonly #joiners = new Map<number, Joiner>();
@@ -82,6 +85,7 @@ export class Transport {
   #clientNumber = 0;
   #dirtyPeers: PeerLink[] = [];
   #dirtyClients: ClientLink[] = [];
+  #flushDue: ReturnType<typeof setImmediate> | null = null;
   /** Between begin() and pause(): peers are taken, and messages are sent. */
   #open = false;
   #closing = false;
@@ -135,6 +139,8 @@ export class Transport {
     this.#open = false;
     for (const link of this.#peers.values()) link.close();
     this.#peers.clear();
+    for (const requests of this.#forwards.values()) this.#turns.gone(requests);
+    this.#forwards.clear();
     this.#dirtyPeers = [];
     this.#dirtyClients = [];
     this.#reception.close(why);
@@ -357,9 +363,10 @@ export class Transport {
 
   #answer(connection: FrameSocket, reason: HelloReply["reason"]): void {
     if (this.#self === null) return;
-    const { node, network, address } = this.#self;
+    const { node, network, address } = this.#self, accepted = reason === null;
+    const clockMs = reason === "clock" ? Date.now() : null;
     connection.send(seal(encodeHelloReply(
-      { version: WIRE_VERSION, accepted: reason === null, reason, network, node, address },
+      { version: WIRE_VERSION, accepted, reason, network, node, address, clockMs },
       FRAME_HEADER_BYTES,
     )));
   }
@@ -375,7 +382,7 @@ export class Transport {
         }
         for (const payload of payloads) {
           if (frameTag(payload) === FRAME.secrets) this.#events.secrets(peer, decodeSecrets(payload));
-          else this.#events.messages(peer, decodeMessages(payload));
+          else this.#heard(peer, decodeMessages(payload));
         }
       },
       gone: () => {
@@ -383,6 +390,33 @@ export class Transport {
       },
       drained: () => {},
     };
+  }
+
+  /** What its clients ask waits for its turn, the rest does not wait behind that (O6). */
+  #heard(peer: NodeId, messages: readonly Message[]): void {
+    const forwards = messages.filter(waitsForTurn);
+    if (forwards.length === 0) return this.#events.messages(peer, messages);
+    if (forwards.length < messages.length) {
+      this.#events.messages(peer, messages.filter((message) => !waitsForTurn(message)));
+    }
+    let requests = this.#forwards.get(peer);
+    if (requests === undefined) this.#forwards.set(peer, requests = this.#requestsOf(peer));
+    requests.receive(forwards);
+  }
+
+  #requestsOf(peer: NodeId): PeerRequests {
+    return new PeerRequests({
+      hand: (requests) => this.#events.messages(peer, requests),
+      answer: (reply) => {
+        this.send(peer, reply);
+        // It comes between the node's turns.
+        this.#flushDue ??= setImmediate(() => {
+          this.#flushDue = null;
+          this.flush();
+        });
+      },
+      turns: this.#turns,
+    });
   }
 
   #takeClient({ connection, from }: Newcomer, { who, key }: Extract<Guest, { kind: "client" }>): Role {

@@ -69,6 +69,8 @@ export interface HelloReply {
   readonly network: string | null;
   readonly node: NodeId;
   readonly address: string;
+  /** Where the reason is "clock": what the node's clock says, in milliseconds since 1970. Else null. */
+  readonly clockMs: number | null;
 }
 
 /** The payload of the first frame, with room for the frame's header in front. */
@@ -98,13 +100,14 @@ export function decodeHello(payload: Uint8Array): Hello {
 }
 
 export function encodeHelloReply(reply: HelloReply, headroom = 0): Uint8Array {
-  const { version, accepted, reason, network, node, address } = reply;
+  const { version, accepted, reason, network, node, address, clockMs } = reply;
   const fields: Wire = [
     accepted,
     reason === null ? null : HELLO_REFUSAL.codes[reason],
     network,
     node,
     address,
+    clockMs,
   ];
   return encode([FRAME["hello-reply"], version, fields], headroom);
 }
@@ -112,7 +115,7 @@ export function encodeHelloReply(reply: HelloReply, headroom = 0): Uint8Array {
 /** @throws {WireError} with the reason "version" when the other end speaks another version */
 export function decodeHelloReply(payload: Uint8Array): HelloReply {
   const { reader, version } = open(payload, FRAME["hello-reply"]);
-  reader.tuple(5);
+  reader.tuple(6);
   const reply: HelloReply = {
     version,
     accepted: reader.boolean(),
@@ -120,6 +123,7 @@ export function decodeHelloReply(payload: Uint8Array): HelloReply {
     network: reader.skipNull() ? null : readName(reader),
     node: reader.nodeId(),
     address: readAddress(reader),
+    clockMs: reader.skipNull() ? null : reader.integer(),
   };
   reader.end();
   if (reply.accepted !== (reply.reason === null)) {

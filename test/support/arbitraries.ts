@@ -518,4 +518,5 @@ export const arbHelloReply: Arb<HelloReply> = whole<Omit<HelloReply, "accepted">
   network: orNull(arbHex32),
   node: arbNodeId,
   address: arbAddress,
+  clockMs: orNull(arbInteger),
 }).map((reply) => ({ ...reply, accepted: reply.reason === null }));

@@ -433,6 +433,7 @@ export const HELLO_REPLIES: Samples<HelloReply> = {
     network,
     node: sirius,
     address: "10.0.0.1:7000",
+    clockMs: null,
   },
   "refused": {
     version: WIRE_VERSION,
@@ -441,5 +442,15 @@ export const HELLO_REPLIES: Samples<HelloReply> = {
     network: null,
     node: sirius,
     address: "10.0.0.1:7000",
+    clockMs: null,
+  },
+  "refused for its clock": {
+    version: WIRE_VERSION,
+    accepted: false,
+    reason: "clock",
+    network,
+    node: sirius,
+    address: "10.0.0.1:7000",
+    clockMs: 1_800_000_000_000,
   },
 };

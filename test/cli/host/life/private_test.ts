@@ -6,7 +6,9 @@ import { connect } from "../../../../cli/client/client.ts";
 import { ConnectError } from "../../../../cli/client/errors.ts";
 import { type Profile, readProfile } from "../../../../cli/client/profile.ts";
 import { Credentials, makeAccessKey } from "../../../../cli/host/identity/access_key.ts";
+import { newSeed, publicKeyOfSeed, signWithSeed } from "../../../../cli/host/identity/ed25519.ts";
 import { Keyring } from "../../../../cli/host/identity/keyring.ts";
+import { askToJoin } from "../../../../cli/host/join.ts";
 import { foundingKeyring } from "../../../../cli/host/life/founding.ts";
 import type { Right } from "../../../../core/wire/security.ts";
 import { text, until } from "../../support.ts";
@@ -232,6 +234,37 @@ Deno.test("a token is refused with its reason: used up, over, forged, another ne
     });
     await (await lives.start("c", { open: false, token: good })).ready;
     assert.deepEqual((await lives.view()).members.map(({ id }) => id), ["a", "b", "c"]);
+  }));
+
+Deno.test("a joiner whose clock is off is told by how much, and which way", () =>
+  withPrivate([], async (lives) => {
+    const token = await lives.token();
+    const seed = newSeed(), key = publicKeyOfSeed(seed);
+    const ask = (offMs: number) =>
+      askToJoin({
+        addresses: token.addresses,
+        member: {
+          id: nodeId("late"),
+          address: "127.0.0.1:1",
+          zone: "",
+          capacity: 1,
+          state: "joining",
+          disk: "0".repeat(16),
+          identity: { key, holds: 0, uses: 0, statement: new Uint8Array(0) },
+        },
+        entry: { kind: "invite", token, key, sign: (bytes) => signWithSeed(seed, bytes) },
+        network: null,
+        fresh: true,
+        renames: false,
+        msMax: 2000,
+        signal: new AbortController().signal,
+        clock: () => Date.now() + offMs,
+      });
+    await assert.rejects(ask(600_000), /clock is 600 s ahead of that of node "a": .* Set the clock/);
+    await assert.rejects(ask(-400_000), /clock is 400 s behind that of node "a"/);
+    const { view, admission } = await ask(200_000);
+    assert(view.members.some(({ id }) => id === "late"));
+    assert.deepEqual(admission!.secrets.map(({ id }) => id), [1]);
   }));
 
 Deno.test("a node whose journal is lost comes back as a new one with the key that it had", () =>
