@@ -9,14 +9,7 @@ import {
 } from "../../core/wire/codec.ts";
 import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
 import type { Expectation, Op, Response } from "../../core/wire/requests.ts";
-import {
-  type ClientMemory,
-  type Holder,
-  QUEUE_MS_MAX,
-  type Requester,
-  TokenBucket,
-  type Turns,
-} from "./load.ts";
+import { type ClientMemory, type Holder, type Requester, TokenBucket, tooBusy, type Turns } from "./load.ts";
 import type { FrameSocket } from "./socket.ts";
 
 const FRAME_BYTES_WANTED = 1024 * 1024;
@@ -34,7 +27,7 @@ export interface ClientLinkOptions {
   readonly socket: ClientSocket;
   /** Takes requests for the node. */
   readonly hand: (requests: readonly ClientRequestFrame[]) => void;
-  readonly turns: Pick<Turns, "ready" | "gone">;
+  readonly turns: Pick<Turns, "ready" | "gone" | "taken" | "answered">;
   readonly memory: Pick<ClientMemory, "share">;
   readonly count: (name: string, by?: number) => void;
   readonly clock?: () => number;
@@ -64,6 +57,7 @@ interface Unread {
  *     the bytes of one read.
  */
 export class ClientLink implements Requester, Holder {
+  readonly kind = "client";
   readonly client: number;
   readonly #options: ClientLinkOptions;
   readonly #socket: ClientSocket;
@@ -79,6 +73,8 @@ export class ClientLink implements Requester, Holder {
   #backlogBytes = 0;
   #backlogAt = 0;
   #underWay = 0;
+  /** When those were handed over that the node's window counts, by the client's id of them. */
+  readonly #handed = new Map<number, number>();
   /** Bytes of large requests under way, by the client's id of them, and of all together. */
   readonly #large = new Map<number, number>();
   #largeBytes = 0;
@@ -138,6 +134,7 @@ export class ClientLink implements Requester, Holder {
       this.#backlogFrom += fitting;
       this.#underWay += fitting;
       this.#bucket.take(fitting);
+      this.#note(taken);
       served += fitting;
       this.#options.hand(taken);
     }
@@ -150,7 +147,7 @@ export class ClientLink implements Requester, Holder {
     while (this.since <= since && this.#look()) {
       const ids = this.#backlog.slice(this.#backlogFrom).map(({ id }) => id);
       this.#backlogFrom = this.#backlog.length;
-      this.#send(ids.map((id) => ({ id, response: BUSY })));
+      this.#send(ids.map((id) => ({ id, response: tooBusy() })));
       refused += ids.length;
     }
     this.#bucket.refused(refused);
@@ -165,6 +162,7 @@ export class ClientLink implements Requester, Holder {
       if (this.#underWay > 0) this.#underWay--;
       this.#largeBytes -= this.#large.get(id) ?? 0;
       this.#large.delete(id);
+      this.#answered(id, response);
     }
     return this.#outbox.push({ id, response }) === 1;
   }
@@ -214,6 +212,25 @@ export class ClientLink implements Requester, Holder {
     if (this.#refill !== null) clearTimeout(this.#refill);
     this.#refill = null;
     this.#options.turns.gone(this);
+    const now = this.#clock();
+    for (const since of this.#handed.values()) this.#options.turns.answered(since, now, false);
+    this.#handed.clear();
+  }
+
+  /** A watch goes on until it is ended: it is not under way. Of two requests with one id the second one is not counted. */
+  #note(requests: readonly ClientRequestFrame[]): void {
+    const now = this.#clock(), before = this.#handed.size;
+    for (const { id, request } of requests) {
+      if (request.op.kind !== "watch" && !this.#handed.has(id)) this.#handed.set(id, now);
+    }
+    this.#options.turns.taken(this.#handed.size - before, now);
+  }
+
+  #answered(id: number, { kind }: Response): void {
+    const since = this.#handed.get(id);
+    if (since === undefined) return;
+    this.#handed.delete(id);
+    this.#options.turns.answered(since, this.#clock(), kind !== "refused");
   }
 
   #send(replies: readonly ClientResponseFrame[]): void {
@@ -334,13 +351,6 @@ export class ClientLink implements Requester, Holder {
     this.#socket.resume();
   }
 }
-
-const BUSY: Response = {
-  kind: "refused",
-  reason: "busy",
-  message:
-    `The node has more requests than it can answer, and this one waited for ${QUEUE_MS_MAX} ms: try again`,
-};
 
 /** About how many bytes `op` takes, where that may be many. */
 function sizeOfOp(op: Op): number {

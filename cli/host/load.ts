@@ -1,7 +1,8 @@
 /**
  * What clients may ask of a node, so that it stays in time for its peers.
  *
- * O1. Requests are handed to the node in turns, a few of each client at a time: one that asks much delays itself.
+ * O1. Requests are handed to the node in turns, a few of each client at a time: one that asks much delays itself. Who has
+ *     not waited goes first, with half of what a pass takes, so that who asks little waits for no round of the others.
  * O2. How many of them go into one pass of the event loop follows from how long passes take: more while they are
  *     short, fewer where they are long, for whatever reason. A peer's messages wait for no more than one pass.
  * O3. What has waited for its turn for longer than QUEUE_MS_MAX is answered "busy" instead: whoever asked is about to
@@ -10,18 +11,25 @@
  *     than one that was served, so who does not obey is heard less and less.
  * O5. What all clients together make the node hold is bounded: each may use a share that shrinks as they become more,
  *     and past the bound the one that holds most is cut off.
+ * O6. What peers forward for their clients has turns too, before the clients here, and no part of the window (window.ts)
+ *     that these have: it had one at the peer, and two nodes whose windows wait for each other would stand still.
  */
 import { LIMITS } from "../../core/base/limits.ts";
+import type { Refused } from "../../core/wire/requests.ts";
+import { Window } from "./window.ts";
 
 /** A pass of the event loop should take no longer: a peer's probe waits for 200 ms, a follower for 300. */
 const PASS_MS_WANTED = 30;
 const REQUESTS_PER_PASS_MIN = 32;
 const REQUESTS_PER_PASS_MAX = 32_768;
 const REQUESTS_PER_PASS_FIRST = 256;
-/** Of one client before the next one's turn. */
+/** Of one client before the next one's turn: fewer where there is little room for many. */
 const TURN_REQUESTS = 64;
+const TURN_REQUESTS_MIN = 4;
 /** Shorter than a client waits for an answer before it asks elsewhere. */
 export const QUEUE_MS_MAX = 500;
+/** How often it is looked for those while no turn is given, for the window is full. */
+const PARKED_MS = 50;
 /** Answering "busy" takes time as well. */
 const REFUSING_MS_MAX = 10;
 
@@ -70,8 +78,20 @@ export class TokenBucket {
   }
 }
 
-/** A client that has sent requests. */
+/** Who has waited for QUEUE_MS_MAX, others will: so long it takes to get through what is there. */
+export function tooBusy(): Refused {
+  return {
+    kind: "refused",
+    reason: "busy",
+    message:
+      `The node has more requests than it can answer, and this one waited for ${QUEUE_MS_MAX} ms: try again`,
+    retryAfterMs: QUEUE_MS_MAX,
+  };
+}
+
+/** A client that has sent requests, or a peer that forwards some. */
 export interface Requester {
+  readonly kind: "client" | "peer";
   /** Hands over up to `most` requests. Returns how many. */
   serve(most: number): number;
   /** It has some that could go now. */
@@ -89,6 +109,10 @@ export type Clock = () => number;
 export class Turns {
   readonly #count: Count;
   readonly #clock: Clock;
+  readonly #window = new Window();
+  readonly #peers = new Set<Requester>();
+  /** Clients that have not waited for a turn yet, and those that have. */
+  readonly #fresh = new Set<Requester>();
   readonly #waiting = new Set<Requester>();
   #perPass = REQUESTS_PER_PASS_FIRST;
   #left = this.#perPass;
@@ -97,7 +121,10 @@ export class Turns {
   #short = false;
   #slowestMs = 0;
   #closed = false;
+  /** Clients wait for room in the window, and no pass is due. */
+  #parked: ReturnType<typeof setTimeout> | null = null;
   readonly #pass = () => this.#endPass();
+  readonly #unpark = () => this.#begin();
 
   constructor(count: Count, clock: Clock = () => performance.now()) {
     this.#count = count;
@@ -109,8 +136,10 @@ export class Turns {
     const slowest = Math.round(this.#slowestMs * 1000);
     this.#slowestMs = 0;
     return [
-      ["clients waiting for their turn", this.#waiting.size],
+      ["clients waiting for their turn", this.#fresh.size + this.#waiting.size],
       ["requests taken in one pass at most", this.#perPass],
+      ["requests under way", this.#window.inFlight],
+      ["requests under way at most", this.#window.size],
       ["slowest pass microseconds", slowest],
     ];
   }
@@ -118,22 +147,45 @@ export class Turns {
   /** It may have something to hand over. At once where nobody waits, else when its turn comes. */
   ready(client: Requester): void {
     if (this.#closed) return;
-    const began = this.#clock(), first = this.#passBegan === null;
-    this.#passBegan ??= began;
-    if (this.#waiting.size === 0 && this.#left > 0) {
-      this.#left -= client.serve(Math.min(this.#left, this.#perPass >> 2));
+    const began = this.#clock(), idle = this.#peers.size + this.#fresh.size + this.#waiting.size === 0;
+    if (idle && this.#left > 0) {
+      const room = client.kind === "peer" ? Infinity : this.#window.room(began);
+      this.#left -= client.serve(Math.min(this.#left, this.#perPass >> 2, room));
     }
-    if (client.ready) this.#waiting.add(client);
-    if (first) setImmediate(this.#pass);
+    if (client.ready && !this.#waiting.has(client)) {
+      (client.kind === "peer" ? this.#peers : this.#fresh).add(client);
+    }
+    this.#begin(began);
+  }
+
+  /** So many requests of a client were handed over. */
+  taken(requests: number, now: number): void {
+    this.#window.begin(requests, now);
+  }
+
+  /** One that was handed over at `since` was answered. `served`: not refused. */
+  answered(since: number, now: number, served: boolean): void {
+    if (served) this.#window.answered(since, now);
+    else this.#window.drop(since, now);
+    if (this.#parked !== null && this.#window.room(now) > 0) this.#begin(now);
   }
 
   gone(client: Requester): void {
-    this.#waiting.delete(client);
+    for (const clients of [this.#peers, this.#fresh, this.#waiting]) clients.delete(client);
   }
 
   close(): void {
     this.#closed = true;
-    this.#waiting.clear();
+    if (this.#parked !== null) clearTimeout(this.#parked);
+    for (const clients of [this.#peers, this.#fresh, this.#waiting]) clients.clear();
+  }
+
+  #begin(now = this.#clock()): void {
+    if (this.#parked !== null) clearTimeout(this.#parked);
+    this.#parked = null;
+    if (this.#passBegan !== null || this.#closed) return;
+    this.#passBegan = now;
+    setImmediate(this.#pass);
   }
 
   /**
@@ -146,11 +198,15 @@ export class Turns {
     this.#passBegan = null;
     this.#adapt(took);
     this.#left = this.#perPass;
-    if (this.#waiting.size === 0) return;
-    this.#passBegan = now;
+    const waiting = this.#peers.size + this.#fresh.size + this.#waiting.size;
+    if (waiting === 0) return;
     this.#refuse(now);
-    this.#serve();
-    setImmediate(this.#pass);
+    if (this.#serve(now) > 0) {
+      this.#passBegan = now;
+      setImmediate(this.#pass);
+    } else if (this.#fresh.size + this.#waiting.size > 0) {
+      this.#parked = setTimeout(this.#unpark, PARKED_MS);
+    }
   }
 
   #adapt(took: number): void {
@@ -164,25 +220,45 @@ export class Turns {
     this.#short = false;
   }
 
-  #serve(): void {
-    for (const client of this.#waiting) {
-      if (this.#left <= 0) break;
+  /** Returns how many were handed over. */
+  #serve(now: number): number {
+    const before = this.#left, clients = this.#fresh.size + this.#waiting.size;
+    this.#round(this.#peers, clients === 0 ? before : before >> 1, TURN_REQUESTS);
+    const room = Math.min(this.#left, this.#window.room(now));
+    const turn = Math.floor(room / Math.max(1, clients));
+    const requests = Math.max(TURN_REQUESTS_MIN, Math.min(TURN_REQUESTS, turn));
+    const half = this.#waiting.size === 0 ? room : (room + 1) >> 1;
+    const taken = this.#round(this.#fresh, half, requests);
+    this.#round(this.#waiting, room - taken, requests);
+    this.#short = this.#left <= 0 && this.#peers.size + this.#fresh.size + this.#waiting.size > 0;
+    return before - this.#left;
+  }
+
+  /** Turns of up to `requests` each, `most` in all. */
+  #round(line: Set<Requester>, most: number, requests: number): number {
+    let taken = 0;
+    for (const client of line) {
+      if (taken >= most) break;
       // To the end of the line, so that every other one comes before it is served again.
-      this.#waiting.delete(client);
-      this.#left -= client.serve(Math.min(this.#left, TURN_REQUESTS));
-      if (client.ready) this.#waiting.add(client);
+      line.delete(client);
+      const served = client.serve(Math.min(most - taken, requests));
+      taken += served;
+      this.#left -= served;
+      if (client.ready) (client.kind === "peer" ? this.#peers : this.#waiting).add(client);
     }
-    this.#short = this.#waiting.size > 0;
+    return taken;
   }
 
   #refuse(now: number): void {
     const late = now - QUEUE_MS_MAX;
-    for (const client of this.#waiting) {
-      if (client.since > late) continue;
-      const refused = client.refuse(late);
-      if (refused > 0) this.#count("requests refused: busy", refused);
-      if (!client.ready) this.#waiting.delete(client);
-      if (this.#clock() - now > REFUSING_MS_MAX) return;
+    for (const line of [this.#waiting, this.#fresh, this.#peers]) {
+      for (const client of line) {
+        if (client.since > late) continue;
+        const refused = client.refuse(late);
+        if (refused > 0) this.#count("requests refused: busy", refused);
+        if (!client.ready) line.delete(client);
+        if (this.#clock() - now > REFUSING_MS_MAX) return;
+      }
     }
   }
 }

@@ -187,7 +187,7 @@ Deno.test("ClientLink hands over large requests only as far as their bytes have 
       breakOff() {},
     },
     hand: (requests) => void taken.push(...requests),
-    turns: { ready: (client) => void client.serve(Infinity), gone() {} },
+    turns: { ready: (client) => void client.serve(Infinity), gone() {}, taken() {}, answered() {} },
     memory: { share: Infinity },
     count() {},
   });

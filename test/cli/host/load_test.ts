@@ -216,6 +216,7 @@ Deno.test("Turns: a client that has gone is not served any more", async () => {
   const turns = new Turns(() => {});
   let served = 0;
   const endless: Requester = {
+    kind: "client",
     ready: true,
     get since() {
       return performance.now();
