@@ -50,6 +50,8 @@ export class PeerLink {
   #socket: FrameSocket | null = null;
   /** The key that the other end has proved to have; null in an open network, and before that. */
   #key: string | null = null;
+  /** The last who answered was not the peer, as far as this node's view goes. */
+  #objected = false;
   #retryMs = RETRY_MS_MIN;
   #retry: ReturnType<typeof setTimeout> | null = null;
   #late: ReturnType<typeof setTimeout> | null = null;
@@ -101,6 +103,8 @@ export class PeerLink {
   reconsider(): void {
     const why = this.#key === null ? null : this.#objection(this.#key);
     if (why !== null) this.#socket?.close(why);
+    // The peer may have been let in since, or have another key now.
+    else if (this.#objected) this.hurry();
   }
 
   /** What comes too early waits for the connection, which is made with the peer's own host or not at all. */
@@ -172,6 +176,7 @@ export class PeerLink {
     if (this.#options.credentials() === null) return null;
     if (certificate === null) return "it showed no certificate";
     const why = this.#objection(certificate.key);
+    this.#objected = why !== null;
     if (why === null) this.#key = certificate.key;
     return why;
   }

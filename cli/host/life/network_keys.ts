@@ -10,6 +10,7 @@
  *     has the key of that member in the view of this moment (see PeerLink).
  * Z4. A generation leaves the keyring only when the view has forgotten it and no file of this node needs it.
  * Z5. There is always a current generation, so nothing is ever written in the clear.
+ * Z6. After close() nothing is written: the keyring's file is the next life's then.
  */
 import type { NodeId } from "../../../core/base/ids.ts";
 import type { Vault } from "../../../core/base/vault.ts";
@@ -175,6 +176,7 @@ export class NetworkKeys implements NodeCredentials {
       secret,
       now: Date.now(),
     });
+    if (this.#closed) throw new Error("The node has stopped meanwhile"); // Z6
     const made = this.#keyring.generations.find((generation) => generation.id === id);
     if (made !== undefined) return made.authority;
     this.#keyring.addGeneration({ id, state: "made", secret, authority });
@@ -312,7 +314,9 @@ export class NetworkKeys implements NodeCredentials {
     if (current === undefined || this.#closed) return;
     const der = this.#keyring.certificates.find(({ generation }) => generation === current.id)?.der;
     if (der === undefined || renewalDue(der, Date.now()) || readMember(der).node !== this.#options.node) {
-      this.#keyring.setCertificate(await this.#issue(current));
+      const issued = await this.#issue(current);
+      if (this.#closed || !this.#keyring.has(current.id)) return; // Z6, or its generation was forgotten meanwhile
+      this.#keyring.setCertificate(issued);
       this.#material = null;
       this.tell();
     }
