@@ -6,6 +6,7 @@ import { LIMITS, type Settings } from "../../core/base/limits.ts";
 import { RECORD_BYTES_DEFAULT, RECORD_BYTES_MIN, Recorder } from "../host/recorder.ts";
 import { LOG_LEVELS, type LogLevel, startLogging } from "../host/log.ts";
 import { Keyring } from "../host/identity/keyring.ts";
+import type { Sealing } from "../host/identity/sealing.ts";
 import { type InviteToken, looksLikeToken, parseToken, TokenError } from "../host/identity/token.ts";
 import { parseAddress } from "../host/socket.ts";
 import { PROFILE_FILE } from "../host/life/founding.ts";
@@ -150,7 +151,7 @@ async function run(flags: NodeFlags): Promise<void> {
   const { data, listen, advertise, id, zone, capacity, reserve, rebuild, dev, profileOut } = flags;
   const entry = await entryOf(flags);
   if (dev === true) checkLoopback(flags);
-  const sealing = dev === true ? null : await openingFor(flags, data) ?? await sealingFor(flags, data);
+  const sealing = dev === true ? null : await sealingOf(flags);
   const given = {
     advertise,
     ...entry,
@@ -203,6 +204,12 @@ async function run(flags: NodeFlags): Promise<void> {
     // A disk that answers no more does not keep the process.
     await Promise.race([recorder?.close(), new Promise((done) => setTimeout(done, RECORDER_CLOSE_MS_MAX))]);
   }
+}
+
+/** What opens the keyring that is there, or seals the one that a first start makes. */
+async function sealingOf(flags: NodeFlags): Promise<Sealing | null> {
+  const { data } = flags;
+  return Keyring.look(data) === "none" ? await sealingFor(flags, data) : await openingFor(flags, data);
 }
 
 /** How the node is to find the network that it joins. */

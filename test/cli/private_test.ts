@@ -172,6 +172,9 @@ async function sealed(
   const again = await lab.start({ id: "a", listen, flags: [...FLAGS, "--key-file", keyFile] });
   await again.stop();
   assert.equal(json(await keys("unseal", "--key-file", keyFile)).seal, "open");
+  const unneeded = await programWith({}, "node", "--data", data, "--listen", listen, "--key-file", keyFile);
+  assert.equal(unneeded.code, 2);
+  assert.match(unneeded.stderr, /is not sealed, and nothing is needed to open it/);
   await lab.start({ id: "a", listen });
   assert.equal((await so("kv", "get", "greeting")).stdout, "hello\n");
 }
