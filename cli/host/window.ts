@@ -8,7 +8,7 @@
  * F3. What has no answer after GENERATIONS of time no longer counts: it waits for something, a leader say, and costs nothing while it
  *     does. So requests to a partition without a leader do not keep out all others.
  */
-const SIZE_MIN = 512;
+const SIZE_MIN = 256;
 const SIZE_MAX = 16_384;
 const SIZE_FIRST = 1024;
 /** A write is synced to disk on two nodes, one after the other where it was forwarded. */
