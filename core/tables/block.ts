@@ -63,6 +63,20 @@ export class BlockBuilder {
   }
 }
 
+/** True where the bytes are laid out as a block. All else here takes that for granted. */
+export function isBlock(bytes: Uint8Array): boolean {
+  if (bytes.length < 4) return false;
+  const rows = rowsOf(bytes), end = bytes.length - 4 - rows * 4;
+  if (rows === 0 || end < 0) return false;
+  let at = 0;
+  for (let row = 0; row < rows; row++) {
+    if (offsetOf(bytes, row, rows) !== at || at + ROW_HEAD_BYTES > end) return false;
+    const value = readUint32(bytes, at + 2);
+    at += ROW_HEAD_BYTES + (bytes[at]! << 8 | bytes[at + 1]!) + (value === 0 ? 0 : value - 1);
+  }
+  return at === end;
+}
+
 export function rowsOf(block: Uint8Array): number {
   return readUint32(block, block.length - 4);
 }

@@ -7,13 +7,14 @@
  *
  * The owner is clear, so that tables of another network are told from damage without its keys.
  */
-import { equalBytes, readUint32, utf8Decode, utf8Encode, writeUint32 } from "../base/bytes.ts";
+import { compareBytes, equalBytes, readUint32, utf8Decode, utf8Encode, writeUint32 } from "../base/bytes.ts";
 import { crc32 } from "../base/hash.ts";
 import { SALT_BYTES, type Vault } from "../base/vault.ts";
 import { TABLES_VERSION, TablesCorruptError, type TablesOwner, TablesVersionError } from "./errors.ts";
 import type { TableFiles } from "./files.ts";
 import { Packer, Unpacker } from "./packing.ts";
 import { PART, Seal } from "./seal.ts";
+import { HEADER_BYTES } from "./sorted_file.ts";
 import { type FileInfo, LEVELS } from "./version.ts";
 
 export const MANIFEST = "manifest";
@@ -179,6 +180,13 @@ function encodeBody({ nextNumber, files }: Omit<Manifest, "generation">): Uint8A
 function decodeBody(body: Uint8Array): Pick<Manifest, "nextNumber" | "files"> {
   const from = new Unpacker(body), nextNumber = from.uint48(), files: FileInfo[] = [];
   for (let left = from.count(SALT_BYTES); left > 0; left--) files.push(readFile(from));
+  const numbers = new Set(files.map(({ number }) => number));
+  if (numbers.size < files.length) throw new RangeError("It names a file twice");
+  for (const number of numbers) {
+    if (number >= nextNumber) {
+      throw new RangeError(`It names file ${number}, and the next one is ${nextNumber}`);
+    }
+  }
   if (!from.ended) throw new RangeError("It goes on behind its end");
   return { nextNumber, files };
 }
@@ -186,7 +194,7 @@ function decodeBody(body: Uint8Array): Pick<Manifest, "nextNumber" | "files"> {
 function readFile(from: Unpacker): FileInfo {
   const number = from.uint48(), level = from.uint8();
   if (level >= LEVELS) throw new RangeError(`It names level ${level}`);
-  return {
+  const file = {
     number,
     level,
     age: from.uint48(),
@@ -199,4 +207,9 @@ function readFile(from: Unpacker): FileInfo {
     first: from.bytes().slice(),
     end: from.bytes().slice(),
   };
+  if (file.tailAt < HEADER_BYTES || file.bytes < file.tailAt) {
+    throw new RangeError(`The lengths of file ${number} contradict each other`);
+  }
+  if (compareBytes(file.first, file.end) >= 0) throw new RangeError(`File ${number} ends before it begins`);
+  return file;
 }

@@ -1,7 +1,7 @@
 /** Reads one sorted file (sorted_file.ts). Whatever is not as it was written throws TablesCorruptError. */
 import { equalBytes } from "../base/bytes.ts";
 import type { Vault } from "../base/vault.ts";
-import { compareWithin, findInBlock, keyAt, lowerBound, rowsOf, valueAt } from "./block.ts";
+import { compareWithin, findInBlock, isBlock, keyAt, lowerBound, rowsOf, valueAt } from "./block.ts";
 import type { BlockCache, CachedBlock } from "./block_cache.ts";
 import { TablesCorruptError } from "./errors.ts";
 import type { ReadableFile, TableFiles } from "./files.ts";
@@ -107,6 +107,7 @@ export class SortedFileReader {
     const sealed = this.#read(at, offsets[index + 1]! - at);
     const block = this.#seal.open(PART.block, index, sealed);
     if (block === null) throw this.#wrong(`block ${index}`, at);
+    if (!isBlock(block)) throw new TablesCorruptError(this.#path, `block ${index} at offset ${at} is none`);
     this.#cache?.add(this.#blocks, index, block);
     return block;
   }
@@ -121,7 +122,10 @@ export class SortedFileReader {
     const bytes = this.#seal.open(PART.tail, 0, this.#read(tailAt, length - tailAt));
     if (bytes === null) throw this.#wrong("its index", tailAt);
     try {
-      return decodeTail(bytes);
+      const tail = decodeTail(bytes);
+      // Before anything is read where it says, or as much as it says.
+      if (tail.offsets.at(-1) !== tailAt) throw new RangeError("Its blocks do not end where it begins");
+      return tail;
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       throw new TablesCorruptError(this.#path, `its index: ${error.message}`, { cause: error });

@@ -1,13 +1,18 @@
 /** Decoders of files and texts that people keep, edit and hand on, and of what a node keeps beside its journal. */
 import { logIndex, nodeId, partitionId, term } from "../../core/base/ids.ts";
 import { Random } from "../../core/base/random.ts";
+import { readUint32 } from "../../core/base/bytes.ts";
 import { OPEN_VAULT } from "../../core/base/vault.ts";
+import { BlockBuilder } from "../../core/tables/block.ts";
 import { filterHash } from "../../core/tables/filter.ts";
 import { TablesCorruptError, TablesVersionError } from "../../core/tables/errors.ts";
 import type { TableFiles } from "../../core/tables/files.ts";
 import { MANIFEST, readManifest, readManifestOwner, writeManifest } from "../../core/tables/manifest.ts";
-import { fileName, SortedFileWriter } from "../../core/tables/sorted_file.ts";
-import { SortedFileReader } from "../../core/tables/sorted_file_reader.ts";
+import { Packer } from "../../core/tables/packing.ts";
+import { PART, Seal } from "../../core/tables/seal.ts";
+import { fileName, HEADER_BYTES, SortedFileWriter } from "../../core/tables/sorted_file.ts";
+import { FileSource, SortedFileReader } from "../../core/tables/sorted_file_reader.ts";
+import { Version } from "../../core/tables/version.ts";
 import { encodeAuditHeader, encodeLine, readAuditFile } from "../../cli/host/audit_format.ts";
 import { WireError } from "../../core/wire/cbor.ts";
 import { parseProfile, ProfileError } from "../../cli/client/profile.ts";
@@ -198,7 +203,57 @@ const KEPT_BESIDE: readonly Decoder[] = [
   }),
 ];
 
-export const FILES: readonly Decoder[] = [...IDENTITY, ...KEPT_BESIDE];
+/** Behind right checksums: what only who has the keys could have written, or a mistake of our own. */
+const TABLES_INSIDE: readonly Decoder[] = [
+  decoder({
+    name: "table manifest, its list",
+    errors: [TablesCorruptError],
+    sample: (random) => {
+      const bytes = manifest(random), header = readUint32(bytes, 12);
+      return bytes.slice(header, -CHECKSUM_BYTES);
+    },
+    decode: (body) => {
+      const header = EMPTY_MANIFEST.subarray(0, readUint32(EMPTY_MANIFEST, 12));
+      const sealed = new Seal(OPEN_VAULT, { generation: 0, salt: SALT }).seal(PART.manifest, 0, body, header);
+      const files = new MemoryFiles(new Map([[MANIFEST, joined([header, sealed])]]));
+      const read = readManifest({ files, vault: OPEN_VAULT })!;
+      return new Version(read.files);
+    },
+  }),
+  decoder({
+    name: "table file, its index",
+    errors: [TablesCorruptError],
+    sample: () => TABLE.bytes.slice(TABLE.info.tailAt, -CHECKSUM_BYTES),
+    decode: (tail) => {
+      const sealed = new Seal(OPEN_VAULT, TABLE.info).seal(PART.tail, 0, tail);
+      return readAll(joined([TABLE.bytes.subarray(0, TABLE.info.tailAt), sealed]), TABLE.info.tailAt);
+    },
+  }),
+  decoder({
+    name: "table file, a block",
+    errors: [TablesCorruptError],
+    sample: (random) => {
+      const builder = new BlockBuilder();
+      TABLE.keys.slice(0, 1 + random.below(20)).forEach((key, i) => {
+        builder.add(key, i % 5 === 0 ? null : someBytes(random));
+      });
+      return builder.finish().slice();
+    },
+    decode: (block) => {
+      const seal = new Seal(OPEN_VAULT, TABLE.info), sealed = seal.seal(PART.block, 0, block);
+      const tail = new Packer();
+      tail.uint32(0);
+      tail.uint32(1);
+      tail.uint32(sealed.length);
+      tail.bytes(TABLE.keys[0]!);
+      tail.raw(new Uint8Array(8).fill(0xff));
+      const tailAt = HEADER_BYTES + sealed.length, header = TABLE.bytes.subarray(0, HEADER_BYTES);
+      return readAll(joined([header, sealed, seal.seal(PART.tail, 0, tail.finish())]), tailAt);
+    },
+  }),
+];
+
+export const FILES: readonly Decoder[] = [...IDENTITY, ...KEPT_BESIDE, ...TABLES_INSIDE];
 
 // ---- identity
 
@@ -293,14 +348,34 @@ class MemoryFiles implements TableFiles {
   }
   syncDirectory(): void {}
   salt(): Uint8Array {
-    return new Uint8Array(32).fill(5);
+    return SALT.slice();
   }
   describe(name: string): string {
     return `tables/${name}`;
   }
 }
 
+const CHECKSUM_BYTES = 4;
+const SALT = new Uint8Array(32).fill(5);
 const TABLE = table();
+const EMPTY_MANIFEST = manifest(Random.fromSeed(1));
+
+/** All that can be asked of a file: single rows, and all of them in both directions. */
+function readAll(bytes: Uint8Array, tailAt: number): unknown {
+  const files = new MemoryFiles(new Map([[fileName(1), bytes]]));
+  const info = { ...TABLE.info, bytes: bytes.length, tailAt };
+  const reader = new SortedFileReader({ files, vault: OPEN_VAULT, cache: null }, info);
+  try {
+    let rows = 0;
+    for (const reverse of reader.blocks === 0 ? [] : [false, true]) {
+      const source = new FileSource(() => reader, { reverse, from: null });
+      for (; source.key !== null; source.next()) rows += (source.value()?.length ?? 0) + 1;
+    }
+    return [rows, ...TABLE.keys.map((key) => reader.get(key, filterHash(key)))];
+  } finally {
+    reader.close();
+  }
+}
 
 function table() {
   const files = new MemoryFiles(new Map()), random = Random.fromSeed(1);
