@@ -142,17 +142,15 @@ export class ClientLink implements Requester, Holder {
     return served;
   }
 
+  /** Those of one frame at a time: each takes a while. */
   refuse(since: number): number {
-    let refused = 0;
-    while (this.since <= since && this.#look()) {
-      const ids = this.#backlog.slice(this.#backlogFrom).map(({ id }) => id);
-      this.#backlogFrom = this.#backlog.length;
-      this.#send(ids.map((id) => ({ id, response: tooBusy() })));
-      refused += ids.length;
-    }
-    this.#bucket.refused(refused);
+    if (this.since > since || !this.#look()) return 0;
+    const ids = this.#backlog.slice(this.#backlogFrom).map(({ id }) => id);
+    this.#backlogFrom = this.#backlog.length;
+    this.#send(ids.map((id) => ({ id, response: tooBusy() })));
+    this.#bucket.refused(ids.length);
     this.#steer();
-    return refused;
+    return ids.length;
   }
 
   /** True where nothing waited for flush() yet. */

@@ -31,7 +31,7 @@ export const QUEUE_MS_MAX = 500;
 /** How often it is looked for those while no turn is given, for the window is full. */
 const PARKED_MS = 50;
 /** Answering "busy" takes time as well. */
-const REFUSING_MS_MAX = 10;
+const REFUSING_MS_MAX = 5;
 
 /** One client's bucket: what it may ask a second in the long run, and at once. More than one node can answer. */
 const REQUESTS_PER_SECOND = 50_000;
@@ -98,7 +98,7 @@ export interface Requester {
   readonly ready: boolean;
   /** Since when the oldest of them waits. */
   readonly since: number;
-  /** Answers "busy" to all that wait since then or before. Returns how many. */
+  /** Answers "busy" to some that wait since then or before. Returns how many; 0: none do. */
   refuse(since: number): number;
 }
 
@@ -253,11 +253,12 @@ export class Turns {
     const late = now - QUEUE_MS_MAX;
     for (const line of [this.#waiting, this.#fresh, this.#peers]) {
       for (const client of line) {
-        if (client.since > late) continue;
-        const refused = client.refuse(late);
-        if (refused > 0) this.#count("requests refused: busy", refused);
+        for (let refused = Infinity; refused > 0 && client.since <= late;) {
+          refused = client.refuse(late);
+          if (refused > 0) this.#count("requests refused: busy", refused);
+          if (this.#clock() - now > REFUSING_MS_MAX) return;
+        }
         if (!client.ready) line.delete(client);
-        if (this.#clock() - now > REFUSING_MS_MAX) return;
       }
     }
   }
