@@ -4,6 +4,7 @@ import { NETWORK } from "./network.ts";
 import { SECURITY_MUTANTS } from "./security.ts";
 import { STATE } from "./state.ts";
 import { STORAGE } from "./storage.ts";
+import { TABLES } from "./tables.ts";
 
 export const MUTANTS: readonly Mutant[] = [
   ...CONSENSUS,
@@ -11,4 +12,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...STATE,
   ...NETWORK,
   ...SECURITY_MUTANTS,
+  ...TABLES,
 ];

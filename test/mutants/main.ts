@@ -34,6 +34,8 @@ const STAGED = [
   "test/core/election",
   "test/core/wire/journal_test.ts",
   "test/core/wire/journal_cipher_test.ts",
+  "test/core/base/vault_test.ts",
+  "test/core/tables",
   "test/core/catalog",
   "test/core/client",
   "test/core/node",

@@ -165,7 +165,9 @@ class Sweep {
         return ledger.twin.delete(key);
       }
       case "span": {
-        const a = random.below(200), span = { start: keyOf(a), end: keyOf(a + random.below(40)) };
+        // The wide ones bury whole files.
+        const wide = random.chance(1, 3), a = random.below(wide ? 30 : 200);
+        const span = { start: keyOf(a), end: keyOf(a + random.below(wide ? 200 : 40)) };
         tables.deleteRange(span);
         return ledger.twin.deleteRange(span);
       }

@@ -8,6 +8,7 @@ import { disownStore } from "../../../core/tables/store.ts";
 import type { SimTableFiles } from "../../../sim/table_files.ts";
 import { TableStore } from "../../../sim/table_store.ts";
 import { checkTables } from "../../support/tables_conformance.ts";
+import { type NoncesSeen, WatchedVault } from "../../support/watched_vault.ts";
 import {
   checkedText,
   freshFiles,
@@ -218,6 +219,129 @@ Deno.test("TableStore: no key, no value and no part of either is in any file", (
   assert.match(all, /secret-key-1secret-value-1/);
 });
 
+Deno.test("TableStore seals nothing twice under one key and nonce, in all files and all lives", () => {
+  const files = freshFiles(),
+    seen: NoncesSeen = new Set(),
+    vaultOf = (id: number) => new WatchedVault(SECRETS, id, seen);
+  let tables = filled(files, 300, vaultOf(1));
+  for (let i = 0; i < 6; i++) {
+    tables.rotate(vaultOf(i % 3 + 1));
+    for (let row = 0; row < 40; row++) tables.set(word(`key-${row * 7}`), word(`${i}-${"y".repeat(row)}`));
+    tables.endStep(301 + i);
+    tables.durable(301 + i);
+    while (tables.work(2, 100));
+    // Where a merge was cut short its rest is begun anew.
+    if (i % 2 === 0) tables.abandon();
+    else tables.close();
+    tables = storeOn(files, vaultOf(i % 3 + 1));
+  }
+  tables.close();
+  assert(seen.size > 100, `${seen.size} texts were sealed`);
+});
+
+Deno.test("TableStore keeps the order of its flushes where it seals them again", () => {
+  const files = freshFiles(), shape = { ...TINY_SIZES.shape, level0Files: 9 };
+  const sizes = { ...TINY_SIZES, shape }, tables = storeOn(files, VAULT, sizes);
+  for (let round = 1; round <= 4; round++) {
+    for (const name of ["a", "b", "c"].slice(0, 5 - round)) tables.set(word(name), word(`round ${round}`));
+    if (round === 3) tables.deleteRange({ start: word("b"), end: word("c") });
+    tables.endStep(round);
+    tables.checkpoint(round, () => {});
+    tables.durable(round);
+  }
+  assert.deepEqual(tables.levels().slice(0, 2), [4, 0]);
+  const expected = checkedText(tables);
+  tables.rotate(new Vault(SECRETS, 2));
+  while (tables.work(1)) assert.deepEqual(checkedText(tables), expected);
+  assert.deepEqual(tables.generations(), [2]);
+  assert.deepEqual(tables.levels().slice(0, 2), [4, 0], "none was merged meanwhile");
+  assert.deepEqual(checkedText(tables), expected);
+  tables.close();
+});
+
+/** Each row is flushed when its step is durable, and stays in a file of its own until a merge. */
+const FLUSHING = { ...TINY_SIZES, layerRowsMax: 1, shape: { ...TINY_SIZES.shape, level0Files: 9 } };
+
+Deno.test("TableStore keeps what is buried until no manifest on the disk names it (S4)", () => {
+  const files = freshFiles(), tables = storeOn(files, VAULT, FLUSHING);
+  const step = (mark: number) => {
+    tables.endStep(mark);
+    tables.durable(mark);
+  };
+  tables.set(word("a"), word("first"));
+  tables.endStep(1);
+  tables.checkpoint(1, () => {});
+  tables.durable(1);
+  const [file] = files.list();
+  tables.deleteRange({ start: word(""), end: word("z") });
+  tables.set(word("b"), word("second"));
+  step(2);
+  tables.set(word("c"), word("third"));
+  step(3);
+  assert.equal(tables.levels()[0], 2, "the first file is live no more");
+  assert(files.list().includes(file!), "the manifest names it");
+  const left = files.crash(Random.fromSeed(1)), again = storeOn(left, VAULT, FLUSHING);
+  assert.deepEqual(checkedText(again), [`${word("a").toHex()}=${word("first").toHex()}`]);
+  again.abandon();
+  tables.endStep(4);
+  tables.checkpoint(4, () => {});
+  tables.durable(4);
+  assert.equal(files.list().includes(file!), false);
+  tables.close();
+});
+
+Deno.test("TableStore leaves what a merge reads to the merge, though all of it is deleted meanwhile", () => {
+  const files = freshFiles(), shape = { ...TINY_SIZES.shape, level0Files: 2, fileBytes: 1 << 20 };
+  const tables = storeOn(files, VAULT, { ...TINY_SIZES, shape, layerBytesMax: 1 << 20, layerRowsMax: 1000 });
+  const checkpoint = (mark: number) => {
+    tables.endStep(mark);
+    tables.checkpoint(mark, () => {});
+    tables.durable(mark);
+  };
+  for (let mark = 1; mark <= 2; mark++) {
+    for (let i = 0; i < 500; i++) tables.set(word(`key-${i}`), word(`${mark}`));
+    checkpoint(mark);
+  }
+  const [first] = files.list();
+  assert(tables.work(1, 1), "a merge is under way");
+  assert.deepEqual(tables.levels().slice(0, 2), [2, 0]);
+  tables.deleteRange({ start: word(""), end: word("z") });
+  tables.set(word("key-1"), word("new"));
+  checkpoint(3);
+  assert(files.list().includes(first!), "it is still read");
+  const expected = [`${word("key-1").toHex()}=${word("new").toHex()}`];
+  while (tables.work(1, 1)) assert.deepEqual(checkedText(tables), expected);
+  assert.deepEqual(checkedText(tables), expected);
+  assert.equal(files.list().includes(first!), false);
+  tables.close();
+});
+
+Deno.test("TableStore uses a generation as long as the manifest on the disk is sealed with it", () => {
+  const tables = storeOn(freshFiles());
+  assert.deepEqual(tables.generations(), [1]);
+  tables.rotate(new Vault(SECRETS, 2));
+  assert.deepEqual(tables.generations(), [1]);
+  tables.checkpoint(0, () => {});
+  tables.durable(0);
+  assert.deepEqual(tables.generations(), [2]);
+  tables.close();
+});
+
+Deno.test("TableStore finds every row of a file with thousands", () => {
+  const files = freshFiles(), shape = { ...TINY_SIZES.shape, fileBytes: 1 << 20 };
+  const sizes = { ...TINY_SIZES, shape, layerBytesMax: 1 << 20, layerRowsMax: 10_000 };
+  let tables = storeOn(files, VAULT, sizes);
+  for (let i = 0; i < 5000; i++) tables.set(word(`key-${i}`), word(`${i}`));
+  tables.endStep(1);
+  tables.checkpoint(1, () => {});
+  tables.durable(1);
+  assert.equal(tables.levels()[0], 1);
+  tables.close();
+  tables = storeOn(files, VAULT, sizes);
+  assert.equal(checkedText(tables).length, 5000);
+  tables.close();
+});
+
 Deno.test("TableStore belongs to who opened it first, and to nobody else until it is disowned", () => {
   const files = freshFiles();
   const open = (owner: typeof OWNER | null, vault = VAULT) =>
@@ -268,6 +392,18 @@ Deno.test("TableStore says that a key generation is missing, is another's, or th
     assert.match(error.message, /has format 9 and this build reads up to 3. Start the build that wrote it/);
     return true;
   });
+});
+
+Deno.test("TableStore of a private network believes no list of files that is not sealed", () => {
+  const files = freshFiles();
+  filled(files, 50, OPEN_VAULT).close();
+  const names = files.list();
+  assert.throws(() => storeOn(files), (error) => {
+    assert(error instanceof TablesCorruptError);
+    assert.match(error.message, /it is not encrypted, and the network is private/);
+    return true;
+  });
+  assert.deepEqual(files.list(), names, "nothing was touched");
 });
 
 /** Gives the manifest's header its right checksum. */

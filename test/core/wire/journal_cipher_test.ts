@@ -21,6 +21,7 @@ import { recordCipher } from "../../../core/wire/journal_cipher.ts";
 import {
   JournalCorruptError,
   JournalKeyError,
+  JournalPlainError,
   type JournalSegment,
   recoverJournal,
 } from "../../../core/wire/journal_recovery.ts";
@@ -73,6 +74,21 @@ function resealed(bytes: Uint8Array, at: number): Uint8Array {
   writeUint32(bytes, at + 4, crc32(bytes.subarray(at + 8, end), readUint32(bytes, 20)));
   return bytes;
 }
+
+Deno.test("C5: with keys, a segment that is not encrypted is not believed", () => {
+  const header = encodeSegmentHeader({ node, segment: 1, firstSequence: 1, salt: 9 });
+  const records = encodeRecords([entry(1)], { firstSequence: 1, durableUpTo: 0, salt: 9 });
+  const bytes = new Uint8Array(Buffer.concat([header, records]));
+  assert.equal(recover(bytes, OPEN_VAULT).lastSequence, 1, "where there are none it is");
+  assert.throws(() => recover(bytes), (error) => {
+    assert(error instanceof JournalPlainError);
+    assert.match(
+      error.message,
+      /"journal-1" is not encrypted, and the network of this data directory is private/,
+    );
+    return true;
+  });
+});
 
 Deno.test("an encrypted journal is read back whole, batches included, and shows nothing of what it says", () => {
   const { bytes } = written();
