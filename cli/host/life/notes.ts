@@ -31,6 +31,9 @@ export function logNote(log: Logger, note: Note): void {
     case "snapshot-installed":
     case "dropped":
       return log.debug("Partition {partition}: {kind}", { ...note });
+    case "audit":
+      // What was asked and why it was refused name keys: that is for the audit log, which is encrypted.
+      return log.debug("Noted for the audit what {who} asked", { who: note.who });
     default:
       return log.debug("{kind} {note}", { kind: note.kind, note });
   }
