@@ -206,7 +206,7 @@ const KEPT_BESIDE: readonly Decoder[] = [
 /** Behind right checksums: what only who has the keys could have written, or a mistake of our own. */
 const TABLES_INSIDE: readonly Decoder[] = [
   decoder({
-    name: "table manifest, its list",
+    name: "table list",
     errors: [TablesCorruptError],
     sample: (random) => {
       const bytes = manifest(random), header = readUint32(bytes, 12);
@@ -221,7 +221,7 @@ const TABLES_INSIDE: readonly Decoder[] = [
     },
   }),
   decoder({
-    name: "table file, its index",
+    name: "table index",
     errors: [TablesCorruptError],
     sample: () => TABLE.bytes.slice(TABLE.info.tailAt, -CHECKSUM_BYTES),
     decode: (tail) => {
@@ -230,7 +230,7 @@ const TABLES_INSIDE: readonly Decoder[] = [
     },
   }),
   decoder({
-    name: "table file, a block",
+    name: "table block",
     errors: [TablesCorruptError],
     sample: (random) => {
       const builder = new BlockBuilder();
