@@ -5,6 +5,7 @@
  *     the address that has most. So connections that never say who they are keep nobody out who does so in time.
  * A2. What has been admitted is bounded by address and in all, clients and peers each for themselves: clients cannot
  *     use up the room of peers.
+ *     An address of IPv6 stands for its network of 64 bits, which one machine has for itself (sourceOf).
  * A3. Descriptors are kept back for files and for this node's own connections to peers.
  */
 import type net from "node:net";
@@ -62,12 +63,12 @@ export class Gate {
 
   /** Takes a connection in that has said nothing yet. False: it was closed at once. */
   enter(socket: net.Socket): boolean {
-    const address = socket.remoteAddress;
     // It broke before it was looked at.
-    if (address === undefined) {
+    if (socket.remoteAddress === undefined) {
       socket.destroy();
       return false;
     }
+    const address = sourceOf(socket.remoteAddress);
     if (this.#entries.size >= this.#connectionsMax && this.#handshakes === 0) {
       this.#count("connections refused: too many");
       socket.destroy();
@@ -144,6 +145,18 @@ export class Gate {
     else this.#peers--, tally.peers--;
     if (tally.handshakes.size + tally.peers + tally.clients === 0) this.#tallies.delete(entry.address);
   }
+}
+
+/** What counts as one address. */
+export function sourceOf(address: string): string {
+  if (!address.includes(":")) return address;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
+  if (mapped !== null) return mapped[1]!;
+  const [head = "", tail] = address.split("%")[0]!.split("::");
+  const groups = (text: string) => text === "" ? [] : text.split(":");
+  const before = groups(head), after = groups(tail ?? "");
+  const zeros = Array(Math.max(0, 8 - before.length - after.length)).fill("0");
+  return `${[...before, ...zeros, ...after].slice(0, 4).join(":")}::/64`;
 }
 
 /** Where the system does not tell, as many as the runtime commonly gets. */

@@ -5,9 +5,9 @@
 import type net from "node:net";
 import type tls from "node:tls";
 import { WireError } from "../../core/wire/codec.ts";
-import { frame } from "../../core/wire/framing.ts";
 import { PREAMBLE, PREAMBLE_BYTES } from "../../core/wire/session.ts";
-import { type AuthorityAnswer, encodeAuthorityAnswer } from "./identity/authority_answer.ts";
+import { sourceOf } from "./gate.ts";
+import { type Handshakes, looksLikeTls, TLS_START_BYTES } from "./handshakes.ts";
 import { CertificateError, type MemberCertificate } from "./identity/certificates.ts";
 import { formatAddress, FrameSocket } from "./socket.ts";
 import { acceptTls, peerCertificate, type TlsMaterial } from "./tls.ts";
@@ -43,8 +43,9 @@ export interface Role {
 export interface ReceptionOptions {
   /** null: no TLS, the network is open or this node has no certificate yet. */
   readonly material: () => TlsMaterial | null;
-  /** What anyone is told about whom to believe; null: not known yet. */
-  readonly answer: () => AuthorityAnswer | null;
+  /** The frame that tells anyone whom to believe; null: not known yet, or that goes out often enough. */
+  readonly answer: (source: string) => Uint8Array | null;
+  readonly handshakes: Pick<Handshakes, "enter">;
   /** Answers the hello in `payload`. null: refused, and the connection closes. */
   readonly greet: (newcomer: Newcomer, payload: Uint8Array) => Role | null;
   readonly refused: (from: string, why: string) => void;
@@ -94,9 +95,9 @@ export class Reception {
       case PREAMBLE.open:
         return this.#converse(visit, visit.socket, null, { kind: "open" });
       case PREAMBLE.member:
-        return this.#secure(visit, true);
+        return this.#awaitTls(visit, true);
       case PREAMBLE.client:
-        return this.#secure(visit, false);
+        return this.#awaitTls(visit, false);
       case PREAMBLE.authorities:
         return this.#answer(visit);
       default:
@@ -107,18 +108,39 @@ export class Reception {
   }
 
   #answer(visit: Visit): void {
-    const answer = this.#options.answer();
+    const answer = this.#options.answer(sourceOf(visit.host));
     this.#options.count("authorities asked for");
     if (answer === null) return visit.close("closing");
-    visit.socket.end(frame(encodeAuthorityAnswer(answer)));
+    visit.socket.end(answer);
+  }
+
+  /** A handshake costs much: it begins when there is something to begin with, and its turn has come. */
+  #awaitTls(visit: Visit, mutual: boolean): void {
+    if (this.#options.material() === null) {
+      this.#options.count("connections refused: no TLS here");
+      return visit.close("no TLS");
+    }
+    const { socket } = visit;
+    const read = () => {
+      const start: Uint8Array | null = socket.read(TLS_START_BYTES);
+      if (start === null) return;
+      socket.removeListener("readable", read);
+      if (!looksLikeTls(start)) {
+        this.#options.count("connections refused: no TLS spoken");
+        this.#options.refused(visit.from, "it does not begin a TLS handshake");
+        return visit.close("no TLS");
+      }
+      socket.unshift(start);
+      const leave = this.#options.handshakes.enter(sourceOf(visit.host), () => this.#secure(visit, mutual));
+      socket.once("close", leave);
+    };
+    socket.on("readable", read);
+    read();
   }
 
   #secure(visit: Visit, mutual: boolean): void {
     const material = this.#options.material();
-    if (material === null) {
-      this.#options.count("connections refused: no TLS here");
-      return visit.close("no TLS");
-    }
+    if (material === null || visit.socket.destroyed) return visit.close("no TLS");
     const carrier = new Carrier(visit.socket);
     this.#options.count("TLS handshakes");
     acceptTls(carrier, {

@@ -22,10 +22,11 @@ import {
 } from "../../core/wire/session.ts";
 import { FRAME, type HelloRefusal } from "../../core/wire/tags.ts";
 import { ClientLink } from "./client_link.ts";
-import type { AuthorityAnswer } from "./identity/authority_answer.ts";
+import { AuthorityDesk } from "./authority_desk.ts";
 import { authorityAnswer, type NodeCredentials } from "./credentials.ts";
 import { Doorkeeper, type Guest, type Incident } from "./doorkeeper.ts";
-import { Gate } from "./gate.ts";
+import { Gate, sourceOf } from "./gate.ts";
+import { Handshakes } from "./handshakes.ts";
 import { Listener } from "./listener.ts";
 import { ClientMemory, Turns } from "./load.ts";
 import { PeerLink } from "./peer_link.ts";
@@ -78,6 +79,8 @@ export class Transport {
   readonly #joiners = new Map<number, Joiner>();
   readonly #counters = new Map<string, number>();
   readonly #gate = new Gate({ count: (name) => this.count(name) });
+  readonly #handshakes = new Handshakes({ count: (name) => this.count(name) });
+  readonly #desk = new AuthorityDesk();
   readonly #turns = new Turns((name, by) => this.count(name, by));
   readonly #memory = new ClientMemory((name) => this.count(name));
   #self: Self | null = null;
@@ -103,7 +106,8 @@ export class Transport {
     });
     this.#reception = new Reception({
       material: () => this.#self?.credentials?.tls() ?? null,
-      answer: () => this.#authorities(),
+      answer: (source) => this.#authorities(source),
+      handshakes: this.#handshakes,
       greet: (newcomer, payload) => this.#greet(newcomer, payload),
       refused: (from, why) => this.#refuse(from, why),
       count: (name, by) => this.count(name, by),
@@ -233,6 +237,7 @@ export class Transport {
   counters(): (readonly [string, number])[] {
     return [
       ...this.#gate.counters(),
+      ...this.#handshakes.counters(),
       ...this.#turns.counters(),
       ...this.#memory.counters(),
       ...[...this.#counters].sort(([a], [b]) => a < b ? -1 : 1),
@@ -245,6 +250,7 @@ export class Transport {
     clearInterval(this.#sweeper);
     this.#turns.close();
     this.#memory.close();
+    this.#handshakes.close();
     const closed = this.#listener.close();
     for (const link of this.#peers.values()) link.close();
     this.#reception.close("this node is stopping");
@@ -287,14 +293,19 @@ export class Transport {
     return { version: WIRE_VERSION, role: "peer", network, node, address, proof: null };
   }
 
-  #authorities(): AuthorityAnswer | null {
+  #authorities(source: string): Uint8Array | null {
     const self = this.#self;
     if (self === null || self.network === null || this.#closing) return null;
-    if (self.credentials === null) {
-      return { network: self.network, open: true, authorities: [], statements: [] };
-    }
-    const view = self.credentials.view();
-    return view === null || view.security === null ? null : authorityAnswer(view);
+    const { network, credentials } = self;
+    const view = credentials?.view() ?? null;
+    if (credentials !== null && (view === null || view.security === null)) return null;
+    const answer = this.#desk.tell(
+      source,
+      view ?? self,
+      () => view === null ? { network, open: true, authorities: [], statements: [] } : authorityAnswer(view),
+    );
+    if (answer === null) this.count("authorities not told: asked too often");
+    return answer;
   }
 
   #refuse(from: string, why: string): void {
@@ -322,6 +333,7 @@ export class Transport {
       return null;
     }
     this.#guests.set(connection, found);
+    if (found.key !== null) this.#handshakes.proved(sourceOf(newcomer.host));
     const role = found.kind === "peer"
       ? this.#takePeer(connection, found.node)
       : this.#takeClient(newcomer, found);
