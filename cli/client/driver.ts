@@ -88,7 +88,9 @@ export class ClientDriver {
 
   /** Resolves when a node has accepted this client. */
   async ready(): Promise<void> {
-    const began = performance.now(), giveUp = began + this.#options.timeoutMs;
+    const { addresses, timeoutMs, trust } = this.#options;
+    const began = performance.now(), giveUp = began + timeoutMs;
+    await trust?.listenAround(addresses);
     while (this.#connections.size === 0) {
       if (this.#finding === null) this.#find();
       const found = await this.#finding!.settled;
@@ -96,7 +98,6 @@ export class ClientDriver {
       if (this.#nextAddress % this.#options.addresses.length !== 0) continue;
       const at = performance.now(), denied = this.#refused === "denied" && at - began > DENIED_MS;
       if (at >= giveUp || this.#refused === "for-good" || denied) {
-        const { addresses } = this.#options;
         this.close();
         throw new ConnectError(
           `Cannot reach a node at ${addresses.map((a) => `"${a}"`).join(", ")}: ${this.#whyNot}. ` +

@@ -18,8 +18,8 @@ import { learn, type Learned, type Profile } from "./profile.ts";
 /** What came of asking whom to believe. `refused`: asking there again will not help. */
 export type Enquiry =
   | { readonly kind: "learned" }
-  /** Nothing that was not known. */
-  | { readonly kind: "nothing" }
+  /** Nothing that was not known. `answered`: somebody is there. */
+  | { readonly kind: "nothing"; readonly answered: boolean }
   | { readonly kind: "refused"; readonly why: string };
 
 /**
@@ -29,6 +29,9 @@ export type Enquiry =
  *     generations that are made or current.
  * T2. From anyone who is asked: an authority whose fingerprint it was given, where it was given no more; and a new one
  *     for which most of the members that it knows have signed (handover.ts).
+ * T3. Who was evicted since the profile was written can still pose as a member by an authority of then. So before it
+ *     speaks to anyone, a client listens around whether members vouch for a newer one: among those at LISTENED_TO
+ *     addresses is one that was not evicted, unless somebody in between sees to it that no other is heard.
  */
 export class Trust {
   #profile: Profile;
@@ -75,6 +78,23 @@ export class Trust {
     });
   }
 
+  /** T3. Resolves once as many have answered, or when no more are to be waited for. */
+  async listenAround(addresses: readonly string[]): Promise<void> {
+    const asked = [...new Set([...addresses, ...this.#profile.addresses])].slice(0, ASKED_MAX);
+    if (this.#profile.authorities.length === 0 || asked.length < 2) return;
+    const rest = new AbortController(), enough = Promise.withResolvers<void>();
+    const late = setTimeout(enough.resolve, LISTEN_MS_MAX);
+    let answered = 0;
+    const all = asked.map(async (address) => {
+      const enquiry = await this.#enquire(address, rest.signal);
+      if (enquiry.kind === "nothing" && !enquiry.answered) return;
+      if (enquiry.kind === "learned" || ++answered === LISTENED_TO) enough.resolve();
+    });
+    await Promise.race([enough.promise, Promise.all(all)]);
+    clearTimeout(late);
+    rest.abort();
+  }
+
   /** T2, of the node at `address`. Of several who ask at once one asks. */
   enquire(address: string): Promise<Enquiry> {
     const underWay = this.#enquiries.get(address);
@@ -84,12 +104,12 @@ export class Trust {
     return enquiry;
   }
 
-  async #enquire(address: string): Promise<Enquiry> {
+  async #enquire(address: string, signal?: AbortSignal): Promise<Enquiry> {
     let answer;
     try {
-      answer = await askAuthorities(address);
+      answer = await askAuthorities(address, signal);
     } catch {
-      return { kind: "nothing" };
+      return { kind: "nothing", answered: false };
     }
     const { network } = this.#profile;
     if (answer.network !== network) {
@@ -131,7 +151,7 @@ export class Trust {
       }
       why ??= verdict.message;
     }
-    return why === null ? { kind: "nothing" } : refused(why);
+    return why === null ? { kind: "nothing", answered: true } : refused(why);
   }
 
   #learn(learned: Learned): void {
@@ -141,6 +161,11 @@ export class Trust {
     this.#changed(next);
   }
 }
+
+/** Of the addresses that a client knows, so many are asked at once, and so many answers are enough (T3). */
+const ASKED_MAX = 8;
+const LISTENED_TO = 2;
+const LISTEN_MS_MAX = 300;
 
 function refused(why: string): Enquiry {
   return { kind: "refused", why };

@@ -43,7 +43,7 @@ export function authoritiesOf({ keys }: Security): Uint8Array[] {
   return keys.filter(({ state }) => state !== "wanted").map(({ authority }) => authority).reverse();
 }
 
-/** What anyone is told who asks. */
+/** What anyone is told who asks. Not of a generation that is not current yet: nobody shows a certificate of it. */
 export function authorityAnswer(view: SystemView): AuthorityAnswer {
   const { network, security } = view;
   if (security === null) return { network, open: true, authorities: [], statements: [] };
@@ -52,7 +52,8 @@ export function authorityAnswer(view: SystemView): AuthorityAnswer {
       !isFormer(state) && identity !== undefined && identity.statement.length > 0
     )
     .map(({ identity }) => ({ key: identity!.key, signature: identity!.statement }));
-  const authorities = authoritiesOf(security).slice(0, ANSWER_AUTHORITIES_MAX);
+  const shown = { ...security, keys: security.keys.filter(({ state }) => state !== "made") };
+  const authorities = authoritiesOf(shown).slice(0, ANSWER_AUTHORITIES_MAX);
   return { network, open: false, authorities, statements };
 }
 

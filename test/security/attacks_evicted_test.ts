@@ -188,6 +188,31 @@ Deno.test("attack: an evicted member poses as a node: a client that has spoken t
     assert.equal(text((await client.get("nothing"))?.value), text(undefined));
   }));
 
+Deno.test("attack: an evicted member poses as a node to a client of before, at an address that the client's profile names", () =>
+  withEvicted(async ({ lives, stolen, before }) => {
+    const own = ownCertificate(stolen.privateKeyPem(), stolen.certificates[0]!.der);
+    const { authority } = stolen.generations[0]!;
+    // As if nothing had happened.
+    const answer = { network: before.network, open: false, authorities: [authority], statements: [] };
+    await using impostor = await Impostor.with({ answer, own });
+    assert.deepEqual(before.authorities.map(({ generation }) => generation), [1]);
+    const addresses = [impostor.address, ...before.addresses];
+    for (
+      const options of [
+        { profile: { ...before, addresses } },
+        { profile: before, addresses: [impostor.address, before.addresses[0]!] },
+      ]
+    ) {
+      using client = await connect({ ...options, timeoutMs: 10_000 });
+      await client.put("told", "to a member");
+      assert.notEqual(client.home, "impostor");
+    }
+    // Also where it is asked for by name: the others are listened to all the same.
+    await assert.rejects(connect({ profile: before, addresses: [impostor.address], timeoutMs: 1000 }));
+    assert.deepEqual(impostor.hellos, []);
+    assert.equal(text((await lives.operator.get("told"))?.value), "to a member");
+  }));
+
 Deno.test("attack: a log-in that an evicted member was shown by a client of before lets it in nowhere", () =>
   withEvicted(async ({ lives, stolen, address, before }) => {
     const { access, network } = before, view = await lives.view();
