@@ -16,6 +16,7 @@ import type { NodeId } from "../../../core/base/ids.ts";
 import type { Vault } from "../../../core/base/vault.ts";
 import { equalBytes } from "../../../core/base/bytes.ts";
 import { invariant } from "../../../core/base/invariant.ts";
+import { isEvictedKey } from "../../../core/system/security.ts";
 import type { KeyOffer } from "../../../core/wire/kernel.ts";
 import type { SystemView } from "../../../core/wire/messages.ts";
 import type { NetworkKey } from "../../../core/wire/security.ts";
@@ -220,6 +221,8 @@ export class NetworkKeys implements NodeCredentials {
 
   /** Z1 holds for the one who is let in: its host keeps all this before it says that it is a member. */
   async admit(node: NodeId, publicKey: string): Promise<Admission> {
+    // It may have been shut out between its admission and this.
+    if (this.#view !== null && isEvictedKey(this.#view, publicKey)) throw new Error(`"${node}" was evicted`);
     const held = this.#listed().filter(({ id }) => this.#keyring.has(id));
     const current = held.findLast(({ state }) => state === "current");
     if (current === undefined) throw new Error("this node does not have the current keys yet");
