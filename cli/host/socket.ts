@@ -38,11 +38,16 @@ export class FrameSocket {
     this.#socket = socket;
     this.#carrier = carrier;
     this.#events = events;
+    // The runtime's TLS tells of what it cannot decrypt, and keeps the connection, which says nothing ever after.
+    const failed = (error: Error) => {
+      this.#why ??= tlsErrorText(error);
+      this.#drop();
+    };
     if (carrier === null) socket.setNoDelay(true);
-    else carrier.on("error", (error: Error) => this.#why ??= tlsErrorText(error));
+    else carrier.on("error", failed);
     socket.on("data", (chunk: Uint8Array) => this.#read(chunk));
     socket.on("drain", () => events.drained?.());
-    socket.on("error", (error: Error) => this.#why ??= tlsErrorText(error));
+    socket.on("error", failed);
     socket.on("end", () => this.close("the other end closed the connection"));
     socket.on("close", () => events.closed(this.#why ?? "the connection was closed", this.#broken));
   }
@@ -104,8 +109,13 @@ export class FrameSocket {
   /** Closes without sending what waits. */
   readonly destroy = (): void => {
     this.#why ??= "the connection was closed";
-    this.#socket.destroy();
+    this.#drop();
   };
+
+  #drop(): void {
+    this.#socket.destroy();
+    this.#carrier?.destroy();
+  }
 
   #read(chunk: Uint8Array): void {
     if (this.#why !== null) return;

@@ -1,13 +1,18 @@
 /** Real node processes of an open network for tests, each in a temporary folder, ended and removed whatever happens. */
 import { join } from "node:path";
 import net from "node:net";
+import type tls from "node:tls";
 import { FRAME_HEADER_BYTES, FrameReader, seal } from "../../core/wire/framing.ts";
 import { encodeHello, type Hello, PREAMBLE } from "../../core/wire/session.ts";
 import { WIRE_VERSION } from "../../core/wire/codec.ts";
 import { type Client, connect } from "../../cli/client/client.ts";
+import type { Profile } from "../../cli/client/profile.ts";
+import { Trust } from "../../cli/client/trust.ts";
 import { NodeProcess, type NodeProcessOptions } from "../../cli/processes.ts";
 import { untilSettled } from "../../cli/settled.ts";
 import { parseAddress } from "../../cli/host/socket.ts";
+import { dialTls, peerCertificate } from "../../cli/host/tls.ts";
+import { Carrier } from "../../cli/host/tls_stream.ts";
 
 /** Fewer partitions start and move sooner. */
 export const FLAGS = ["--partitions", "8", "--log-level", "debug"];
@@ -79,19 +84,26 @@ export async function until(what: string, holds: () => Promise<boolean>): Promis
 export const text = (value: Uint8Array | null | undefined) =>
   value == null ? null : new TextDecoder().decode(value);
 
-/** A connection that may say anything. */
+/** A connection that may say anything, inside TLS where it has a profile. */
 export class RawConnection {
-  readonly #socket: net.Socket;
+  readonly #socket: net.Socket | tls.TLSSocket;
+  readonly #trust: Trust | null;
   readonly #frames: Uint8Array[] = [];
   readonly #waiting: ((frame: Uint8Array | null) => void)[] = [];
   closed = false;
 
   /** `preamble`: null for none. */
-  constructor(address: string, preamble: string | null = PREAMBLE.open) {
+  constructor(
+    address: string,
+    preamble: string | null = PREAMBLE.open,
+    profile: Profile | null = null,
+  ) {
     const { host, port } = parseAddress(address);
     const reader = new FrameReader();
-    this.#socket = net.connect({ host, port });
-    if (preamble !== null) this.#socket.write(preamble);
+    const raw = net.connect({ host, port });
+    if (preamble !== null) raw.write(preamble);
+    this.#trust = profile === null ? null : new Trust(profile, () => {});
+    this.#socket = this.#trust === null ? raw : dialTls(new Carrier(raw), this.#trust.dial()!);
     this.#socket.on("data", (chunk: Uint8Array) => {
       for (const frame of reader.push(chunk)) {
         const next = this.#waiting.shift();
@@ -108,6 +120,22 @@ export class RawConnection {
 
   send(bytes: Uint8Array): void {
     this.#socket.write(bytes);
+  }
+
+  /** Says hello as a client, with the profile's access key where there is one, and returns the answer. */
+  async greet(): Promise<Uint8Array | null> {
+    const trust = this.#trust;
+    if (trust === null) this.hello({});
+    else {
+      await new Promise<void>((done) => {
+        this.#socket.once("secureConnect", () => done());
+        this.#socket.once("close", () => done());
+      });
+      if (this.closed) return null;
+      const certificate = peerCertificate(this.#socket as tls.TLSSocket)!;
+      this.hello({ network: trust.profile.network, proof: trust.proof(certificate) });
+    }
+    return await this.next();
   }
 
   hello(hello: Partial<Hello>): void {

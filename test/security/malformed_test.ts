@@ -1,10 +1,12 @@
 /**
  * Requests that are not as they should be, against a real node: each is answered with what is wrong with it, and the same
  * connection, the node and what it holds are as before. Bytes are made by hand where the client's library would refuse.
+ * Each is tried in an open network, and inside TLS in a private one, where an access key may do everything.
  */
 import assert from "node:assert/strict";
 import net from "node:net";
 import { type Client, connect } from "../../cli/client/client.ts";
+import type { Profile } from "../../cli/client/profile.ts";
 import { parseAddress } from "../../cli/host/socket.ts";
 import type { NodeProcess } from "../../cli/processes.ts";
 import { LIMITS } from "../../core/base/limits.ts";
@@ -20,24 +22,61 @@ import {
 } from "../../core/wire/codec.ts";
 import { frame } from "../../core/wire/framing.ts";
 import type { Op, Response, Session } from "../../core/wire/requests.ts";
+import { decodeHelloReply, PREAMBLE } from "../../core/wire/session.ts";
 import { FRAME, OP } from "../../core/wire/tags.ts";
-import { RawConnection, text, withLab } from "../cli/support.ts";
+import { withPrivateLab } from "../cli/private_support.ts";
+import { RawConnection, text, until, withLab } from "../cli/support.ts";
 
 const VALUE = Uint8Array.of(1);
+
+const KINDS = ["open", "private"] as const;
+
+/** One node alone, and a client of it. `profile`: null in an open network. */
+interface Ground {
+  readonly node: NodeProcess;
+  readonly client: Client;
+  readonly profile: Profile | null;
+}
+
+async function withGround(kind: typeof KINDS[number], use: (ground: Ground) => Promise<void>): Promise<void> {
+  if (kind === "open") {
+    await withLab(async (lab) => {
+      const node = await lab.start({ id: "a" });
+      await use({ node, client: await lab.client(node), profile: null });
+    });
+  } else {
+    await withPrivateLab(async (lab) => {
+      const node = await lab.start({ id: "a" });
+      await use({ node, client: await lab.client(), profile: lab.profile });
+    });
+  }
+}
 
 /** A client's connection of which every byte is chosen here. */
 class Rude {
   readonly raw: RawConnection;
+  readonly #ground: Ground;
   readonly #answers: ClientResponseFrame[] = [];
 
-  constructor(readonly address: string) {
-    this.raw = new RawConnection(address);
+  constructor(ground: Ground) {
+    const { node, profile } = ground;
+    this.#ground = ground;
+    this.raw = new RawConnection(
+      node.address,
+      profile === null ? PREAMBLE.open : PREAMBLE.client,
+      profile,
+    );
   }
 
   async greet(): Promise<this> {
-    this.raw.hello({});
-    assert.notEqual(await this.raw.next(), null, "the node takes the connection");
+    const payload = await this.raw.greet();
+    assert.notEqual(payload, null, "the node answers");
+    assert.equal(decodeHelloReply(payload!).accepted, true, "the node takes the connection");
     return this;
+  }
+
+  another(): Promise<Rude> {
+    return new Rude(this.#ground).greet();
   }
 
   requests(...requests: readonly (readonly [number, Op, Session?])[]): void {
@@ -86,24 +125,25 @@ async function keysOf(client: Client): Promise<string[]> {
 /** Runs one attack, and then looks whether the same connection, others, and the data are well. */
 function test(
   name: string,
-  attack: (rude: Rude, lab: { node: NodeProcess; client: Client }) => Promise<void>,
+  attack: (rude: Rude, ground: Ground) => Promise<void>,
 ): void {
-  Deno.test(`malformed: ${name}`, () =>
-    withLab(async (lab) => {
-      const node = await lab.start({ id: "a" });
-      const client = await lab.client(node);
-      await client.put("kept", "safe");
-      const rude = await new Rude(node.address).greet();
-      await attack(rude, { node, client });
-      rude.requests([9001, get("kept")], [9002, put("after")], [9003, get("after")]);
-      const kept = await rude.answer(9001);
-      assert(kept.kind === "value" && text(kept.found?.value) === "safe", "the same connection is served");
-      assert.equal((await rude.answer(9002)).kind, "written");
-      assert.equal((await rude.answer(9003)).kind, "value");
-      assert.equal(text((await client.get("kept"))?.value), "safe", "nothing was lost");
-      assert.equal((await client.status(nodeId("a"))).state, "active");
-      rude.raw.close();
-    }));
+  for (const kind of KINDS) {
+    Deno.test(`malformed, ${kind}: ${name}`, () =>
+      withGround(kind, async (ground) => {
+        const { client } = ground;
+        await client.put("kept", "safe");
+        const rude = await new Rude(ground).greet();
+        await attack(rude, ground);
+        rude.requests([9001, get("kept")], [9002, put("after")], [9003, get("after")]);
+        const kept = await rude.answer(9001);
+        assert(kept.kind === "value" && text(kept.found?.value) === "safe", "the same connection is served");
+        assert.equal((await rude.answer(9002)).kind, "written");
+        assert.equal((await rude.answer(9003)).kind, "value");
+        assert.equal(text((await client.get("kept"))?.value), "safe", "nothing was lost");
+        assert.equal((await client.status(nodeId("a"))).state, "active");
+        rude.raw.close();
+      }));
+  }
 }
 
 test("a key that is too long", async (rude, { client }) => {
@@ -213,9 +253,9 @@ test(
   },
 );
 
-test("a request begun and never finished", async (rude, { node, client }) => {
+test("a request begun and never finished", async (rude, { client }) => {
   const whole = frame(payloadOf([1, put("half", new Uint8Array(100_000))]));
-  const stuck = await new Rude(node.address).greet();
+  const stuck = await rude.another();
   stuck.raw.send(whole.subarray(0, 60_000));
   await client.put("meanwhile", "v");
   rude.requests([2, get("meanwhile")]);
@@ -252,7 +292,7 @@ test("an end of a watch that never began, and requests for other roles", async (
   rude.requests([1, { kind: "unwatch", watch: 12345 }]);
   assert.equal((await rude.answer(1)).kind, "done");
   for (const tag of [FRAME.messages, FRAME.responses, FRAME.hello]) {
-    const other = await new Rude(rude.address).greet();
+    const other = await rude.another();
     other.raw.send(frame(encode([tag, [1, [[OP.status], null, null]]])));
     assert.equal(await other.raw.next(), null, "a frame that only others send ends the connection");
   }
@@ -282,7 +322,7 @@ test("more requests in a frame than a client may have under way", async (rude, {
   for (let id = 0; id < LIMITS.requestsPerClientMax; id++) {
     assert.equal((await rude.answer(id)).kind, "value");
   }
-  const other = await new Rude(rude.address).greet();
+  const other = await rude.another();
   other.raw.send(frame(many(LIMITS.requestsPerClientMax + 1)));
   assert.equal(await other.raw.next(), null, "that is no honest client, and its connection ends");
   assert.notEqual(await client.get("kept"), null);
@@ -295,6 +335,9 @@ class Between {
   readonly #server: net.Server;
   readonly #sockets = new Set<net.Socket>();
   #toClient: net.Socket | null = null;
+  #toNode: net.Socket | null = null;
+  /** Connections of the client that are over. */
+  ended = 0;
   #held: Uint8Array[] | null = null;
 
   constructor(node: string) {
@@ -302,6 +345,8 @@ class Between {
     this.#server = net.createServer((client) => {
       const upstream = net.connect({ host, port });
       this.#toClient = client;
+      this.#toNode = upstream;
+      client.on("close", () => this.ended++);
       for (const socket of [client, upstream]) {
         this.#sockets.add(socket);
         socket.on("error", () => {});
@@ -333,8 +378,9 @@ class Between {
     this.#held = null;
   }
 
-  say(bytes: Uint8Array): void {
-    this.#toClient?.write(bytes);
+  /** As if the other end had. */
+  say(bytes: Uint8Array, to: "client" | "node" = "client"): void {
+    (to === "client" ? this.#toClient : this.#toNode)?.write(bytes);
   }
 
   close(): Promise<void> {
@@ -344,35 +390,58 @@ class Between {
 }
 
 async function withBetween(
-  use: (between: Between, client: Client, node: NodeProcess) => Promise<void>,
+  kind: typeof KINDS[number],
+  use: (between: Between, client: Client) => Promise<void>,
 ): Promise<void> {
-  await withLab(async (lab) => {
-    const node = await lab.start({ id: "a" });
+  await withGround(kind, async ({ node, profile }) => {
     const between = new Between(node.address);
     try {
-      using client = await connect({ addresses: [await between.listen()], timeoutMs: 700 });
+      const addresses = [await between.listen()];
+      using client = await connect({ addresses, timeoutMs: 700, ...(profile === null ? {} : { profile }) });
       await client.put("k", "1");
-      await use(between, client, node);
+      await use(between, client);
     } finally {
       await between.close();
     }
   });
 }
 
-Deno.test("malformed: answers that come when the client has given up change nothing for what it asks next", () =>
-  withBetween(async (between, client) => {
-    between.hold();
-    await assert.rejects(client.put("k", "2"), /the change may have been made/);
-    await assert.rejects(client.get("k"), /nothing was changed/);
-    between.release();
-    await pause(50);
-    assert.equal(text((await client.get("k"))?.value), "2");
-    await client.put("k", "3");
-    assert.equal(text((await client.get("k"))?.value), "3");
+for (const kind of KINDS) {
+  Deno.test(`malformed, ${kind}: answers that come when the client has given up change nothing for what it asks next`, () =>
+    withBetween(kind, async (between, client) => {
+      between.hold();
+      await assert.rejects(client.put("k", "2"), /the change may have been made/);
+      await assert.rejects(client.get("k"), /nothing was changed/);
+      between.release();
+      await pause(50);
+      assert.equal(text((await client.get("k"))?.value), "2");
+      await client.put("k", "3");
+      assert.equal(text((await client.get("k"))?.value), "3");
+    }));
+
+  Deno.test(`malformed, ${kind}: a server that breaks the rules loses the client's connection, and the client makes another`, () =>
+    withBetween(kind, async (between, client) => {
+      between.say(frame(Uint8Array.of(0xff, 0xff)));
+      await pause(50);
+      assert.equal(text((await client.get("k"))?.value), "1");
+    }));
+}
+
+Deno.test("malformed, private: bytes that are no TLS end a connection at once, whichever end they come to", () =>
+  withBetween("private", async (between, client) => {
+    const noise = new Uint8Array(7000).fill(0xff), { ended } = between;
+    between.say(noise);
+    await until("the client to give it up", () => Promise.resolve(between.ended > ended));
+    assert.equal(text((await client.get("k"))?.value), "1");
+    const since = between.ended;
+    between.say(noise, "node");
+    await until("the node to give it up", () => Promise.resolve(between.ended > since));
+    assert.equal(text((await client.get("k"))?.value), "1");
   }));
 
-Deno.test("malformed: answers to what nobody asked are passed over", () =>
-  withBetween(async (between, client) => {
+// Inside TLS nobody can say such a thing but the node.
+Deno.test("malformed, open: answers to what nobody asked are passed over", () =>
+  withBetween("open", async (between, client) => {
     const version = { term: term(1), index: logIndex(1) };
     const stray: Response[] = [
       { kind: "written", version, existed: true },
@@ -387,13 +456,6 @@ Deno.test("malformed: answers to what nobody asked are passed over", () =>
     assert.equal(text((await client.get("k"))?.value), "1");
     await client.put("k", "2");
     assert.equal(text((await client.get("k"))?.value), "2");
-  }));
-
-Deno.test("malformed: a server that breaks the rules loses the client's connection, and the client makes another", () =>
-  withBetween(async (between, client) => {
-    between.say(frame(Uint8Array.of(0xff, 0xff)));
-    await pause(50);
-    assert.equal(text((await client.get("k"))?.value), "1");
   }));
 
 function pause(ms: number): Promise<void> {
