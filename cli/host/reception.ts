@@ -159,6 +159,13 @@ export class Reception {
   }
 
   #channelOf(stream: tls.TLSSocket, mutual: boolean, shown: Uint8Array, from: string): Channel | null {
+    // The runtime gives out tickets that any of its servers takes, also one that wants a certificate where the other did
+    // not. Who it is, each connection proves anew.
+    if (stream.isSessionReused()) {
+      this.#options.count("connections refused: TLS session of before");
+      this.#options.refused(from, "it takes up a TLS session of before");
+      return null;
+    }
     if (!mutual) return { kind: "client", shown };
     try {
       const certificate = stream.authorized ? peerCertificate(stream) : null;
