@@ -335,7 +335,7 @@ class Between {
   readonly #server: net.Server;
   readonly #sockets = new Set<net.Socket>();
   #toClient: net.Socket | null = null;
-  #toNode: net.Socket | null = null;
+  readonly #toNode = new Set<net.Socket>();
   /** Connections of the client that are over. */
   ended = 0;
   #held: Uint8Array[] | null = null;
@@ -345,8 +345,11 @@ class Between {
     this.#server = net.createServer((client) => {
       const upstream = net.connect({ host, port });
       this.#toClient = client;
-      this.#toNode = upstream;
-      client.on("close", () => this.ended++);
+      this.#toNode.add(upstream);
+      client.on("close", () => {
+        this.ended++;
+        this.#toNode.delete(upstream);
+      });
       for (const socket of [client, upstream]) {
         this.#sockets.add(socket);
         socket.on("error", () => {});
@@ -378,9 +381,13 @@ class Between {
     this.#held = null;
   }
 
-  /** As if the other end had. */
-  say(bytes: Uint8Array, to: "client" | "node" = "client"): void {
-    (to === "client" ? this.#toClient : this.#toNode)?.write(bytes);
+  say(bytes: Uint8Array): void {
+    this.#toClient?.write(bytes);
+  }
+
+  /** As if the client had, on all its connections. */
+  sayToNode(bytes: Uint8Array): void {
+    for (const upstream of this.#toNode) upstream.write(bytes);
   }
 
   close(): Promise<void> {
@@ -427,16 +434,23 @@ for (const kind of KINDS) {
     }));
 }
 
-Deno.test("malformed, private: bytes that are no TLS end a connection at once, whichever end they come to", () =>
+Deno.test("malformed, private: bytes that are no TLS end a connection at once, and the client makes another", () =>
   withBetween("private", async (between, client) => {
     const noise = new Uint8Array(7000).fill(0xff), { ended } = between;
     between.say(noise);
     await until("the client to give it up", () => Promise.resolve(between.ended > ended));
     assert.equal(text((await client.get("k"))?.value), "1");
-    const since = between.ended;
-    between.say(noise, "node");
-    await until("the node to give it up", () => Promise.resolve(between.ended > since));
-    assert.equal(text((await client.get("k"))?.value), "1");
+  }));
+
+Deno.test("malformed, private: bytes that are no TLS end a connection at once at the node too", () =>
+  withGround("private", async ({ node, client, profile }) => {
+    const between = new Between(node.address);
+    const connection = new RawConnection(await between.listen(), PREAMBLE.client, profile);
+    assert.notEqual(await connection.greet(), null);
+    between.sayToNode(new Uint8Array(7000).fill(0xff));
+    assert.equal(await connection.next(), null, "the node closes it");
+    await client.put("k", "v");
+    await between.close();
   }));
 
 // Inside TLS nobody can say such a thing but the node.
