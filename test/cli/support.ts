@@ -4,7 +4,7 @@ import net from "node:net";
 import type tls from "node:tls";
 import { FRAME_HEADER_BYTES, FrameReader, seal } from "../../core/wire/framing.ts";
 import { encodeHello, type Hello, PREAMBLE } from "../../core/wire/session.ts";
-import { WIRE_VERSION } from "../../core/wire/codec.ts";
+import { WIRE_VERSION, WireError } from "../../core/wire/codec.ts";
 import { type Client, connect } from "../../cli/client/client.ts";
 import type { Profile } from "../../cli/client/profile.ts";
 import { Trust } from "../../cli/client/trust.ts";
@@ -86,11 +86,14 @@ export const text = (value: Uint8Array | null | undefined) =>
 
 /** A connection that may say anything, inside TLS where it has a profile. */
 export class RawConnection {
+  readonly #raw: net.Socket;
   readonly #socket: net.Socket | tls.TLSSocket;
   readonly #trust: Trust | null;
   readonly #frames: Uint8Array[] = [];
   readonly #waiting: ((frame: Uint8Array | null) => void)[] = [];
   closed = false;
+  /** TLS stands, where there is some, or the connection is over. */
+  readonly secured: Promise<void>;
 
   /** `preamble`: null for none. */
   constructor(
@@ -102,20 +105,42 @@ export class RawConnection {
     const reader = new FrameReader();
     const raw = net.connect({ host, port });
     if (preamble !== null) raw.write(preamble);
+    this.#raw = raw;
     this.#trust = profile === null ? null : new Trust(profile, () => {});
-    this.#socket = this.#trust === null ? raw : dialTls(new Carrier(raw), this.#trust.dial()!);
-    this.#socket.on("data", (chunk: Uint8Array) => {
+    if (this.#trust === null) this.#socket = raw;
+    else {
+      const carrier = new Carrier(raw);
+      carrier.on("error", () => this.close());
+      this.#socket = dialTls(carrier, this.#trust.dial()!);
+    }
+    this.secured = new Promise((done) => {
+      this.#socket.once("secureConnect", () => done());
+      this.#socket.once("close", () => done());
+    });
+    let heard = true;
+    this.#socket.on("data", (chunk: Uint8Array) => heard &&= this.#hear(reader, chunk));
+    // The runtime's TLS keeps what is broken.
+    this.#socket.on("error", () => this.close());
+    raw.on("error", () => {});
+    this.#socket.on("close", () => {
+      this.closed = true;
+      for (const next of this.#waiting.splice(0)) next(null);
+    });
+  }
+
+  /** False where no frames come, as from a TLS that is spoken to in the clear. */
+  #hear(reader: FrameReader, chunk: Uint8Array): boolean {
+    try {
       for (const frame of reader.push(chunk)) {
         const next = this.#waiting.shift();
         if (next === undefined) this.#frames.push(frame);
         else next(frame);
       }
-    });
-    this.#socket.on("error", () => {});
-    this.#socket.on("close", () => {
-      this.closed = true;
-      for (const next of this.#waiting.splice(0)) next(null);
-    });
+      return true;
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      return false;
+    }
   }
 
   send(bytes: Uint8Array): void {
@@ -127,10 +152,7 @@ export class RawConnection {
     const trust = this.#trust;
     if (trust === null) this.hello({});
     else {
-      await new Promise<void>((done) => {
-        this.#socket.once("secureConnect", () => done());
-        this.#socket.once("close", () => done());
-      });
+      await this.secured;
       if (this.closed) return null;
       const certificate = peerCertificate(this.#socket as tls.TLSSocket)!;
       this.hello({ network: trust.profile.network, proof: trust.proof(certificate) });
@@ -162,10 +184,12 @@ export class RawConnection {
   /** Takes nothing of what is sent to it from now on. */
   pause(): void {
     this.#socket.pause();
+    this.#raw.pause();
   }
 
   close(): void {
     this.#socket.destroy();
+    this.#raw.destroy();
   }
 }
 

@@ -1,12 +1,14 @@
 /**
  * What hostile clients do to a node's port. Runs as a worker, so that it takes no time from the client whose latency is
- * measured: told { address, seed, ms }, it answers with what it did.
+ * measured: told an AttackOrder, it answers with what it did.
  */
 import { Random } from "../../core/base/random.ts";
 import { encodeRequests, WIRE_VERSION } from "../../core/wire/codec.ts";
 import { frame } from "../../core/wire/framing.ts";
 import type { Op } from "../../core/wire/requests.ts";
-import { encodeHello } from "../../core/wire/session.ts";
+import { encodeHello, PREAMBLE } from "../../core/wire/session.ts";
+import net from "node:net";
+import { type Profile, readProfile } from "../../cli/client/profile.ts";
 import { RawConnection } from "../cli/support.ts";
 import { arbRequest } from "../support/arbitraries.ts";
 import { drawn } from "./decoder.ts";
@@ -14,6 +16,8 @@ import { mutant, noise, type Pool } from "./mutate.ts";
 
 export interface AttackOrder {
   readonly address: string;
+  /** Of an access key that may do everything, which an attacker has got hold of; null: the network is open. */
+  readonly profilePath: string | null;
   readonly seed: number;
   readonly ms: number;
 }
@@ -30,18 +34,24 @@ const HELD_MAX = {
   "one byte a second": 100,
   "never read": 20,
   "no hello": 3000,
+  "slow preamble": 100,
+  "handshakes never finished": 500,
 } as const;
+/** Of a record with a ClientHello: a node looks no further before a handshake's turn has come. */
+const CLIENT_HELLO_START = Uint8Array.of(0x16, 3, 1, 0x02, 0x00, 1);
 
 class Attacker {
   readonly totals: AttackTotals = {};
   readonly #address: string;
+  readonly #profile: Profile | null;
   readonly #end: number;
   readonly #random: Random;
   readonly #pool: Pool;
   readonly #open = new Set<RawConnection>();
 
-  constructor({ address, seed, ms }: AttackOrder) {
+  constructor({ address, profilePath, seed, ms }: AttackOrder) {
     this.#address = address;
+    this.#profile = profilePath === null ? null : readProfile(profilePath);
     this.#end = performance.now() + ms;
     this.#random = Random.fromSeed(seed).fork("attacks");
     const samples = this.#random.fork("samples");
@@ -58,9 +68,23 @@ class Attacker {
       this.#repeat("no hello", 1, () => this.#silent()),
       this.#repeat("never read", 100, () => this.#neverRead()),
       this.#repeat("flood of requests", 20, () => this.#flood()),
+      this.#repeat("no preamble", 20, () => this.#noPreamble()),
+      this.#repeat("authorities", 2, () => this.#authorities()),
+      ...(this.#profile === null ? [] : this.#onTls(this.#profile)),
     ]);
     for (const connection of this.#open) connection.close();
     return this.totals;
+  }
+
+  /** On what lies before the first frame of a private network. */
+  #onTls(profile: Profile): Promise<void>[] {
+    const hello = clientHello(profile);
+    return [
+      this.#repeat("garbage instead of TLS", 5, () => this.#garbageTls()),
+      this.#repeat("handshakes never finished", 5, async () => this.#unfinished(await hello)),
+      ...Array.from({ length: 8 }, () => this.#repeat("handshakes", 0, () => this.#handshake(profile))),
+      ...Array.from({ length: 4 }, () => this.#repeat("wrong log-ins", 5, () => this.#wrongLogIn(profile))),
+    ];
   }
 
   get #over(): boolean {
@@ -68,18 +92,29 @@ class Attacker {
   }
 
   async #repeat(name: string, pauseMs: number, attack: () => Promise<void>): Promise<void> {
-    this.totals[name] = { connections: 0, closed: 0, sent: 0 };
+    this.totals[name] ??= { connections: 0, closed: 0, sent: 0 };
     while (!this.#over) {
       await attack();
       await delay(pauseMs);
     }
   }
 
+  /** Where frames are spoken, inside TLS where there is some. */
   #connect(name: string): RawConnection {
-    const connection = new RawConnection(this.#address);
+    const preamble = this.#profile === null ? PREAMBLE.open : PREAMBLE.client;
+    return this.#opened(name, new RawConnection(this.#address, preamble, this.#profile));
+  }
+
+  #opened(name: string, connection: RawConnection): RawConnection {
     this.totals[name]!.connections++;
     this.#open.add(connection);
     return connection;
+  }
+
+  /** Said hello; in a private network with the access key. */
+  async #greet(name: string, connection: RawConnection): Promise<void> {
+    if (this.#profile === null) this.#send(name, connection, GREETING);
+    else await connection.greet();
   }
 
   #send(name: string, connection: RawConnection, bytes: Uint8Array): void {
@@ -104,7 +139,7 @@ class Attacker {
   /** Whole frames with right checksums around requests that nearly make sense. */
   async #mutatedRequests(): Promise<void> {
     const connection = this.#connect("mutated requests");
-    this.#send("mutated requests", connection, GREETING);
+    await this.#greet("mutated requests", connection);
     for (let i = 0; i < 50 && !connection.closed && !this.#over; i++) {
       const payload = mutant(this.#pool, this.#random);
       if (payload.length > 0) this.#send("mutated requests", connection, frame(payload));
@@ -129,7 +164,7 @@ class Attacker {
   async #halfFrame(): Promise<void> {
     const connection = this.#hold("half a frame");
     if (connection === null) return;
-    this.#send("half a frame", connection, GREETING);
+    await this.#greet("half a frame", connection);
     await delay(5);
     const large = frame(new Uint8Array(1 << (10 + this.#random.below(12))));
     this.#send("half a frame", connection, large.subarray(0, large.length >> 1));
@@ -150,14 +185,14 @@ class Attacker {
 
   /** Thousands that never say hello. */
   async #silent(): Promise<void> {
-    for (let i = 0; i < 25; i++) this.#hold("no hello");
+    for (let i = 0; i < 25; i++) this.#hold("no hello", PREAMBLE.open);
     await delay(10);
   }
 
   async #neverRead(): Promise<void> {
     const connection = this.#hold("never read");
     if (connection === null) return;
-    this.#send("never read", connection, GREETING);
+    await this.#greet("never read", connection);
     await delay(10);
     connection.pause();
     const op: Op = {
@@ -176,7 +211,7 @@ class Attacker {
   /** As many as it can, whatever is answered. */
   async #flood(): Promise<void> {
     const connection = this.#connect("flood of requests");
-    this.#send("flood of requests", connection, GREETING);
+    await this.#greet("flood of requests", connection);
     const op: Op = { kind: "put", key: `flood/${this.#random.below(100)}`, value: new Uint8Array(64) };
     const puts = frame(encodeRequests(Array.from({ length: 2000 }, (_, id) => ({ id, request: { op } }))));
     for (let i = 0; i < 20 && !connection.closed && !this.#over; i++) {
@@ -186,8 +221,74 @@ class Attacker {
     this.#close("flood of requests", connection);
   }
 
+  /** What is no preamble, half of one, or one byte of it a second. */
+  async #noPreamble(): Promise<void> {
+    const held = this.#random.chance(1, 2);
+    const connection = held
+      ? this.#hold("slow preamble", null)
+      : this.#opened("no preamble", new RawConnection(this.#address, null));
+    if (connection === null) return;
+    const bytes = held
+      ? new TextEncoder().encode("SPO").subarray(0, this.#random.below(4))
+      : noise(this.#random, 64);
+    this.#send(held ? "slow preamble" : "no preamble", connection, bytes);
+    await delay(10);
+    if (!held) this.#close("no preamble", connection);
+  }
+
+  /** Asks whom to believe, over and over. */
+  async #authorities(): Promise<void> {
+    const connection = this.#opened("authorities", new RawConnection(this.#address, PREAMBLE.authorities));
+    await Promise.race([connection.next(), delay(200)]);
+    this.#close("authorities", connection);
+  }
+
+  async #garbageTls(): Promise<void> {
+    const name = "garbage instead of TLS";
+    const connection = this.#opened(name, new RawConnection(this.#address, this.#tlsPreamble()));
+    const record = noise(this.#random, 1 + this.#random.below(5000));
+    if (this.#random.chance(2, 3)) record.set(CLIENT_HELLO_START.subarray(0, record.length));
+    this.#send(name, connection, record);
+    await delay(20);
+    this.#close(name, connection);
+  }
+
+  /** Begins as a client does, whole or in part, and says no more. */
+  async #unfinished(hello: Uint8Array): Promise<void> {
+    const name = "handshakes never finished";
+    const connection = this.#hold(name, this.#tlsPreamble());
+    if (connection === null) return;
+    const whole = this.#random.chance(2, 3);
+    this.#send(name, connection, whole ? hello : hello.subarray(0, this.#random.below(hello.length)));
+    await delay(1);
+  }
+
+  /** Whole handshakes, one after the other: they cost the node more than what follows. */
+  async #handshake(profile: Profile): Promise<void> {
+    const raw = new RawConnection(this.#address, PREAMBLE.client, profile);
+    const connection = this.#opened("handshakes", raw);
+    await Promise.race([connection.secured, delay(1000)]);
+    this.#close("handshakes", connection);
+  }
+
+  async #wrongLogIn(profile: Profile): Promise<void> {
+    const name = "wrong log-ins";
+    const connection = this.#opened(name, new RawConnection(this.#address, PREAMBLE.client, profile));
+    await Promise.race([connection.secured, delay(1000)]);
+    const id = this.#random.chance(1, 2) ? profile.access!.id : "SO" + "A".repeat(16);
+    const random = noise(this.#random, 32), signature = noise(this.#random, 64);
+    connection.hello({ network: profile.network, proof: { kind: "access", id, random, signature } });
+    await Promise.race([connection.next(), delay(1000)]);
+    this.#close(name, connection);
+  }
+
+  #tlsPreamble(): string {
+    return this.#random.chance(1, 2) ? PREAMBLE.client : PREAMBLE.member;
+  }
+
   /** One more connection that stays, as long as there are not too many; those that the node closed make room. */
-  #hold(name: keyof typeof HELD_MAX): RawConnection | null {
+  #hold(name: keyof typeof HELD_MAX, preamble?: string | null): RawConnection | null {
+    this.totals[name] ??= { connections: 0, closed: 0, sent: 0 };
     const held = this.#held.get(name) ?? new Set();
     this.#held.set(name, held);
     for (const connection of held) {
@@ -196,11 +297,30 @@ class Attacker {
       this.#close(name, connection);
     }
     if (held.size >= HELD_MAX[name]) return null;
-    const connection = this.#connect(name);
+    const connection = preamble === undefined
+      ? this.#connect(name)
+      : this.#opened(name, new RawConnection(this.#address, preamble));
     held.add(connection);
     return connection;
   }
   readonly #held = new Map<string, Set<RawConnection>>();
+}
+
+/** The first bytes of a handshake, as they are. */
+function clientHello(profile: Profile): Promise<Uint8Array> {
+  return new Promise((resolve) => {
+    const server = net.createServer((socket) => {
+      socket.once("data", (bytes: Uint8Array) => {
+        resolve(bytes);
+        socket.destroy();
+        server.close();
+      });
+    });
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as net.AddressInfo;
+      new RawConnection(`127.0.0.1:${port}`, null, profile);
+    });
+  });
 }
 
 function delay(ms: number): Promise<void> {

@@ -28,11 +28,13 @@ Deno.test("fuzz: nodes in the middle of their work (K2)", () => {
   assert(garbage > 1000);
 });
 
-Deno.test("fuzz: the port of a node that is attacked, and serves a good client", async () => {
-  const { attacks, latency } = await fuzzPort({ seed: SEED, ms: 7000 });
-  assert(latency.during.operations > 10);
-  assert(Object.values(attacks).every(({ connections }) => connections > 0));
-});
+for (const network of ["open", "private"] as const) {
+  Deno.test(`fuzz: the port of a node of ${network === "open" ? "an open" : "a private"} network that is attacked, and serves a good client`, async () => {
+    const { attacks, latency } = await fuzzPort({ network, seed: SEED, ms: 7000 });
+    assert(latency.during.operations > 10);
+    assert(Object.values(attacks).every(({ connections }) => connections > 0));
+  });
+}
 
 // ---- it would notice
 

@@ -125,7 +125,9 @@ async function main(): Promise<void> {
   const share = (part: number) => ms * part / (node + port + rest);
   if (decoders.length > 0) printDecoders(fuzzDecoders(decoders, { seed, ms: share(rest), inputs }));
   if (node > 0) printNode(fuzzNode({ seed, ms: share(node), inputs }));
-  if (port > 0) console.log(portReport(await fuzzPort({ seed, ms: share(port) })));
+  for (const network of port > 0 ? ["open", "private"] as const : []) {
+    console.log(portReport(await fuzzPort({ network, seed, ms: share(port) / 2 })));
+  }
 }
 
 function save(failure: FuzzFailure): string {

@@ -1,7 +1,9 @@
 /** A real node whose port is attacked while a well-behaved client works: what it does for that client, and what it costs. */
 import type { Client } from "../../cli/client/client.ts";
 import { table } from "../../cli/terminal.ts";
-import { type Lab, withLab } from "../cli/support.ts";
+import type { NodeProcess } from "../../cli/processes.ts";
+import { withPrivateLab } from "../cli/private_support.ts";
+import { withLab } from "../cli/support.ts";
 import type { AttackOrder, AttackTotals } from "./attacks.ts";
 import { FuzzFailure } from "./run.ts";
 
@@ -22,7 +24,14 @@ interface Latency {
   readonly max: number;
 }
 
+export interface PortOptions {
+  readonly network: "open" | "private";
+  readonly seed: number;
+  readonly ms: number;
+}
+
 export interface PortTotals {
+  readonly network: "open" | "private";
   readonly ms: number;
   readonly attacks: AttackTotals;
   readonly latency: Readonly<Record<"before" | "during" | "after", Latency>>;
@@ -31,35 +40,50 @@ export interface PortTotals {
 }
 
 /** @throws {FuzzFailure} where the client was not served, or memory grew past what is allowed */
-export async function fuzzPort({ seed, ms }: { seed: number; ms: number }): Promise<PortTotals> {
-  const began = performance.now();
+export async function fuzzPort(options: PortOptions): Promise<PortTotals> {
   let totals: PortTotals | null = null;
-  await withLab(async (lab: Lab) => {
-    const node = await lab.start({ id: "a" });
-    const client = await lab.client(node);
-    const before = await work(client, CALM_MS, seed);
-    const memoryBefore = await memoryOf(client);
-    let most = memoryBefore;
-    const watch = setInterval(() => {
-      memoryOf(client).then((bytes) => most = Math.max(most, bytes), () => {});
-    }, LOOK_MS);
-    const [attacks, during] = await Promise.all([
-      attack({ address: node.address, seed, ms: Math.max(1000, ms - 2 * CALM_MS) }),
-      work(client, Math.max(1000, ms - 2 * CALM_MS), seed),
-    ]).finally(() => clearInterval(watch));
-    await new Promise((done) => setTimeout(done, 500));
-    const after = await work(client, CALM_MS, seed);
-    const counters = await countersOf(client);
-    totals = {
-      ms: performance.now() - began,
-      attacks,
-      latency: { before, during, after },
-      memory: { before: memoryBefore, most, after: counters.get("memory bytes") ?? 0 },
-      counters,
-    };
-  });
-  check(totals!, seed);
+  if (options.network === "open") {
+    await withLab(async (lab) => {
+      const node = await lab.start({ id: "a" });
+      totals = await attackNode(options, { node, client: await lab.client(node), profilePath: null });
+    });
+  } else {
+    await withPrivateLab(async (lab) => {
+      const node = await lab.start({ id: "a" });
+      const { profilePath } = lab;
+      totals = await attackNode(options, { node, client: await lab.client(), profilePath });
+    });
+  }
+  check(totals!, options.seed);
   return totals!;
+}
+
+async function attackNode(
+  { seed, ms, network }: PortOptions,
+  { node, client, profilePath }: { node: NodeProcess; client: Client; profilePath: string | null },
+): Promise<PortTotals> {
+  const began = performance.now();
+  const before = await work(client, CALM_MS, seed);
+  const memoryBefore = await memoryOf(client);
+  let most = memoryBefore;
+  const watch = setInterval(() => {
+    memoryOf(client).then((bytes) => most = Math.max(most, bytes), () => {});
+  }, LOOK_MS);
+  const [attacks, during] = await Promise.all([
+    attack({ address: node.address, profilePath, seed, ms: Math.max(1000, ms - 2 * CALM_MS) }),
+    work(client, Math.max(1000, ms - 2 * CALM_MS), seed),
+  ]).finally(() => clearInterval(watch));
+  await new Promise((done) => setTimeout(done, 500));
+  const after = await work(client, CALM_MS, seed);
+  const counters = await countersOf(client);
+  return {
+    network,
+    ms: performance.now() - began,
+    attacks,
+    latency: { before, during, after },
+    memory: { before: memoryBefore, most, after: counters.get("memory bytes") ?? 0 },
+    counters,
+  };
 }
 
 function attack(order: AttackOrder): Promise<AttackTotals> {
@@ -107,7 +131,7 @@ async function memoryOf(client: Client): Promise<number> {
   return (await countersOf(client)).get("memory bytes") ?? 0;
 }
 
-function check({ latency, memory, counters }: PortTotals, seed: number): void {
+function check({ network, latency, memory, counters }: PortTotals, seed: number): void {
   const fail = (what: string): never => {
     throw new FuzzFailure("port", seed, new Uint8Array(0), what);
   };
@@ -117,12 +141,15 @@ function check({ latency, memory, counters }: PortTotals, seed: number): void {
   }
   const growth = memory.most - memory.before;
   if (growth > GROWTH_BYTES_MAX) fail(`the node's memory grew by ${(growth / MiB).toFixed(0)} MiB`);
-  for (const name of ["connections refused", "frames refused", "handshakes cut short"]) {
+  const names = ["connections refused", "frames refused", "authorities asked for"];
+  if (network === "open") names.push("handshakes cut short");
+  else names.push("TLS handshakes put off", "connections refused: no TLS spoken", "log-ins refused: denied");
+  for (const name of names) {
     if ((counters.get(name) ?? 0) === 0) fail(`status does not count "${name}"`);
   }
 }
 
-export function portReport({ attacks, latency, memory, counters, ms }: PortTotals): string {
+export function portReport({ network, attacks, latency, memory, counters, ms }: PortTotals): string {
   const attacked = Object.entries(attacks).map(([name, { connections, closed, sent }]) => [
     name,
     connections,
@@ -134,10 +161,14 @@ export function portReport({ attacks, latency, memory, counters, ms }: PortTotal
     operations,
     ...[p50, p99, max].map((value) => Number(value.toFixed(1))),
   ]);
-  const counted = [...counters].filter(([name]) => /refused|cut|held|closed|clients/.test(name));
+  const counted = [...counters].filter(([name]) =>
+    /refused|cut|held|closed|clients|TLS|told|log-ins/.test(name)
+  );
   const mib = (bytes: number) => Math.round(bytes / MiB);
   return [
-    `Port: attacked for ${(ms / 1000).toFixed(0)} s`,
+    `Port of a node of ${network === "open" ? "an open" : "a private"} network: attacked for ${
+      (ms / 1000).toFixed(0)
+    } s`,
     table(["ATTACK", "CONNECTIONS", "CLOSED BY THE NODE", "SENT KIB"], attacked),
     table(["A GOOD CLIENT", "OPERATIONS", "P50 MS", "P99 MS", "MAX MS"], latencies),
     `Memory of the node: ${mib(memory.before)} MiB before, ${mib(memory.most)} at most, ${
