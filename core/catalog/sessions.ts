@@ -8,6 +8,8 @@
  *      never written, and a client with many writes in it costs one row.
  *  S3  When a session was last used is this replica's own knowledge; sessions are forgotten by a command only, which
  *      names the last write that the proposer saw.
+ *  S4  Where half of the room is taken, sessions are forgotten as soon as no client can still ask for their answers: else
+ *      whoever may write one key could keep everyone from beginning a session, for as long as idle ones are kept.
  */
 import { after, type Instant, type LogIndex, NEVER } from "../base/ids.ts";
 import { invariant } from "../base/invariant.ts";
@@ -47,6 +49,9 @@ interface Known {
 /** A session proposed to be forgotten that is still there after this long is proposed again. */
 const PROPOSE_AGAIN_US = 1_000_000;
 const FORGET_MAX = 1000;
+/** S4. No client retries for as long as half of that. */
+const CROWDED = LIMITS.sessionsMax / 2;
+const CROWDED_IDLE_US = 2 * LIMITS.retryUsMax;
 
 export class Sessions {
   readonly #rows: Rows;
@@ -90,7 +95,7 @@ export class Sessions {
   /** The whole idle time passes again before this replica, now the leader, proposes to forget anyone. */
   startAll(now: Instant): void {
     for (const known of this.#byClient.values()) known.usedAt = now;
-    this.#nextSweep = this.#byClient.size === 0 ? NEVER : after(now, LIMITS.sessionIdleUs);
+    this.#nextSweep = this.#byClient.size === 0 ? NEVER : after(now, this.#idleUs);
   }
 
   /** The answer that a write has already, or why it cannot be applied; null where it is to be applied now. */
@@ -138,19 +143,28 @@ export class Sessions {
     this.#dirty.length = 0;
   }
 
-  /** Some sessions without use for LIMITS.sessionIdleUs. */
+  /** Some sessions without use for long. */
   takeIdle(now: Instant): { client: string; lastIndex: LogIndex }[] {
     if (now < this.#nextSweep) return [];
-    const idle: { client: string; lastIndex: LogIndex }[] = [];
+    const idle: { client: string; lastIndex: LogIndex }[] = [], idleUs = this.#idleUs;
     let oldest: Instant = NEVER;
     for (const known of this.#byClient.values()) {
-      if (after(known.usedAt, LIMITS.sessionIdleUs) > now || idle.length === FORGET_MAX) {
+      if (after(known.usedAt, idleUs) > now || idle.length === FORGET_MAX) {
         if (known.usedAt < oldest) oldest = known.usedAt;
       } else idle.push({ client: known.client, lastIndex: known.lastIndex });
     }
-    this.#nextSweep = after(oldest, LIMITS.sessionIdleUs);
-    if (idle.length > 0) this.#nextSweep = Math.min(this.#nextSweep, after(now, PROPOSE_AGAIN_US)) as Instant;
+    const again = after(now, PROPOSE_AGAIN_US), next = after(oldest, idleUs);
+    // Of a crowd somebody is always due.
+    this.#nextSweep = idle.length > 0 ? Math.min(next, again) as Instant : next;
+    if (this.#crowded) this.#nextSweep = Math.max(this.#nextSweep, again) as Instant;
     return idle;
+  }
+
+  get #crowded(): boolean {
+    return this.#byClient.size >= CROWDED;
+  }
+  get #idleUs(): number {
+    return this.#crowded ? CROWDED_IDLE_US : LIMITS.sessionIdleUs;
   }
 
   /** Forgets a session unless it wrote after `lastIndex`. True if it did. */
@@ -176,7 +190,7 @@ export class Sessions {
     return refuse(
       "busy",
       `The partition keeps ${this.#byClient.size} sessions, its limit (sessionsMax); idle ones are forgotten ` +
-        `after ${LIMITS.sessionIdleUs / 60_000_000} minutes. Try again later, or write without a session`,
+        `after ${CROWDED_IDLE_US / 60_000_000} minutes then. Try again later, or write without a session`,
     );
   }
 
@@ -234,7 +248,7 @@ export class Sessions {
       usedAt: now,
     };
     this.#byClient.set(client, known);
-    if (this.#nextSweep === NEVER) this.#nextSweep = after(now, LIMITS.sessionIdleUs);
+    this.#nextSweep = Math.min(this.#nextSweep, after(now, this.#idleUs)) as Instant;
     return known;
   }
 

@@ -275,6 +275,38 @@ Deno.test("Catalog answers busy past LIMITS.sessionsMax, and others as before", 
   assert.equal(h.write(put("k", ""), session(2, 1, { client: client(0) })).kind, "written");
 });
 
+Deno.test("Catalog forgets sessions that no client can ask again where they are crowded, a thousand a second (S4)", () => {
+  const h = new Harness();
+  const client = (i: number) => i.toString(16).padStart(32, "0"), half = LIMITS.sessionsMax / 2;
+  for (let i = 0; i < half - 1; i++) h.write(put("k", ""), session(1, 0, { client: client(i) }));
+  assert.equal(h.catalog.nextExpiry(), LIMITS.sessionIdleUs, "half of the room is free");
+  h.now = 1000;
+  for (let i = half - 1; i < LIMITS.sessionsMax; i++) {
+    h.write(put("k", ""), session(1, 0, { client: client(i) }));
+  }
+  h.now = 2 * LIMITS.retryUsMax - 1;
+  // One that goes on is kept.
+  assert.equal(h.write(put("k", ""), session(2, 1, { client: client(7) })).kind, "written");
+  assert.equal(h.catalog.expired(at(h.now)), null);
+  h.now += 1001;
+  let seconds = 0;
+  while (h.catalog.sessions >= half) {
+    h.expire();
+    assert.equal(h.catalog.expired(at(h.now)), null, "not more at once");
+    h.now += 1_000_000;
+    seconds++;
+  }
+  assert.equal(seconds, 6);
+  assert.equal(h.write(put("k", ""), session(3, 2, { client: client(7) })).kind, "written");
+  const [forgotten, anew] = [
+    session(2, 1, { client: client(0) }),
+    session(1, 0, { client: client(-1 >>> 0) }),
+  ];
+  assert.equal(reasonOf(h.write(put("k", ""), forgotten)), "session-expired");
+  assert.equal(h.write(put("k", ""), anew).kind, "written");
+  assert.equal(h.catalog.expired(at(h.now)), null, "those that are left have their whole time again");
+});
+
 Deno.test("Catalog forgets a session idle for LIMITS.sessionIdleUs, unless it wrote meanwhile (S3)", () => {
   const h = new Harness();
   h.write(put("k", ""), session(1));
