@@ -356,7 +356,7 @@ export class ClientMachine {
 
   #refused(p: Pending, answer: { id: number; node: NodeId; response: Refused; now: Instant }): void {
     const { id, node, response, now } = answer;
-    if (response.reason === "busy") this.#pacing.busy(node, now);
+    if (response.reason === "busy") this.#pacing.busy(node, now, response.retryAfterMs);
     if (p === this.#layoutAsked && response.reason === "denied") this.#failUnrouted(response, now);
     const verdict = p === this.#layoutAsked ? "elsewhere" : verdictOf(response.reason);
     if (verdict === "final") {
@@ -504,7 +504,9 @@ export class ClientMachine {
     if (id !== p.attempt || p.progress === null) return;
     if (response.kind === "refused") {
       if (verdictOf(response.reason) === "final") return this.#settle(p, response, now);
-      if (response.reason === "busy" && p.askedNode !== null) this.#pacing.busy(p.askedNode, now);
+      if (response.reason === "busy" && p.askedNode !== null) {
+        this.#pacing.busy(p.askedNode, now, response.retryAfterMs);
+      }
       if ((response.reason === "closing" || response.reason === "down") && p.askedNode !== null) {
         this.#routes.avoid(p.askedNode, now);
       }

@@ -10,6 +10,9 @@ const EPISODE_US = 100_000;
 /** What the rate has gained a second after the last of them, and what it gains by the square of the seconds. */
 const GAIN = 20, GAIN_SQUARED = 10;
 
+/** How long a node may have a client keep silent: no lie of one is believed for longer. */
+const RETRY_AFTER_US_MAX = 5 * SECOND_US;
+
 /** No request takes a time later than this from now. */
 const HORIZON_US = 200_000;
 
@@ -40,13 +43,18 @@ export class Pacing {
     this.#random = random;
   }
 
-  /** The node answered "busy". */
-  busy(node: NodeId, now: Instant): void {
-    const pace = this.#paces.get(node);
-    if (pace === undefined) this.#paces.set(node, { rate: RATE_FIRST, since: now, next: now });
+  /** The node answered "busy". `retryAfterMs`: for so long asking again is not worth it, it said. */
+  busy(node: NodeId, now: Instant, retryAfterMs = 0): void {
+    let pace = this.#paces.get(node);
+    if (pace === undefined) this.#paces.set(node, pace = { rate: RATE_FIRST, since: now, next: now });
     else if (now - pace.since >= EPISODE_US) {
       pace.rate = Math.max(RATE_MIN, rateOf(pace, now) >> 1);
       pace.since = now;
+    }
+    const pause = Math.min(RETRY_AFTER_US_MAX, Math.max(0, retryAfterMs) * 1000);
+    // At random after it, so that clients that were refused together do not come back together.
+    if (after(now, pause) > pace.next) {
+      pace.next = after(now, pause + (pause === 0 ? 0 : this.#random.between(0, pause >> 2)));
     }
   }
 

@@ -23,7 +23,7 @@ const WRITTEN: Response = {
   version: { term: 1 as Term, index: 9 as LogIndex },
   existed: false,
 };
-const BUSY: Response = { kind: "refused", reason: "busy", message: "busy" };
+const BUSY: Response = { kind: "refused", reason: "busy", message: "busy", retryAfterMs: 500 };
 const PUT: Op = { kind: "put", key: "k", value: new Uint8Array(1) };
 const at = (us: number) => us as Instant;
 
@@ -150,4 +150,25 @@ Deno.test("Pacing: the rate halves with each episode of overload, and grows agai
   const often = rate(now);
   assert(often > 4 && often < 60, `${often}`);
   assert.equal(rate(now + 20_000_000), unpaced);
+});
+
+Deno.test("Pacing: nothing goes to a busy node before it said that asking again is worth it, nor is a lie believed for long", () => {
+  const first = (retryAfterMs: number) => {
+    const pacing = new Pacing(Random.fromSeed(1));
+    const began = at(1_000_000);
+    pacing.busy(A, began, retryAfterMs);
+    for (let now = 1_000_000;;) {
+      const turn = pacing.next(A, at(now));
+      if (turn.granted) return turn.at - began;
+      assert(turn.at > now);
+      now = turn.at;
+    }
+  };
+  assert.equal(first(0), 0);
+  const waited = first(300);
+  assert(waited >= 300_000 && waited <= 375_000, `${waited}`);
+  for (const lie of [10_000_000, 2 ** 52, -5]) {
+    const us = first(lie);
+    assert(us >= 0 && us <= 6_250_000, `${us}`);
+  }
 });
