@@ -69,6 +69,7 @@ export class NetworkKeys implements NodeCredentials {
   /** What tls() said last; null: to be found out. */
   #material: TlsMaterial | null = null;
   #renewing: Promise<void> | null = null;
+  #renewAgain = false;
   #told: KeysStatus | null = null;
   #timer: ReturnType<typeof setTimeout> | null = null;
   /** The core runs, and hears what changes. */
@@ -302,14 +303,26 @@ export class NetworkKeys implements NodeCredentials {
     return this.#keyring.generations.find(({ state }) => state === "current");
   }
 
-  /** Issues the certificate by the current generation where there is none, or two thirds of its life are over. */
-  async #renew(): Promise<void> {
-    if (this.#renewing !== null) return await this.#renewing;
-    this.#renewing = this.#renewNow().catch((error: Error) =>
-      this.#options.warn("renew its certificate", error)
-    );
-    await this.#renewing;
+  /**
+   * Issues the certificate by the current generation where there is none, or two thirds of its life are over. Asked while
+   * it is at that it looks again afterwards: another generation may be current by then, and clients believe that alone.
+   */
+  #renew(): Promise<void> {
+    this.#renewAgain = true;
+    return this.#renewing ??= this.#renewWhileAsked();
+  }
+
+  async #renewWhileAsked(): Promise<void> {
+    while (this.#renewAgain) {
+      this.#renewAgain = false;
+      try {
+        await this.#renewNow();
+      } catch (error) {
+        this.#options.warn("renew its certificate", error as Error);
+      }
+    }
     this.#renewing = null;
+    this.#setTimer();
   }
 
   async #renewNow(): Promise<void> {
@@ -323,7 +336,6 @@ export class NetworkKeys implements NodeCredentials {
       this.#material = null;
       this.tell();
     }
-    this.#setTimer();
   }
 
   #issue({ id, authority }: { readonly id: number; readonly authority: Uint8Array }): Promise<Uint8Array> {
@@ -340,11 +352,12 @@ export class NetworkKeys implements NodeCredentials {
 
   #setTimer(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
-    const der = this.#certificate();
-    if (der === null || this.#closed) return;
-    const { notAfter } = readMember(der);
-    // Often enough to be there soon after two thirds of the time.
-    const ms = Math.min(Math.max(RENEW_PAUSE_MS, (notAfter - Date.now()) / 10), RENEW_LOOK_MS_MAX);
+    const current = this.#current()?.id;
+    if (current === undefined || this.#closed) return;
+    const der = this.#keyring.certificates.find(({ generation }) => generation === current)?.der;
+    // Often enough to be there soon after two thirds of the time; soon where it could not be issued.
+    const left = der === undefined ? 0 : readMember(der).notAfter - Date.now();
+    const ms = Math.min(Math.max(RENEW_PAUSE_MS, left / 10), RENEW_LOOK_MS_MAX);
     this.#timer = setTimeout(() => {
       this.#timer = null;
       void this.#renew();

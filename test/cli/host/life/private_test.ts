@@ -6,6 +6,7 @@ import { connect } from "../../../../cli/client/client.ts";
 import { ConnectError } from "../../../../cli/client/errors.ts";
 import { type Profile, readProfile } from "../../../../cli/client/profile.ts";
 import { Credentials, makeAccessKey } from "../../../../cli/host/identity/access_key.ts";
+import { readAuthority } from "../../../../cli/host/identity/certificates.ts";
 import { newSeed, publicKeyOfSeed, signWithSeed } from "../../../../cli/host/identity/ed25519.ts";
 import { Keyring } from "../../../../cli/host/identity/keyring.ts";
 import { askToJoin } from "../../../../cli/host/join.ts";
@@ -188,6 +189,22 @@ Deno.test("keys rotate to the end though a node is restarted meanwhile, and clie
 async function members(lives: PrivateLives): Promise<Profile["members"]> {
   return (await lives.view()).members.map(({ id, identity }) => ({ node: id, key: identity!.key }));
 }
+
+Deno.test("a node that is alone shows a certificate by its new keys at once, and clients of now get in", () =>
+  withPrivate([], async (lives) => {
+    await lives.operator.rotateKeys();
+    await until(
+      "generation 2 to be current",
+      async () => (await lives.view()).security!.keys.at(-1)!.state === "current",
+    );
+    const authority = readAuthority((await lives.view()).security!.keys.at(-1)!.authority);
+    const client = await connect({
+      profile: { ...lives.profile, authorities: [authority] },
+      timeoutMs: 3000,
+    });
+    await client.put("k", "v");
+    client.close();
+  }));
 
 Deno.test("certificates renew by themselves, and connections go on", () =>
   withPrivate(["b"], async (lives) => {
