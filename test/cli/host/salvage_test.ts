@@ -1,6 +1,7 @@
 /** What `recover` does to data directories, each of them staged. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { formatPlan } from "../../../cli/commands/recovery_files.ts";
 import { applyRecovery, survey } from "../../../cli/host/salvage.ts";
 import { createTables } from "../../../cli/host/tables/tables.ts";
 import { Catalog } from "../../../core/catalog/catalog.ts";
@@ -79,7 +80,7 @@ Deno.test("recover, killed between two directories, is completed by the same com
     }
     const plan = planRecovery(await Promise.all(paths.map((path) => survey(path))), NEW);
     for (const path of paths) {
-      const text = JSON.stringify({ format: 1, kind: "plan", ...plan });
+      const text = formatPlan({ ...plan, issuedMs: null });
       await Deno.writeTextFile(join(path, "recovery.json"), text);
     }
     assert.equal(await applyRecovery(paths[0]!, plan), true);
