@@ -23,12 +23,14 @@ Deno.test("a node whose peers are of another network now warns of that once, and
       requests() {},
       clientGone() {},
       peerLost() {},
+      secrets() {},
+      incident() {},
       refused() {},
       deaf() {},
     });
     try {
       const address = await others.listen("127.0.0.1:0");
-      others.begin({ node: nodeId("b"), network: "1".repeat(32), address }, () => null);
+      others.begin({ node: nodeId("b"), network: "1".repeat(32), address, credentials: null }, () => null);
       const names = ["a", "b", "c"].map(nodeId);
       const view = viewOf(names);
       await leave(lives.directory, "a", {
