@@ -23,8 +23,10 @@ import { Runner } from "../runner.ts";
 import { DiskTables } from "../tables/tables.ts";
 import type { Self, Transport } from "../transport.ts";
 import { DiskError, EvictedError, JournalLostError, TablesLostError } from "./ending.ts";
+import { CatchingUp } from "./catching_up.ts";
 import { NetworkKeys } from "./network_keys.ts";
 import { logNote } from "./notes.ts";
+import type { AuthorityAnswer } from "../identity/authority_answer.ts";
 import { openKeyring } from "./opening.ts";
 import type { StartOptions } from "./options.ts";
 import { type FirstOrigin, firstOrigin } from "./origin.ts";
@@ -69,6 +71,10 @@ export class Life {
   #keyring: Keyring | null = null;
   /** null: the network is open, or the keyring not there yet. */
   #keys: NetworkKeys | null = null;
+  readonly #catchingUp = new CatchingUp({
+    addresses: () => this.#peerAddresses(),
+    heard: (answer) => this.#heard(answer),
+  });
   #viewChanged = false;
   #audit: AuditLog | null = null;
   #renewTimer: ReturnType<typeof setTimeout> | null = null;
@@ -138,6 +144,7 @@ export class Life {
   async close({ failed }: { failed: boolean }): Promise<void> {
     if (this.#peersTimer !== null) clearTimeout(this.#peersTimer);
     this.#runner?.kill();
+    this.#catchingUp.close();
     this.#keys?.close();
     if (this.#renewTimer !== null) clearTimeout(this.#renewTimer);
     await this.#audit?.close();
@@ -413,10 +420,28 @@ export class Life {
     else log.debug("Needs no keys {ids} from {from}", { ids, from });
   }
 
+  /** A peer shows a certificate by an authority that the view does not list: keys were rotated without this node. */
+  behind(): void {
+    this.#catchingUp.begin();
+  }
+
+  #heard(answer: AuthorityAnswer): boolean {
+    const generation = this.#keys?.heard(answer) ?? null;
+    if (generation === null) return false;
+    this.#options.start.log.info(
+      "Keys were rotated without this node: believes the authority of generation {generation}, for which most of the " +
+        "other members have signed",
+      { generation },
+    );
+    return true;
+  }
+
   /** What the view says of others and of keys holds from now on. */
   #followView(): void {
     this.#viewChanged = false;
+    const newest = this.#keys?.newest ?? 0;
     this.#keys?.viewChanged(this.#node!.view());
+    if ((this.#keys?.newest ?? 0) > newest) this.#catchingUp.done();
     this.#options.transport.reconsider();
     this.#peersChanged();
   }
@@ -449,10 +474,7 @@ export class Life {
     if (this.#peersTimer !== null) return;
     this.#peersTimer = setTimeout(() => {
       this.#peersTimer = null;
-      const { id } = this.#node!;
-      const peers = this.#node!.view().members
-        .filter((member) => member.id !== id && !isFormer(member.state))
-        .map((member) => member.address);
+      const peers = this.#peerAddresses();
       const known = this.#identity!.peers;
       if (peers.length === known.length && peers.every((peer, i) => peer === known[i])) return;
       try {
@@ -461,6 +483,14 @@ export class Life {
         this.#options.failed(error as Error);
       }
     }, PEERS_WRITTEN_MS);
+  }
+
+  #peerAddresses(): string[] {
+    const node = this.#node;
+    if (node === null) return [];
+    return node.view().members.filter(({ id, state }) => id !== node.id && !isFormer(state)).map((
+      { address },
+    ) => address);
   }
 
   #change(part: Partial<NodeIdentity>): void {

@@ -99,7 +99,10 @@ export class Lifecycle {
       peerLost: (peer, why) => {
         log.info("Lost peer {peer}: {why}", { peer, why });
         if (why === REFUSED_FOREIGN) this.#warnOfForeign(peer);
-        if (why === OTHER_AUTHORITY) this.#warnOfKeys(peer);
+        if (why === OTHER_AUTHORITY) {
+          this.#warnOfKeys(peer);
+          this.#life?.behind();
+        }
         if (why === REFUSED_EVICTED) this.#life?.evicted(peer);
         if (this.#up) this.#life?.runner?.input({ kind: "peer-lost", peer });
       },
@@ -380,9 +383,9 @@ export class Lifecycle {
     if (this.#warnedOfKeys) return;
     this.#warnedOfKeys = true;
     this.#options.log.warn(
-      "Peer {peer} shows a certificate by keys that node {id} does not have. If this goes on, the network has replaced " +
-        "its keys without this node: it was evicted, or was away for long. Then stop it, and let this machine join as " +
-        "a new node: on an empty --data, with an invite",
+      "Peer {peer} shows a certificate by keys that node {id} does not have: asks the members which to believe now. If no " +
+        "line says that it does, it was evicted, or most members are others now. Then stop it, and let this machine " +
+        "join as a new node: on an empty --data, with an invite",
       { peer, id: this.#who.node },
     );
   }

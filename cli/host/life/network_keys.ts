@@ -11,6 +11,9 @@
  * Z4. A generation leaves the keyring only when the view has forgotten it and no file of this node needs it.
  * Z5. There is always a current generation, so nothing is ever written in the clear.
  * Z6. After close() nothing is written: the keyring's file is the next life's then.
+ * Z7. Who was away while keys rotated believes one authority more than its view lists: a newer one for which more than
+ *     half of the other members that it knows have signed, until its view has caught up. That lets in nobody: a peer's
+ *     key still has to be that of a member in good standing.
  */
 import type { NodeId } from "../../../core/base/ids.ts";
 import type { Vault } from "../../../core/base/vault.ts";
@@ -19,6 +22,7 @@ import { invariant } from "../../../core/base/invariant.ts";
 import { isEvictedKey } from "../../../core/system/security.ts";
 import type { KeyOffer } from "../../../core/wire/kernel.ts";
 import type { SystemView } from "../../../core/wire/messages.ts";
+import { isFormer } from "../../../core/wire/members.ts";
 import type { NetworkKey } from "../../../core/wire/security.ts";
 import type { Admission, GenerationSecret } from "../../../core/wire/session.ts";
 import { authoritiesOf, type NodeCredentials } from "../credentials.ts";
@@ -32,6 +36,8 @@ import {
 } from "../identity/certificates.ts";
 import { issueAuthority, issueMember, MEMBER_LIFE_MS } from "../identity/issuing.ts";
 import type { Keyring } from "../identity/keyring.ts";
+import type { AuthorityAnswer } from "../identity/authority_answer.ts";
+import { mayFollow } from "../identity/handover.ts";
 import { statementBytes } from "../identity/statements.ts";
 import type { TablesKeys } from "../tables/keys.ts";
 import { ownCertificate, type TlsMaterial } from "../tls.ts";
@@ -71,6 +77,8 @@ export class NetworkKeys implements NodeCredentials {
   #renewing: Promise<void> | null = null;
   #renewAgain = false;
   #told: KeysStatus | null = null;
+  /** Z7, in DER; null: the view lists all that are believed. */
+  #ahead: { readonly generation: number; readonly der: Uint8Array } | null = null;
   #timer: ReturnType<typeof setTimeout> | null = null;
   /** The core runs, and hears what changes. */
   #running = false;
@@ -104,6 +112,11 @@ export class NetworkKeys implements NodeCredentials {
   /** All that is written now is encrypted with this generation. */
   get current(): number {
     return this.#vault.current;
+  }
+
+  /** The newest generation that the view lists an authority of. */
+  get newest(): number {
+    return Math.max(0, ...this.#listed().map(({ id }) => id));
   }
 
   /** Where the node begins: brings keyring and certificate in line with the view. */
@@ -165,6 +178,26 @@ export class NetworkKeys implements NodeCredentials {
     for (const id of forgotten) this.#keyring.dropGeneration(id);
     if (forgotten.length > 0) this.#options.forgot(forgotten);
     this.#keysChanged();
+  }
+
+  /** What somebody says, whoever it is, of the network's authorities. The generation that is believed from now on (Z7). */
+  heard({ network, authorities, statements }: AuthorityAnswer): number | null {
+    const view = this.#view;
+    if (view === null || network !== this.network) return null;
+    const others = view.members.filter(({ state, identity }) =>
+      !isFormer(state) && identity !== undefined && identity.key !== this.#keyring.publicKey
+    );
+    const known = others.map(({ identity }) => identity!.key);
+    const generation = Math.max(this.#ahead?.generation ?? 0, this.newest);
+    for (const authority of authorities) {
+      const offered = { authority, statements };
+      const verdict = mayFollow({ network, generation, known, offered, now: Date.now() });
+      if (verdict.kind !== "follow") continue;
+      this.#ahead = verdict.authority;
+      this.#material = null;
+      return verdict.authority.generation;
+    }
+    return null;
   }
 
   /** Makes the secret and the authority of a generation, and keeps both (Z1). The authority, in DER. */
@@ -263,6 +296,8 @@ export class NetworkKeys implements NodeCredentials {
    */
   #follow(view: SystemView): void {
     this.#view = view;
+    const ahead = this.#ahead?.generation ?? 0;
+    if (this.#listed().some(({ id }) => id >= ahead)) this.#ahead = null;
     const currentFirst = [...this.#listed()].sort((a, b) => rank(a) - rank(b));
     for (const key of currentFirst) {
       const own = this.#keyring.generations.find(({ id }) => id === key.id);
@@ -286,6 +321,7 @@ export class NetworkKeys implements NodeCredentials {
     const authorities = security === null
       ? this.#keyring.generations.map(({ authority }) => authority)
       : authoritiesOf(security);
+    if (this.#ahead !== null) authorities.unshift(this.#ahead.der);
     const der = this.#certificate();
     if (der === null) return null;
     const own = ownCertificate(this.#keyring.privateKeyPem(), der);

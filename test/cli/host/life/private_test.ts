@@ -186,6 +186,37 @@ Deno.test("keys rotate to the end though a node is restarted meanwhile, and clie
     assert.equal(text((await after.get("k19"))?.value), "before 19");
   }));
 
+Deno.test("a node that was away while keys rotated, twice, believes those for which the others have signed, and is back", () =>
+  withPrivate(["b", "c"], async (lives) => {
+    const { operator } = lives;
+    const { address } = await lives.nodes.get("c")!.ready;
+    await operator.put("k", "before");
+    await lives.nodes.get("c")!.stop();
+    for (const generation of [2, 3]) {
+      await operator.rotateKeys();
+      await until(`generation ${generation} to be used by all but c`, async () => {
+        const { members, security } = await lives.view();
+        const present = members.filter(({ id }) => id !== "c");
+        return security!.keys.at(-1)!.state === "current" && security!.keys.at(-1)!.id === generation &&
+          present.every(({ identity }) => identity!.uses === generation);
+      });
+    }
+    await operator.put("k", "meanwhile");
+    const c = await lives.again("c", { listen: address });
+    await until(
+      "only the newest generation to be left",
+      async () => keysOf(await lives.view()) === "3:current",
+    );
+    await until(
+      "c to be a member like the others",
+      async () =>
+        (await operator.members()).every(({ state, liveness }) => state === "active" && liveness === "alive"),
+    );
+    const keyring = Keyring.open({ directory: join(lives.directory, "c") });
+    assert.deepEqual(keyring.generations.map(({ id, state }) => `${id}:${state}`).at(0), "3:current");
+    assert.equal((await c.ready).address, address);
+  }));
+
 async function members(lives: PrivateLives): Promise<Profile["members"]> {
   return (await lives.view()).members.map(({ id, identity }) => ({ node: id, key: identity!.key }));
 }
