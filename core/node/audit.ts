@@ -1,7 +1,7 @@
 /**
  * Notes for the audit log: who had something done that matters to the network's safety, and who was kept from what.
  * Every change of the network's own state that a client asks for is noted with its outcome, and so is every denial; of
- * one connection's denials at most one a second, which counts those between.
+ * one principal's denials at most one a second, on however many connections, which counts those between.
  */
 import type { Instant } from "../base/ids.ts";
 import { describeOp, interval, text } from "../wire/describe_request.ts";
@@ -11,6 +11,8 @@ import type { Op, Response } from "../wire/requests.ts";
 import { describePrincipal, type Principal } from "../wire/security.ts";
 
 const DENIALS_US = 1_000_000;
+/** Principals whose denials are counted: those denied last. */
+const DENIED_MAX = 1024;
 
 interface Asked {
   readonly client: number;
@@ -28,7 +30,7 @@ export class Audit {
   readonly #effects: Effects;
   /** Waiting for their outcome. */
   readonly #asked: Asked[] = [];
-  readonly #denials = new Map<number, Denials>();
+  readonly #denials = new Map<string, Denials>();
 
   constructor(effects: Effects) {
     this.#effects = effects;
@@ -41,18 +43,20 @@ export class Audit {
   }
 
   denied(client: number, who: Principal | null, asked: { op: Op; outcome: string }, now: Instant): void {
-    const before = this.#denials.get(client);
+    const name = describePrincipal(who), before = this.#denials.get(name);
     if (before !== undefined && now < before.notedAt + DENIALS_US) {
       before.more++;
       return;
     }
-    this.#denials.set(client, { notedAt: now, more: 0 });
+    this.#denials.delete(name);
+    this.#denials.set(name, { notedAt: now, more: 0 });
+    const [longestAgo] = this.#denials.keys();
+    if (this.#denials.size > DENIED_MAX) this.#denials.delete(longestAgo!);
     const more = before === undefined || before.more === 0 ? "" : ` (after ${before.more} more denials)`;
-    this.#note(client, describePrincipal(who), describeAsked(asked.op), asked.outcome + more);
+    this.#note(client, name, describeAsked(asked.op), asked.outcome + more);
   }
 
   clientGone(client: number): void {
-    this.#denials.delete(client);
     this.#settle((a) => a.client === client ? "the client left before it was answered" : null);
   }
 
