@@ -2,7 +2,8 @@
  * Runs one core in the real world: inputs in, one step each, effects out.
  *
  * N1. Steps of a turn come one after the other; what they ask to be sent leaves at the end of the turn, all for one
- *     receiver together, before the journal is synced: followers write while the leader does.
+ *     receiver together, before the journal is synced: followers write while the leader does. What TLS carries leaves
+ *     only when the event loop goes on, so the sync, which may hold it up, waits for that.
  * N2. What must wait for the journal waits in `#held`, in order, and leaves when the journal has said it is durable.
  * N3. A checkpoint's segment begins right behind the records of the step that asked for it; its mark is written when
  *     the tables are durable as they were then.
@@ -41,7 +42,8 @@ export interface RunnerTables {
 export interface RunnerTransport {
   send(to: NodeId, message: Message): void;
   reply(client: number, id: number, response: Response): void;
-  flush(): void;
+  /** True where what was sent leaves only after what runs now has returned. */
+  flush(): boolean;
 }
 
 export interface RunnerOptions {
@@ -79,6 +81,8 @@ export class Runner {
   readonly #audits = new Map<string, number>();
   #held: Held[] = [];
   #scheduled = false;
+  /** #commitLater() will run. */
+  #commitDue = false;
   #dead = false;
   #timer: ReturnType<typeof setTimeout> | null = null;
   #timerAt: Instant = NEVER;
@@ -91,6 +95,13 @@ export class Runner {
     this.#timer = null;
     this.#timerAt = NEVER;
     this.#run();
+  };
+
+  readonly #commitLater = () => {
+    this.#commitDue = false;
+    if (this.#dead) return;
+    this.#guarded(() => this.#commit());
+    if (this.#inputs.length > 0) this.#run();
   };
 
   constructor(options: RunnerOptions) {
@@ -153,16 +164,36 @@ export class Runner {
     this.#scheduled = false;
     if (this.#dead) return;
     const began = performance.now();
-    try {
+    this.#guarded(() => {
       // A blocking commit brings "persisted" at once, whose effects belong to this turn.
       do {
         this.#stepAll();
-        this.#options.transport.flush();
-        this.#options.journal.commit();
-        this.#options.committed();
+        const leaving = this.#options.transport.flush();
+        if (leaving && this.#recorded > this.#durableUpTo) {
+          this.#commitSoon(); // N1
+          break;
+        }
+        this.#commit();
       } while (this.#inputs.length > 0 && !this.#dead);
       this.#setTimer();
       this.#slowestTurnMs = Math.max(this.#slowestTurnMs, performance.now() - began);
+    });
+  }
+
+  #commitSoon(): void {
+    if (this.#commitDue) return;
+    this.#commitDue = true;
+    setImmediate(this.#commitLater);
+  }
+
+  #commit(): void {
+    this.#options.journal.commit();
+    this.#options.committed();
+  }
+
+  #guarded(act: () => void): void {
+    try {
+      act();
     } catch (error) {
       this.kill();
       this.#options.failed(error instanceof Error ? error : new Error(String(error)));

@@ -208,8 +208,9 @@ export class Transport {
     });
   }
 
-  /** Sends what send() and reply() queued since the last time. */
-  flush(): void {
+  /** Sends what send() and reply() queued since the last time. Under TLS it leaves when the event loop goes on. */
+  flush(): boolean {
+    const any = this.#dirtyPeers.length + this.#dirtyClients.length > 0;
     if (this.#dirtyPeers.length > 0) {
       for (const link of this.#dirtyPeers) link.flush();
       this.#dirtyPeers = [];
@@ -222,6 +223,7 @@ export class Transport {
         link.proceed();
       }
     }
+    return any && (this.#self?.credentials ?? null) !== null;
   }
 
   /** Where a client is, "host:port"; empty: it has gone. */
