@@ -50,6 +50,8 @@ export class ClientConnection {
   #closing = false;
   #outbox: ClientRequestFrame[] = [];
   open = false;
+  /** It was open once: what was asked may have left. */
+  stood = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -191,7 +193,7 @@ export class ClientConnection {
       return false;
     }
     this.#node = reply.node;
-    this.open = true;
+    this.open = this.stood = true;
     clearTimeout(this.#late);
     this.#settled.resolve(true);
     this.#options.opened(reply.node, reply.network);

@@ -9,6 +9,7 @@ import { isFormer } from "../../core/wire/members.ts";
 import { isReadOp, isWriteOp } from "../../core/wire/ops.ts";
 import type { Op, ReadOp, Refused, Response, WatchOp, WriteOp } from "../../core/wire/requests.ts";
 import { now } from "../host/clock.ts";
+import { OTHER_AUTHORITY } from "../host/tls.ts";
 import { ConnectError } from "./errors.ts";
 import { ClientConnection, type Refusal } from "./connection.ts";
 import type { Trust } from "./trust.ts";
@@ -32,6 +33,28 @@ const DENIED_MS = 1500;
 const NO_TICKET = 0;
 const CLOSED: Refused = { kind: "refused", reason: "closing", message: "The client was closed" };
 
+/** Why no address led to a node: the one of the reasons that tells most, and whether each of them was a refusal. */
+interface WhyNot {
+  readonly text: string;
+  readonly refused: Refusal | null;
+  readonly telling: number;
+  readonly all: boolean;
+}
+
+const NOTHING_HEARD: WhyNot = { text: "no answer", refused: null, telling: -1, all: true };
+const TELLING = { nobodyThere: 0, notBelieved: 1, refusedForGood: 2, denied: 3 } as const;
+
+function added(before: WhyNot, text: string, refused: Refusal | null): WhyNot {
+  const telling = tellingOf(text, refused), all = before.all && refused !== null;
+  return telling >= before.telling ? { text, refused, telling, all } : { ...before, all };
+}
+
+function tellingOf(text: string, refused: Refusal | null): number {
+  if (refused === "denied") return TELLING.denied;
+  if (refused === "for-good") return TELLING.refusedForGood;
+  return text === OTHER_AUTHORITY ? TELLING.notBelieved : TELLING.nobodyThere;
+}
+
 /**
  * Runs a ClientMachine on TCP: one connection to each node that is asked something, requests of one turn in one frame.
  * The addresses given are only for finding the network; where its nodes are, it tells itself.
@@ -52,7 +75,8 @@ export class ClientDriver {
   #timerAt: number = NEVER;
   #scheduled = false;
   #closed = false;
-  #whyNot = "";
+  /** What came of the addresses since the first of them was tried last. */
+  #whyNot = NOTHING_HEARD;
   readonly #turn = () => {
     this.#scheduled = false;
     this.#run();
@@ -92,28 +116,29 @@ export class ClientDriver {
     const began = performance.now(), giveUp = began + timeoutMs;
     await trust?.listenAround(addresses);
     while (this.#connections.size === 0) {
+      if (this.#nextAddress % this.#options.addresses.length === 0) this.#whyNot = NOTHING_HEARD;
       if (this.#finding === null) this.#find();
       const found = await this.#finding!.settled;
       if (found || this.#closed) return;
       if (this.#nextAddress % this.#options.addresses.length !== 0) continue;
-      const at = performance.now(), denied = this.#refused === "denied" && at - began > DENIED_MS;
-      if (at >= giveUp || this.#refused === "for-good" || denied) {
+      const { text, refused, all, telling } = this.#whyNot;
+      const at = performance.now(), denied = refused === "denied" && at - began > DENIED_MS;
+      // Where one refuses for good, another may still come back.
+      if (at >= giveUp || (refused === "for-good" && all) || denied) {
         this.close();
         throw new ConnectError(
-          `Cannot reach a node at ${addresses.map((a) => `"${a}"`).join(", ")}: ${this.#whyNot}. ` +
-            (this.#refused !== null
+          `Cannot reach a node at ${addresses.map((a) => `"${a}"`).join(", ")}: ${text}. ` +
+            (telling > TELLING.nobodyThere
               ? "Nothing was done"
               : "Check that one runs there, or name another with --connect"),
         );
       }
       // Wrong log-ins in quick succession would be answered "limited".
-      const pause = this.#refused === "denied" ? DENIED_MS / 3 : RECONNECT_MS;
+      const pause = refused === "denied" ? DENIED_MS / 3 : RECONNECT_MS;
       await new Promise((done) => setTimeout(done, pause));
     }
   }
 
-  /** How the last connection ended: this client is refused, and asking again will not help. */
-  #refused: Refusal | null = null;
   /** Since when nobody lets it in any more. */
   #deniedAt: number | null = null;
 
@@ -167,7 +192,7 @@ export class ClientDriver {
     else if (outgoing.node === null) {
       this.#waitingForAny.push(outgoing);
       if (this.#finding === null) this.#find();
-    } else this.#machine.connectionLost(outgoing.node, now());
+    } else this.#machine.connectionLost(outgoing.node, now(), false);
   }
 
   #any(): ClientConnection | null {
@@ -234,8 +259,7 @@ export class ClientDriver {
   }
 
   #lost(connection: ClientConnection, node: NodeId | null, why: string, refused: Refusal | null): void {
-    this.#whyNot = why;
-    this.#refused = refused;
+    this.#whyNot = added(this.#whyNot, why, refused);
     if (refused === "denied") this.#denied(why);
     if (this.#finding === connection) {
       this.#finding = null;
@@ -249,7 +273,7 @@ export class ClientDriver {
     if (node === null || this.#connections.get(node) !== connection) return;
     this.#connections.delete(node);
     if (this.#closed) return;
-    this.#machine.connectionLost(node, now());
+    this.#machine.connectionLost(node, now(), connection.stood);
     this.#schedule();
   }
 

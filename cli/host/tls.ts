@@ -129,8 +129,9 @@ export function tlsErrorText(error: Error): string {
   return known ?? error.message;
 }
 
-/** Said of whoever shows a certificate by an authority that is not known here. */
-export const OTHER_AUTHORITY = "its certificate is by an authority that this end does not know";
+/** Of a certificate that does not hold here. The runtime has the same word for one that is over or not valid yet. */
+export const OTHER_AUTHORITY =
+  "its certificate is by an authority that this end does not know, or not valid by this machine's clock";
 const TEXTS: ReadonlyMap<string, string> = new Map([
   ["SELF_SIGNED_CERT_IN_CHAIN", OTHER_AUTHORITY],
   ["DEPTH_ZERO_SELF_SIGNED_CERT", OTHER_AUTHORITY],

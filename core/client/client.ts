@@ -184,15 +184,18 @@ export class ClientMachine {
     else this.#answered(p, response, now);
   }
 
-  /** The connection to a node broke, or could not be made: what was asked there is asked again, or is unsure. */
-  connectionLost(node: NodeId, now: Instant): void {
+  /**
+   * The connection to a node broke, or could not be made: what was asked there is asked again, or is unsure. `sent`: not
+   * false unless nothing that was asked has left.
+   */
+  connectionLost(node: NodeId, now: Instant, sent = true): void {
     this.#routes.lost(node, now);
     for (const p of [...this.#byTicket.values()]) {
-      if (p.attempt !== 0 && p.askedNode === node) this.#lost(p, now);
+      if (p.attempt !== 0 && p.askedNode === node) this.#lost(p, now, sent);
     }
     const layout = this.#layoutAsked;
     if (layout !== null && layout.attempt !== 0 && (layout.askedNode ?? node) === node) {
-      this.#lost(layout, now);
+      this.#lost(layout, now, sent);
     }
     if (this.#byTicket.size > 0) this.#askLayout(now);
   }
@@ -423,11 +426,11 @@ export class ClientMachine {
     if (p !== this.#layoutAsked) this.#askLayout(now);
   }
 
-  #lost(p: Pending, now: Instant): void {
+  #lost(p: Pending, now: Instant, sent: boolean): void {
     p.failedNode = p.askedNode;
-    p.uncertain = true;
+    if (sent) p.uncertain = true;
     // W2: it may have been applied.
-    if (p.class === "change") {
+    if (p.class === "change" && p.uncertain) {
       return this.#settle(p, unsure("The connection broke before the answer came"), now);
     }
     if (p.class === "watch") this.#dropAttempts(p);

@@ -390,6 +390,18 @@ Deno.test("ClientMachine refuses a client name that is not 32 hexadecimal digits
   );
 });
 
+Deno.test("ClientMachine asks another node for a change that never left, as its connection never stood (W2)", () => {
+  const script = new Script();
+  script.submit({ kind: "keys-rotate" });
+  const first = script.one();
+  script.machine.connectionLost(first.node!, script.now, false);
+  script.pass(30_001);
+  const again = script.one();
+  assert.notEqual(again.node, first.node);
+  script.machine.connectionLost(again.node!, script.now);
+  assert.equal(script.reason(), "unsure");
+});
+
 Deno.test("ClientMachine ends a write with unsure whose only attempt got lost, and a read with timeout (W3)", () => {
   const script = new Script();
   for (const [op, reason] of [[PUT, "unsure"], [GET, "timeout"]] as const) {
