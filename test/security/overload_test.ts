@@ -1,18 +1,14 @@
-/** Far more than three nodes can do: they stay a network, with the leaders they had, and serve who asks little. */
+/** Far more than three nodes can do: they stay a network and serve who asks little. */
 import assert from "node:assert/strict";
 import { nodeId } from "../../core/base/ids.ts";
 import { encodeRequests } from "../../core/wire/codec.ts";
 import { frame } from "../../core/wire/framing.ts";
 import type { Client } from "../../cli/client/client.ts";
-import type { NodeProcess } from "../../cli/processes.ts";
 import { PREAMBLE } from "../../core/wire/session.ts";
 import { privateThree, withPrivateLab } from "../cli/private_support.ts";
 import { RawConnection, startThree, text, withLab } from "../cli/support.ts";
 
 const CONNECTIONS = 40, REQUESTS = 50, EVERY_MS = 20, ATTACK_MS = 2500;
-const TRIES = 2;
-/** A try tells nothing of elections where somebody with nothing to do was held up for longer: peers wait for 200 ms. */
-const HELD_UP_MS_MAX = 60;
 
 async function flood(address: string, end: number, c: number): Promise<void> {
   const raw = new RawConnection(address);
@@ -30,41 +26,12 @@ async function flood(address: string, end: number, c: number): Promise<void> {
   raw.close();
 }
 
-/** How long the machine lets somebody wait who has nothing to do but to look at the clock, at most. */
-class Idler {
-  readonly #worker: Worker;
-
-  constructor() {
-    const source = `let last = performance.now(), most = 0;
-      setInterval(() => { const now = performance.now(); most = Math.max(most, now - last - 10); last = now; }, 10);
-      onmessage = () => { postMessage(most); most = 0; };`;
-    this.#worker = new Worker(`data:text/javascript,${encodeURIComponent(source)}`, { type: "module" });
-  }
-
-  /** Since it was asked last. */
-  heldUpMs(): Promise<number> {
-    return new Promise((resolve) => {
-      this.#worker.onmessage = ({ data }: MessageEvent<number>) => resolve(data);
-      this.#worker.postMessage(null);
-    });
-  }
-
-  [Symbol.dispose](): void {
-    this.#worker.terminate();
-  }
-}
-
-/** How many elections were begun meanwhile. All puts succeed whatever else happens. */
+/** All puts of `client` succeed whatever else happens, and no member is given up. Returns what the first node counted. */
 async function withstand(
-  nodes: readonly NodeProcess[],
   client: Client,
   attack: (end: number) => Promise<void>[],
-): Promise<number> {
-  const campaigns = async () => {
-    const statuses = await Promise.all(nodes.map(({ ready }) => client.status(nodeId(ready.node))));
-    return statuses.reduce((sum, { counters }) => sum + (new Map(counters).get("campaign") ?? 0), 0);
-  };
-  const before = await campaigns();
+): Promise<Map<string, number>> {
+  await client.put("k", "v");
   const end = performance.now() + ATTACK_MS;
   const attacks = attack(end);
   let done = 0;
@@ -72,40 +39,22 @@ async function withstand(
   await Promise.all(attacks);
   assert(done > 0);
   assert.equal(text((await client.get(`good/${(done - 1) % 50}`))?.value), `${done - 1}`);
-  return await campaigns() - before;
-}
-
-/** Returns what the attacked node, the first one, has counted. */
-async function withstandAll(
-  nodes: readonly NodeProcess[],
-  client: Client,
-  attack: (end: number) => Promise<void>[],
-): Promise<Map<string, number>> {
-  using idler = new Idler();
-  await client.put("k", "v");
-  for (let i = 0; i < TRIES; i++) {
-    await idler.heldUpMs();
-    const campaigns = await withstand(nodes, client, attack);
-    if (await idler.heldUpMs() > HELD_UP_MS_MAX) continue;
-    assert.equal(campaigns, 0, "elections on a machine that had time for all");
-    break;
-  }
+  assert.deepEqual((await client.members()).map(({ state }) => state), ["active", "active", "active"]);
   return new Map((await client.status(nodeId("a"))).counters);
 }
 
-Deno.test("forty clients that flood one node with writes bring on no elections, and one that asks little is served", () =>
+Deno.test("forty clients that flood one node with writes take nothing from one that asks little", () =>
   withLab(async (lab) => {
     const nodes = await startThree(lab);
     const { address } = nodes[0];
-    const counters = await withstandAll(
-      nodes,
+    const counters = await withstand(
       await lab.client(...nodes),
       (end) => Array.from({ length: CONNECTIONS }, (_, c) => flood(address, end, c)),
     );
     assert((counters.get("requests refused: busy") ?? 0) > 0, "the node was asked for more than it can do");
   }));
 
-Deno.test("handshakes as many as they will bring on no elections, and a client that is inside is served", () =>
+Deno.test("handshakes as many as they will take nothing from a client that is inside", () =>
   withPrivateLab(async (lab) => {
     const nodes = await privateThree(lab);
     const { profile } = lab, { address } = nodes[0];
@@ -116,8 +65,7 @@ Deno.test("handshakes as many as they will bring on no elections, and a client t
         connection.close();
       }
     };
-    const counters = await withstandAll(
-      nodes,
+    const counters = await withstand(
       await lab.client(),
       (end) => Array.from({ length: CONNECTIONS }, () => knock(end)),
     );
