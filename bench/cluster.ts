@@ -2,7 +2,7 @@
  * `deno task bench:cluster [seconds]`: three real node processes on this machine, every write synced to disk on a
  * majority before it is answered. Puts and gets of 256 bytes a second, with latencies, at 1, 16, 64 and 256 clients
  * (each one operation at a time), and how long writes pause when a leader is killed. The network is private, with TLS
- * and encryption at rest; --open measures an open one, --pair both in turns. --json prints JSON.
+ * and encryption at rest; --open measures an open one, --pair both in turns (--rounds=N: medians). --json prints JSON.
  */
 import type { Client } from "../mod.ts";
 import { connectTo, type NodeProcess, startThree } from "../cli/processes.ts";
@@ -127,34 +127,63 @@ export async function withCluster<T>(
   }
 }
 
-/** Puts and gets in an open and in a private network that run at the same time and take turns, each `seconds` a time. */
-async function measurePair(seconds: number): Promise<{ readonly open: Rate[]; readonly private: Rate[] }> {
+interface Pair {
+  readonly open: Rate;
+  readonly private: Rate;
+  /** Private to open. */
+  readonly ratio: number;
+}
+
+/**
+ * Puts and gets in an open and in a private network that run at the same time and take turns, each `seconds` a time.
+ * Medians over the rounds, of each figure and of the ratios of those that were measured side by side.
+ */
+async function measurePairs(seconds: number, rounds: number): Promise<Pair[]> {
   return await withCluster((open) =>
     withCluster(async (secured) => {
-      const rates: { open: Rate[]; private: Rate[] } = { open: [], private: [] };
+      const pairs: Pair[] = [];
       for (const clients of CLIENTS) {
-        rates.open.push(...await measureRates(open, seconds, [clients]));
-        rates.private.push(...await measureRates(secured, seconds, [clients]));
+        const measured: { open: Rate[]; private: Rate[] }[] = [];
+        for (let round = 0; round < rounds; round++) {
+          measured.push({
+            open: await measureRates(open, seconds, [clients]),
+            private: await measureRates(secured, seconds, [clients]),
+          });
+        }
+        for (const kind of [0, 1]) {
+          const sides = measured.map((each) => ({ open: each.open[kind]!, private: each.private[kind]! }));
+          pairs.push({
+            open: medianRate(sides.map((each) => each.open)),
+            private: medianRate(sides.map((each) => each.private)),
+            ratio: median(sides.map((each) => each.private.perSecond / each.open.perSecond)),
+          });
+        }
       }
-      return rates;
+      return pairs;
     }), { open: true });
 }
 
-function pairTable(rates: { readonly open: readonly Rate[]; readonly private: readonly Rate[] }): string {
+function medianRate(rates: readonly Rate[]): Rate {
+  const of = (name: "perSecond" | "p50" | "p99") => median(rates.map((rate) => rate[name]));
+  return { ...rates[0]!, perSecond: of("perSecond"), p50: of("p50"), p99: of("p99") };
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
+}
+
+function pairTable(pairs: readonly Pair[]): string {
   return table(
     ["OPERATION", "CLIENTS", "OPEN /S", "PRIVATE /S", "RATIO", "OPEN P99 MS", "PRIVATE P99 MS"],
-    rates.open.map((open, i) => {
-      const secured = rates.private[i]!;
-      return [
-        open.operation,
-        open.clients,
-        Math.round(open.perSecond),
-        Math.round(secured.perSecond),
-        (secured.perSecond / open.perSecond).toFixed(2),
-        Number(open.p99.toFixed(2)),
-        Number(secured.p99.toFixed(2)),
-      ];
-    }),
+    pairs.map(({ open, private: secured, ratio }) => [
+      open.operation,
+      open.clients,
+      Math.round(open.perSecond),
+      Math.round(secured.perSecond),
+      ratio.toFixed(2),
+      Number(open.p99.toFixed(2)),
+      Number(secured.p99.toFixed(2)),
+    ]),
   );
 }
 
@@ -162,8 +191,9 @@ async function main(args: readonly string[]): Promise<void> {
   const seconds = Number(args.find((arg) => /^\d+(\.\d+)?$/.test(arg)) ?? 4);
   const json = args.includes("--json");
   if (args.includes("--pair")) {
-    const pair = await measurePair(seconds);
-    return console.log(json ? JSON.stringify(pair) : pairTable(pair));
+    const rounds = Number(args.find((arg) => arg.startsWith("--rounds="))?.slice("--rounds=".length) ?? 1);
+    const pairs = await measurePairs(seconds, rounds);
+    return console.log(json ? JSON.stringify(pairs) : pairTable(pairs));
   }
   const results = await withCluster(async (client, nodes) => {
     const rates = await measureRates(client, seconds);
