@@ -262,7 +262,7 @@ export class Life {
     this.#tables?.rotate(keys.tablesKeys());
     void this.#audit?.renew();
     this.#runner.input({ kind: "checkpoint" });
-    this.#renewTimer = setTimeout(() => this.#lookAtFiles(RENEW_LOOKS), RENEW_LOOK_MS);
+    this.#renewTimer = setTimeout(() => this.#orEnd(() => this.#lookAtFiles(RENEW_LOOKS)), RENEW_LOOK_MS);
   }
 
   /** What is no longer needed is told, and forgotten once the network has. After `left` looks it is begun again. */
@@ -272,7 +272,7 @@ export class Life {
     keys.forget();
     if (this.#generations().every((id) => id === keys.current)) this.#renewTimer = null;
     else if (left === 0) this.#renewFiles();
-    else this.#renewTimer = setTimeout(() => this.#lookAtFiles(left - 1), RENEW_LOOK_MS);
+    else this.#renewTimer = setTimeout(() => this.#orEnd(() => this.#lookAtFiles(left - 1)), RENEW_LOOK_MS);
   }
 
   #newIdentity({ kind, view }: FirstOrigin): NodeIdentity {
@@ -379,7 +379,7 @@ export class Life {
       status: (status) => this.#completed(status),
       committed: () => {
         space.wrote(journal.segmentBytes);
-        if (this.#viewChanged) this.#followView();
+        if (this.#viewChanged) this.#orEnd(() => this.#followView());
       },
       noted: (note) => {
         logNote(log, note);
@@ -416,8 +416,25 @@ export class Life {
   secrets(from: NodeId, secrets: readonly GenerationSecret[]): void {
     const { log } = this.#options.start;
     const ids = secrets.map(({ id }) => id).join(", ");
-    if (this.#keys?.received(secrets) === true) log.info("Has keys {ids} from {from}", { ids, from });
-    else log.debug("Needs no keys {ids} from {from}", { ids, from });
+    this.#orEnd(() => {
+      if (this.#keys?.received(secrets) === true) log.info("Has keys {ids} from {from}", { ids, from });
+      else log.debug("Needs no keys {ids} from {from}", { ids, from });
+    });
+  }
+
+  /** A keyring that cannot be written, on a full disk for instance, ends this life, and not the process. */
+  #orEnd(what: () => void): void {
+    try {
+      what();
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      const { path } = this.#options.directory;
+      this.#options.failed(
+        "code" in error
+          ? new DiskError(`Cannot write the keyring in "${path}": ${error.message}`, { cause: error })
+          : error,
+      );
+    }
   }
 
   /** A peer shows a certificate by an authority that the view does not list: keys were rotated without this node. */
