@@ -49,16 +49,19 @@ Each member keeps what was asked of itself. An operator's access key is needed.`
 async function ofAll(client: Client, limit: number): Promise<readonly AuditEvent[]> {
   const { view } = await client.layout();
   const asked = view.members.filter(({ state }) => !isFormer(state)).map(({ id }) => id);
+  let denied: RequestError | null = null;
   const answers = await Promise.all(
     asked.map((node) =>
       client.audit({ node, limit }).catch((error: unknown) => {
         // A key that may not ask one may not ask any; who does not answer is told of, and left out.
-        if (!(error instanceof RequestError) || error.reason === "denied") throw error;
-        tell(`Node "${node}" does not answer: ${error.message}`);
+        if (!(error instanceof RequestError)) throw error;
+        if (error.reason === "denied") denied = error;
+        else tell(`Node "${node}" does not answer: ${error.message}`);
         return [];
       })
     ),
   );
+  if (denied !== null) throw denied;
   return answers.flat();
 }
 

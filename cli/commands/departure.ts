@@ -77,9 +77,12 @@ async function drain(
 
 function warnOfFewCopies({ members, settings }: SystemView, id: NodeId): void {
   const left = members.filter((m) => m.state === "active" && m.id !== id).length;
-  if (left === 0 || left >= settings.replicas) return;
+  const known = members.some((member) => member.id === id);
+  if (!known || left === 0 || left >= settings.replicas) return;
   tell(
-    `Without "${id}" the network has ${left} active members: each record will have ${left} of its ` +
+    `Without "${id}" the network has ${left} active ${
+      left === 1 ? "member" : "members"
+    }: each record will have ${left} of its ` +
       `${settings.replicas} copies`,
   );
 }

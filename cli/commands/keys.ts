@@ -26,7 +26,7 @@ Examples:
   space-opera keys seal --data ./a --passphrase-file secret.txt
 
 A generation is wanted, made, current, then former. HOLDERS have its secret; USERS still have files or certificates
-that need it. One that nobody uses any more is forgotten.`,
+that need it. Those who are AWAY are gone, and need it to come back. One that nobody needs any more is forgotten.`,
     )
     .action((flags: ConnectFlags) =>
       withClient(flags, async (client) => {
@@ -34,13 +34,14 @@ that need it. One that nobody uses any more is forgotten.`,
         const keys = securityOf(view).keys.map((key) => generationOf(view, key));
         if (flags.json) return print(JSON.stringify(keys));
         print(table(
-          ["GENERATION", "STATE", "AUTHORITY", "HOLDERS", "USERS"],
+          ["GENERATION", "STATE", "AUTHORITY", "HOLDERS", "USERS", "AWAY"],
           keys.map((k) => [
             k.id,
             k.state,
             k.fingerprint?.slice(0, 16) ?? "-",
             k.holders.join(" ") || "-",
             k.users.join(" ") || "-",
+            k.away.join(" ") || "-",
           ]),
         ));
       })
@@ -53,8 +54,9 @@ that need it. One that nobody uses any more is forgotten.`,
 
 function generationOf(view: SystemView, { id, state, authority }: NetworkKey) {
   const members = presentMembers(view);
-  const having = (has: (holds: number, uses: number) => boolean) =>
-    members.filter(({ identity }) => identity !== undefined && has(identity.holds, identity.uses)).map((m) =>
+  const gone = view.members.filter(({ state }) => state === "gone");
+  const having = (has: (holds: number, uses: number) => boolean, among = members) =>
+    among.filter(({ identity }) => identity !== undefined && has(identity.holds, identity.uses)).map((m) =>
       m.id
     );
   return {
@@ -63,6 +65,7 @@ function generationOf(view: SystemView, { id, state, authority }: NetworkKey) {
     fingerprint: authority.length === 0 ? null : fingerprint(authority),
     holders: having((holds) => holds >= id),
     users: having((holds, uses) => uses <= id && id <= holds),
+    away: having((_, uses) => uses <= id, gone),
   };
 }
 
