@@ -403,7 +403,8 @@ export class NetworkKeys implements NodeCredentials {
 
 /** Between two looks at whether a new certificate is due. */
 const RENEW_PAUSE_MS = 1000;
-const RENEW_LOOK_MS_MAX = 3_600_000;
+/** A machine that slept for weeks wakes up with a certificate that is over: it is renewed soon, and not in an hour. */
+const RENEW_LOOK_MS_MAX = 60_000;
 
 function rank({ state }: NetworkKey): number {
   return state === "current" ? 0 : 1;
