@@ -2,7 +2,7 @@
  * The bytes of a simulated journal: as they were meant, as a crash leaves them, and as damage leaves them. The format
  * and its rules J1 to J9 are those of core/wire/journal.ts.
  */
-import { writeUint32 } from "../core/base/bytes.ts";
+import { concatBytes, writeUint32 } from "../core/base/bytes.ts";
 import { hashString32 } from "../core/base/hash.ts";
 import type { NodeId } from "../core/base/ids.ts";
 import { unreachable } from "../core/base/invariant.ts";
@@ -86,7 +86,7 @@ export function writeSegment(
     parts.push(bytes);
     starts.push(starts[i]! + bytes.length);
   }
-  return { node, number, firstSequence, keys, items, bytes: joined(parts), starts };
+  return { node, number, firstSequence, keys, items, bytes: concatBytes(parts), starts };
 }
 
 function keyOf(keys: Vault, { salt, number }: { salt: number; number: number }) {
@@ -254,14 +254,4 @@ function encodeItem({ content }: Item, options: RecordsOptions): Uint8Array {
     default:
       return unreachable(content);
   }
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }

@@ -12,7 +12,7 @@
  *  A1  What a crash leaves is the beginning of what was to be written, or zeros: lines up to the first that cannot be
  *      read are whole. If what follows is no torn end, it is damage, and told.
  */
-import { equalBytes, readUint32, utf8Encode, writeUint32 } from "../../core/base/bytes.ts";
+import { equalBytes, isZero, readUint32, utf8Encode, writeUint32 } from "../../core/base/bytes.ts";
 import { crc32 } from "../../core/base/hash.ts";
 import { SALT_BYTES, UnknownKeyError, type Vault } from "../../core/base/vault.ts";
 import { encode, Reader, WireError } from "../../core/wire/cbor.ts";
@@ -156,9 +156,4 @@ function eventOf(text: Uint8Array): AuditEvent | null {
     if (!(error instanceof WireError)) throw error;
     return null;
   }
-}
-
-function isZero(bytes: Uint8Array, from: number): boolean {
-  for (let i = from; i < bytes.length; i++) if (bytes[i] !== 0) return false;
-  return true;
 }

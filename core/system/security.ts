@@ -15,7 +15,7 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { LogIndex, NodeId } from "../base/ids.ts";
-import { utf8Length } from "../base/bytes.ts";
+import { equalBytes, utf8Length } from "../base/bytes.ts";
 import { LIMITS } from "../base/limits.ts";
 import { isFormer } from "../wire/members.ts";
 import type { Member, SystemView } from "../wire/messages.ts";
@@ -126,7 +126,7 @@ export function keyStatus(
       `A member cannot hold generation ${holds} and use ${uses} where ${newest} is the newest`,
     );
   }
-  if (known.holds === holds && known.uses === uses && equal(known.statement, statement)) return view;
+  if (known.holds === holds && known.uses === uses && equalBytes(known.statement, statement)) return view;
   const identity = { ...known, holds, uses, statement };
   return { ...view, version: index, members: replaceMember(view.members, { ...member, identity }) };
 }
@@ -368,8 +368,4 @@ function replaceKey(keys: readonly NetworkKey[], key: NetworkKey): readonly Netw
 
 function sortedById<T extends { readonly id: string }>(items: readonly T[]): readonly T[] {
   return [...items].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
-}
-
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -53,7 +53,7 @@
  *      interrupted write and lose an earlier one: whole records behind a torn one are cut with it, none of them was
  *      reported durable. Everything else is damage, and recovery refuses to guess.
  */
-import { equalBytes, readUint32, utf8Encode, writeUint32 } from "../base/bytes.ts";
+import { concatBytes, equalBytes, readUint32, utf8Encode, writeUint32 } from "../base/bytes.ts";
 import { crc32 } from "../base/hash.ts";
 import { isNodeId, type NodeId } from "../base/ids.ts";
 import { invariant } from "../base/invariant.ts";
@@ -158,7 +158,7 @@ export function encodeRecord(record: JournalRecord): Uint8Array {
  * @throws {RangeError} when all together are above LIMITS.journalRecordBytesMax
  */
 export function encodeBatch(records: readonly Uint8Array[], options: RecordsOptions): Uint8Array {
-  const payload = records.length === 1 ? records[0]! : joined(records);
+  const payload = records.length === 1 ? records[0]! : concatBytes(records);
   return closedRecord(payload, options.head === true ? PART.head : PART.live, options.firstSequence, options);
 }
 
@@ -168,7 +168,7 @@ export function encodeBatch(records: readonly Uint8Array[], options: RecordsOpti
  */
 export function encodeRecords(records: readonly JournalRecord[], options: RecordsOptions): Uint8Array {
   const { firstSequence } = options;
-  return joined(
+  return concatBytes(
     records.map((record, i) =>
       encodeBatch([encodeRecord(record)], { ...options, firstSequence: firstSequence + i })
     ),
@@ -210,16 +210,6 @@ function closedRecord(
 function checkLength(length: number): void {
   if (length <= LIMITS.journalRecordBytesMax) return;
   throw new RangeError(`A journal record holds up to ${LIMITS.journalRecordBytesMax} bytes, not ${length}`);
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 /** A record as it lies in a segment. */

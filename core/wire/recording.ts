@@ -23,7 +23,7 @@
  *      it lies in the last part of its life: it is cut. Everything else that cannot be read is damage.
  *  G4  Hostile bytes throw RecordingError and nothing else, and never more is allocated than the part is long.
  */
-import { equalBytes, readUint32, utf8Encode, writeUint32 } from "../base/bytes.ts";
+import { equalBytes, isZero, readUint32, utf8Encode, writeUint32 } from "../base/bytes.ts";
 import { crc32 } from "../base/hash.ts";
 import type { NodeId } from "../base/ids.ts";
 import { invariant } from "../base/invariant.ts";
@@ -307,9 +307,4 @@ export class PartReader {
     const { file } = this.#part;
     throw new RecordingError(file, this.#at, `Recording "${file}" is damaged at byte ${this.#at}: ${what}`);
   }
-}
-
-function isZero(bytes: Uint8Array, from: number): boolean {
-  for (let i = from; i < bytes.length; i++) if (bytes[i] !== 0) return false;
-  return true;
 }

@@ -54,13 +54,3 @@ export function someBytes(random: Random): Uint8Array {
   for (let i = 0; i < bytes.length; i++) bytes[i] = random.below(256);
   return bytes;
 }
-
-export function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
-}

@@ -1,7 +1,7 @@
 /** Decoders of files and texts that people keep, edit and hand on, and of what a node keeps beside its journal. */
 import { logIndex, nodeId, partitionId, term } from "../../core/base/ids.ts";
 import { Random } from "../../core/base/random.ts";
-import { readUint32 } from "../../core/base/bytes.ts";
+import { concatBytes, readUint32 } from "../../core/base/bytes.ts";
 import { OPEN_VAULT } from "../../core/base/vault.ts";
 import { BlockBuilder } from "../../core/tables/block.ts";
 import { filterHash } from "../../core/tables/filter.ts";
@@ -44,7 +44,7 @@ import {
 import { type Holding, planRecovery } from "../../core/node/salvage.ts";
 import { privateView, view } from "../support/wire_samples.ts";
 import { parseScenario, ScenarioError } from "../../sim/scenario.ts";
-import { type Decoder, decoder, joined, someBytes } from "./decoder.ts";
+import { type Decoder, decoder, someBytes } from "./decoder.ts";
 
 const NETWORK = "000102030405060708090a0b0c0d0e0f";
 const NOW = Date.UTC(2026, 0, 1);
@@ -215,7 +215,7 @@ const TABLES_INSIDE: readonly Decoder[] = [
     decode: (body) => {
       const header = EMPTY_MANIFEST.subarray(0, readUint32(EMPTY_MANIFEST, 12));
       const sealed = new Seal(OPEN_VAULT, { generation: 0, salt: SALT }).seal(PART.manifest, 0, body, header);
-      const files = new MemoryFiles(new Map([[MANIFEST, joined([header, sealed])]]));
+      const files = new MemoryFiles(new Map([[MANIFEST, concatBytes([header, sealed])]]));
       const read = readManifest({ files, vault: OPEN_VAULT })!;
       return new Version(read.files);
     },
@@ -226,7 +226,7 @@ const TABLES_INSIDE: readonly Decoder[] = [
     sample: () => TABLE.bytes.slice(TABLE.info.tailAt, -CHECKSUM_BYTES),
     decode: (tail) => {
       const sealed = new Seal(OPEN_VAULT, TABLE.info).seal(PART.tail, 0, tail);
-      return readAll(joined([TABLE.bytes.subarray(0, TABLE.info.tailAt), sealed]), TABLE.info.tailAt);
+      return readAll(concatBytes([TABLE.bytes.subarray(0, TABLE.info.tailAt), sealed]), TABLE.info.tailAt);
     },
   }),
   decoder({
@@ -248,7 +248,7 @@ const TABLES_INSIDE: readonly Decoder[] = [
       tail.bytes(TABLE.keys[0]!);
       tail.raw(new Uint8Array(8).fill(0xff));
       const tailAt = HEADER_BYTES + sealed.length, header = TABLE.bytes.subarray(0, HEADER_BYTES);
-      return readAll(joined([header, sealed, seal.seal(PART.tail, 0, tail.finish())]), tailAt);
+      return readAll(concatBytes([header, sealed, seal.seal(PART.tail, 0, tail.finish())]), tailAt);
     },
   }),
 ];
@@ -314,7 +314,7 @@ function audit(random: Random): Uint8Array {
       what: "evict",
       outcome: "done",
     }, { ...header, number, cipher: null }));
-  return joined([encodeAuditHeader(header), ...lines]);
+  return concatBytes([encodeAuditHeader(header), ...lines]);
 }
 
 /** A directory that is a map. */
@@ -326,7 +326,8 @@ class MemoryFiles implements TableFiles {
   }
   create(name: string) {
     this.files.set(name, new Uint8Array(0));
-    const append = (bytes: Uint8Array) => void this.files.set(name, joined([this.files.get(name)!, bytes]));
+    const append = (bytes: Uint8Array) =>
+      void this.files.set(name, concatBytes([this.files.get(name)!, bytes]));
     return { append, sync() {}, close() {} };
   }
   open(name: string) {

@@ -1,5 +1,6 @@
 /** Decoders of a node's journal and of recordings. */
 import fc from "fast-check";
+import { concatBytes } from "../../core/base/bytes.ts";
 import { logIndex, nodeId, partitionId, term } from "../../core/base/ids.ts";
 import type { Random } from "../../core/base/random.ts";
 import { encode, Reader, WireError } from "../../core/wire/cbor.ts";
@@ -26,7 +27,7 @@ import {
 } from "../../core/wire/recording.ts";
 import { parseIdentity } from "../../cli/host/directory.ts";
 import { arbConfiguration, arbMessage, arbRecord, arbRequest } from "../support/arbitraries.ts";
-import { type Decoder, decoder, joined, someBytes } from "./decoder.ts";
+import { type Decoder, decoder, someBytes } from "./decoder.ts";
 
 const NODE = nodeId("sirius");
 const SALT = 0x5a17;
@@ -92,7 +93,7 @@ export const KEPT: readonly Decoder[] = [
     errors: [WireError],
     sample: records,
     decode: readBatch,
-    encode: (value) => joined(value.map(encodeRecord)),
+    encode: (value) => concatBytes(value.map(encodeRecord)),
   }),
   decoder({
     name: "input",
@@ -111,7 +112,8 @@ export const KEPT: readonly Decoder[] = [
     name: "recording of any items",
     errors: [RecordingError],
     sample: item,
-    decode: (bytes) => readPart(joined([partHeader(), encodeItemFrame([bytes], { number: 0, salt: SALT })])),
+    decode: (bytes) =>
+      readPart(concatBytes([partHeader(), encodeItemFrame([bytes], { number: 0, salt: SALT })])),
   }),
   decoder({
     name: "recording item",
@@ -160,7 +162,7 @@ function story(random: Random): JournalRecord[] {
 }
 
 function records(random: Random): Uint8Array {
-  return joined(story(random).map(encodeRecord));
+  return concatBytes(story(random).map(encodeRecord));
 }
 
 function segment(random: Random): Uint8Array {
@@ -169,7 +171,7 @@ function segment(random: Random): Uint8Array {
   const options = { firstSequence: 1, durableUpTo, salt: SALT };
   const header = encodeSegmentHeader({ node: NODE, segment: 1, firstSequence: 1, salt: SALT });
   const seal = encodeSeal({ ...options, firstSequence: found.length + 1, durableUpTo: found.length });
-  return joined([header, encodeRecords(found, options), ...(random.chance(1, 2) ? [seal] : [])]);
+  return concatBytes([header, encodeRecords(found, options), ...(random.chance(1, 2) ? [seal] : [])]);
 }
 
 function twoSegments(random: Random): Uint8Array {
@@ -182,13 +184,13 @@ function twoSegments(random: Random): Uint8Array {
     encodeRecords(head, { ...next, head: true }),
     encodeMark(head.length, { ...next, firstSequence: next.firstSequence + head.length }),
   ];
-  return joined([Uint8Array.of(first.length >> 8, first.length & 0xff), first, ...parts]);
+  return concatBytes([Uint8Array.of(first.length >> 8, first.length & 0xff), first, ...parts]);
 }
 
 /** A segment whose checksums are right, whatever its one batch holds. */
 function sealedSegment(batch: Uint8Array): Uint8Array {
   const options = { firstSequence: 1, durableUpTo: 0, salt: SALT };
-  return joined([
+  return concatBytes([
     encodeSegmentHeader({ node: NODE, segment: 1, firstSequence: 1, salt: SALT }),
     encodeBatch([batch], options),
   ]);
@@ -237,7 +239,7 @@ function recording(random: Random): Uint8Array {
     const found = Array.from({ length: 1 + random.below(4) }, () => item(random));
     parts.push(encodeItemFrame(found, { number, salt: SALT }));
   }
-  return joined(parts);
+  return concatBytes(parts);
 }
 
 function readPart(bytes: Uint8Array): number {

@@ -1,6 +1,6 @@
 /** Makes bytes that nearly make sense out of some that do. */
 import type { Random } from "../../core/base/random.ts";
-import { joined } from "./decoder.ts";
+import { concatBytes } from "../../core/base/bytes.ts";
 
 export type Pool = readonly Uint8Array[];
 
@@ -120,7 +120,7 @@ function changed(bytes: Uint8Array, pool: Pool, random: Random): Uint8Array {
       return overwritten(bytes, random.below(Math.min(bytes.length, 64) + 1), random.pick(EXTREMES));
     case 8: {
       const other = random.pick(pool), from = random.below(other.length + 1);
-      return joined([bytes.subarray(0, at), other.subarray(from)]);
+      return concatBytes([bytes.subarray(0, at), other.subarray(from)]);
     }
     case 9:
       return repeated(bytes, at, random);
@@ -150,7 +150,7 @@ function overwritten(bytes: Uint8Array, at: number, part: Uint8Array): Uint8Arra
 }
 
 function spliced(bytes: Uint8Array, from: number, to: number, part: Uint8Array): Uint8Array {
-  return joined([bytes.subarray(0, from), part, bytes.subarray(Math.min(to, bytes.length))]);
+  return concatBytes([bytes.subarray(0, from), part, bytes.subarray(Math.min(to, bytes.length))]);
 }
 
 /** Some part of it, many times over. */

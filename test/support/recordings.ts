@@ -1,4 +1,5 @@
 /** Recordings in memory: what a node writes down, as the bytes of parts, and read back from them. */
+import { concatBytes } from "../../core/base/bytes.ts";
 import { instant } from "../../core/base/ids.ts";
 import type { NodeOptions } from "../../core/node/options.ts";
 import { lifeItems, RecordedNode, type Tape } from "../../core/node/recorded_node.ts";
@@ -49,13 +50,7 @@ export function partBytes(items: readonly Uint8Array[], node: RecordedNode["id"]
   for (let i = 0, number = 0; i < items.length; i += ITEMS_PER_FRAME) {
     pieces.push(encodeItemFrame(items.slice(i, i + ITEMS_PER_FRAME), { number: number++, salt: SALT }));
   }
-  const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return bytes;
+  return concatBytes(pieces);
 }
 
 export function* readItems(bytes: Uint8Array): Generator<RecordingItem> {

@@ -11,8 +11,9 @@ import {
 } from "../../../cli/host/identity/authority_answer.ts";
 import { CERTIFICATE_BYTES_MAX } from "../../../cli/host/identity/certificates.ts";
 import { publicKeyOfSeed } from "../../../cli/host/identity/ed25519.ts";
+import { concatBytes } from "../../../core/base/bytes.ts";
 import { encode, type Wire, WireError, type WireErrorReason } from "../../../core/wire/cbor.ts";
-import { concat, generation, NETWORK } from "./support.ts";
+import { generation, NETWORK } from "./support.ts";
 
 const KEY = publicKeyOfSeed(new Uint8Array(32).fill(1));
 const OPEN: AuthorityAnswer = { network: NETWORK, open: true, authorities: [], statements: [] };
@@ -82,11 +83,11 @@ Deno.test("an answer that is no answer is refused by its own reason", () => {
     assert.throws(() => decodeAuthorityAnswer(encode(wire)), refused(reason));
   }
   assert.throws(
-    () => decodeAuthorityAnswer(concat([encodeAuthorityAnswer(OPEN), Uint8Array.of(0)])),
+    () => decodeAuthorityAnswer(concatBytes([encodeAuthorityAnswer(OPEN), Uint8Array.of(0)])),
     refused("trailing"),
   );
   // An array that says that it has more items than bytes follow.
-  const lie = concat([encode([1, network, false]).fill(0x85, 0, 1), Uint8Array.fromHex("9a000fffff")]);
+  const lie = concatBytes([encode([1, network, false]).fill(0x85, 0, 1), Uint8Array.fromHex("9a000fffff")]);
   assert.throws(() => decodeAuthorityAnswer(lie), refused("truncated"));
 });
 

@@ -2,6 +2,7 @@
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import { join } from "node:path";
+import { concatBytes } from "../../../core/base/bytes.ts";
 import { issueAuthority, issueMember } from "../../../cli/host/identity/issuing.ts";
 import {
   newSeed,
@@ -83,24 +84,14 @@ export async function crafted(
 
 /** DER by hand: a tag and the values inside. */
 export function der(tag: number, ...parts: readonly Uint8Array[]): Uint8Array {
-  const content = concat(parts);
+  const content = concatBytes(parts);
   const { length } = content;
   const head = length < 0x80
     ? [tag, length]
     : length < 0x100
     ? [tag, 0x81, length]
     : [tag, 0x82, length >> 8, length & 0xff];
-  return concat([Uint8Array.from(head), content]);
-}
-
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  return concatBytes([Uint8Array.from(head), content]);
 }
 
 /** The signed part of a certificate again, changed, and signed by a generation's authority as if it had issued it. */

@@ -14,8 +14,9 @@ import {
   TokenError,
   type TokenErrorReason,
 } from "../../../cli/host/identity/token.ts";
+import { concatBytes } from "../../../core/base/bytes.ts";
 import { encode, type Wire } from "../../../core/wire/cbor.ts";
-import { concat, NETWORK } from "./support.ts";
+import { NETWORK } from "./support.ts";
 
 const TOKEN: InviteToken = {
   network: NETWORK,
@@ -31,7 +32,7 @@ const refused = (reason: TokenErrorReason) => (error: unknown) =>
 /** A token whose checksum is right, whatever is in it: what a forger makes. */
 function forged(payload: Uint8Array): string {
   const checksum = new Uint8Array(createHash("sha256").update(payload).digest()).subarray(0, 4);
-  return "so1." + concat([payload, checksum]).toBase64({ alphabet: "base64url", omitPadding: true });
+  return "so1." + concatBytes([payload, checksum]).toBase64({ alphabet: "base64url", omitPadding: true });
 }
 
 Deno.test("parseToken() gives back what formatToken() was given", () => {
@@ -149,7 +150,7 @@ Deno.test("attack: a forged token whose checksum is right is told from a damaged
   for (const payload of payloads) {
     assert.throws(() => parseToken(forged(encode(payload))), refused("invalid"));
   }
-  assert.throws(() => parseToken(forged(concat([encode(good), Uint8Array.of(0)]))), refused("invalid"));
+  assert.throws(() => parseToken(forged(concatBytes([encode(good), Uint8Array.of(0)]))), refused("invalid"));
 });
 
 Deno.test("a token of another version, an address and an overlong text are told apart", () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { concatBytes } from "../../../core/base/bytes.ts";
 import { instant, logIndex, nodeId, type PartitionId } from "../../../core/base/ids.ts";
 import { Random } from "../../../core/base/random.ts";
 import { DEFAULT_TUNING, tuningOf } from "../../../core/base/tuning.ts";
@@ -128,20 +129,10 @@ const HEADER = {
 
 /** A part with a frame for each of `frames`. */
 function part(...frames: readonly (readonly RecordingItem[])[]): Uint8Array {
-  return concatenated([
+  return concatBytes([
     encodePartHeader(HEADER),
     ...frames.map((items, number) => encodeItemFrame(items.map(encodeItem), { ...PLACE, number })),
   ]);
-}
-
-function concatenated(pieces: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return bytes;
 }
 
 /** Everything in a part, and how many bytes were cut. */
@@ -197,7 +188,7 @@ Deno.test("PartReader cuts a torn end, wherever it was torn, in the last part al
       assert.throws(() => read(whole.slice(0, length), { last: false }), refused(/cut short/, first));
     }
   }
-  const zeros = concatenated([part([WAKE]), new Uint8Array(100)]);
+  const zeros = concatBytes([part([WAKE]), new Uint8Array(100)]);
   assert.deepEqual(read(zeros), { items: [WAKE], torn: 100 });
   assert.throws(() => read(zeros, { last: false }), refused(/damaged/, first));
 });
@@ -215,10 +206,10 @@ Deno.test("PartReader refuses a part in which any bit is another, and says where
 Deno.test("PartReader refuses frames that are missing or in another order (G2)", () => {
   const header = encodePartHeader(HEADER);
   const frame = (number: number) => encodeItemFrame([encodeItem(WAKE)], { ...PLACE, number });
-  const bytes = concatenated([header, frame(0), frame(2)]);
+  const bytes = concatBytes([header, frame(0), frame(2)]);
   assert.throws(() => read(bytes), refused(/frame 2 stands where 1 should/));
   const other = encodeItemFrame([encodeItem(WAKE)], { number: 0, salt: 8 });
-  assert.throws(() => read(concatenated([header, other])), refused(/checksum/));
+  assert.throws(() => read(concatBytes([header, other])), refused(/checksum/));
 });
 
 Deno.test("PartReader refuses what is no recording, and the formats of other builds, and says what to do", () => {
@@ -288,7 +279,7 @@ Deno.test("recordsOf() gives records that add up to what was recovered", () => {
 
 /** A part with items that were changed, all checksums right, so that the changes reach what lies behind those. */
 function mutated(items: readonly RecordingItem[], random: Random): Uint8Array {
-  const payload = concatenated(items.map(encodeItem));
+  const payload = concatBytes(items.map(encodeItem));
   for (let i = random.below(4); i > 0; i--) payload[random.below(payload.length)] = random.below(256);
   const length = random.chance(1, 4) ? random.between(1, payload.length) : payload.length;
   return sealed(payload.subarray(0, length), items.length);
@@ -297,7 +288,7 @@ function mutated(items: readonly RecordingItem[], random: Random): Uint8Array {
 /** A part with one frame, which says that its payload has `count` items. */
 function sealed(payload: Uint8Array, count = 1): Uint8Array {
   const rest = Array.from({ length: count - 1 }, () => new Uint8Array(0));
-  return concatenated([encodePartHeader(HEADER), encodeItemFrame([payload, ...rest], PLACE)]);
+  return concatBytes([encodePartHeader(HEADER), encodeItemFrame([payload, ...rest], PLACE)]);
 }
 
 Deno.test("PartReader throws nothing but RecordingError, whatever the bytes are (G4)", () => {
