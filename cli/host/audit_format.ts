@@ -15,9 +15,10 @@
 import { equalBytes, isZero, readUint32, utf8Encode, writeUint32 } from "../../core/base/bytes.ts";
 import { crc32 } from "../../core/base/hash.ts";
 import { SALT_BYTES, UnknownKeyError, type Vault } from "../../core/base/vault.ts";
-import { encode, Reader, WireError } from "../../core/wire/cbor.ts";
+import { encode, WireError } from "../../core/wire/cbor.ts";
 import { placeOf, type RecordCipher, recordCipher } from "../../core/wire/journal_cipher.ts";
 import type { AuditEvent } from "../../core/wire/requests.ts";
+import { auditEventWire, decodeWith, readAuditEvent } from "../../core/wire/shared_codec.ts";
 
 const MAGIC = utf8Encode("SPOPAUD\n");
 const FORMAT = 1;
@@ -77,8 +78,7 @@ export function auditCipher(vault: Vault, { generation, salt }: AuditHeader, ope
 }
 
 export function encodeLine(event: AuditEvent, { number, salt, cipher }: LineOptions): Uint8Array {
-  const { timeMs, node, who, from, what, outcome } = event;
-  const text = encode([timeMs, node, who, from, what, outcome]);
+  const text = encode(auditEventWire(event));
   const payload = cipher === null ? text : cipher.encrypt(placeOf(number), text);
   const bytes = new Uint8Array(LINE_HEADER_BYTES + payload.length);
   writeUint32(bytes, 0, payload.length);
@@ -139,19 +139,8 @@ function readLines(bytes: Uint8Array, { salt }: AuditHeader, cipher: RecordCiphe
 }
 
 function eventOf(text: Uint8Array): AuditEvent | null {
-  const reader = new Reader(text);
   try {
-    reader.tuple(6);
-    const event = {
-      timeMs: reader.integer(),
-      node: reader.nodeId(),
-      who: reader.text(),
-      from: reader.text(),
-      what: reader.text(),
-      outcome: reader.text(),
-    };
-    reader.end();
-    return event;
+    return decodeWith(text, readAuditEvent);
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
     return null;

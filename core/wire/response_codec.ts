@@ -4,7 +4,6 @@ import { unreachable } from "../base/invariant.ts";
 import type { Reader, Wire } from "./cbor.ts";
 import { readPositions } from "./request_codec.ts";
 import type {
-  AuditEvent,
   KeyValue,
   MemberStatus,
   NodeStatus,
@@ -14,9 +13,11 @@ import type {
   Trouble,
 } from "./requests.ts";
 import {
+  auditEventWire,
   keyValueWire,
   listWire,
   memberWire,
+  readAuditEvent,
   readKeyValue,
   readList,
   readMember,
@@ -182,21 +183,6 @@ function readRefused(reader: Reader): Refused {
     message,
     ...(leader === null ? null : { leader }),
     ...(retryAfterMs === null ? null : { retryAfterMs }),
-  };
-}
-
-function auditEventWire({ timeMs, node, who, from, what, outcome }: AuditEvent): Wire {
-  return [timeMs, node, who, from, what, outcome];
-}
-function readAuditEvent(reader: Reader): AuditEvent {
-  reader.tuple(6);
-  return {
-    timeMs: reader.integer(),
-    node: reader.nodeId(),
-    who: reader.text(),
-    from: reader.text(),
-    what: reader.text(),
-    outcome: reader.text(),
   };
 }
 

@@ -6,7 +6,7 @@ import type { Row } from "../base/ports.ts";
 import { encode, Reader, type Wire } from "./cbor.ts";
 import { listWire, readList } from "./lists.ts";
 import type { Configuration, Entry, Member, SystemView } from "./messages.ts";
-import type { KeyValue, Version } from "./requests.ts";
+import type { AuditEvent, KeyValue, Version } from "./requests.ts";
 import { identityWire, readIdentity, readSecurity, securityWire } from "./security.ts";
 export { listWire, readList } from "./lists.ts";
 import { ENTRY_KIND, MEMBER_STATE } from "./tags.ts";
@@ -188,4 +188,20 @@ export function encodeView(view: SystemView): Uint8Array {
 /** @throws {WireError} when `bytes` is not exactly one view */
 export function decodeView(bytes: Uint8Array): SystemView {
   return decodeWith(bytes, readView);
+}
+
+/** In answers, and in the lines of an audit log: a change of it is one of that file's format, too. */
+export function auditEventWire({ timeMs, node, who, from, what, outcome }: AuditEvent): Wire {
+  return [timeMs, node, who, from, what, outcome];
+}
+export function readAuditEvent(reader: Reader): AuditEvent {
+  reader.tuple(6);
+  return {
+    timeMs: reader.integer(),
+    node: reader.nodeId(),
+    who: reader.text(),
+    from: reader.text(),
+    what: reader.text(),
+    outcome: reader.text(),
+  };
 }
