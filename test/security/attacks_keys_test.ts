@@ -12,10 +12,11 @@ import type { Profile } from "../../cli/client/profile.ts";
 import { Credentials, makeAccessKey } from "../../cli/host/identity/access_key.ts";
 import { type PrivateLives, withPrivate } from "../cli/host/life/private_lives.ts";
 import { text, until } from "../cli/support.ts";
+import { right } from "../support/credentials.ts";
 import { helloAs, inClients, Intruder } from "./attacks_tools.ts";
 
 const bytes = (value: string) => new TextEncoder().encode(value);
-const all = (prefix: string): Right => ({ prefix, read: true, write: true, admin: false });
+const all = (prefix: string): Right => right(prefix, "rw");
 
 async function accessTo({ operator, profile }: PrivateLives, ...rights: Right[]): Promise<Profile> {
   const { id, secret, publicKey } = makeAccessKey();
@@ -204,12 +205,6 @@ Deno.test("attack: who administers a prefix makes keys that have more than it ha
     const set = (access: { id: string; rights: Right[] }): Op => ({
       kind: "access-set",
       access: { publicKey, name: "", ...access },
-    });
-    const right = (prefix: string, rights: string): Right => ({
-      prefix,
-      read: rights.includes("r"),
-      write: rights.includes("w"),
-      admin: rights.includes("a"),
     });
     for (
       const rights of [

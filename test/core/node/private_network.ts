@@ -11,28 +11,14 @@ import type { Node } from "../../../core/node/node.ts";
 import type { Effects } from "../../../core/wire/kernel.ts";
 import type { Member, SystemView } from "../../../core/wire/messages.ts";
 import type { Op, Response } from "../../../core/wire/requests.ts";
-import type { AccessKey, Invite, Principal, Right } from "../../../core/wire/security.ts";
+import type { Invite, Principal } from "../../../core/wire/security.ts";
+import { keyOf, OPERATOR, sha256 } from "../../support/credentials.ts";
 import { member, Network } from "./network.ts";
 
 const HAND_OVER_US = 2_000, MAKE_US = 5_000, RENEW_US = 100_000;
 const NONE = new Uint8Array(0);
 
-export const sha256 = (hex: string): string => createHash("sha256").update(hex, "hex").digest("hex");
-export const keyOf = (name: string): string => createHash("sha256").update(name).digest("hex");
-export const right = (prefix: string, rights: string): Right => ({
-  prefix,
-  read: rights.includes("r"),
-  write: rights.includes("w"),
-  admin: rights.includes("a"),
-});
-export const access = (id: string, ...rights: Right[]): AccessKey => ({
-  id,
-  publicKey: keyOf(id),
-  name: id,
-  rights,
-});
 export const holderOf = (id: string): Principal => ({ kind: "access", id });
-export const OPERATOR = access("OPERATOR", right("", "rwa"));
 
 export const INVITE_ID = "0123456789abcdef";
 const PROOF = sha256("5ec2e7");

@@ -8,22 +8,8 @@ import type { SystemView } from "../../../core/wire/messages.ts";
 import type { Op, RangeOp, TransactOp } from "../../../core/wire/requests.ts";
 import type { AccessKey, Principal } from "../../../core/wire/security.ts";
 import { arbOp } from "../../support/arbitraries.ts";
-import {
-  a,
-  access,
-  add,
-  after,
-  b,
-  by,
-  c,
-  evict,
-  genesis,
-  ID,
-  invite,
-  open,
-  OPERATOR,
-  right,
-} from "../system/private_view.ts";
+import { access, OPERATOR, right } from "../../support/credentials.ts";
+import { a, add, after, b, by, c, evict, genesis, ID, invite, open } from "../system/private_view.ts";
 
 const KEYS: AccessKey[] = [
   access("ADMIN", right("team/", "a"), right("team/star/", "rw")),

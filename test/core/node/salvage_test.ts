@@ -28,7 +28,8 @@ import type { Security } from "../../../core/wire/security.ts";
 import { CALM, Cluster, type Node, PARTITION, useTinyLimits } from "../partition/cluster.ts";
 import { storm } from "../partition/storm.ts";
 import { member, Network } from "./network.ts";
-import { invite, keyOf, OPERATOR, PrivateNetwork, statementOf } from "./private_network.ts";
+import { keyOf, OPERATOR } from "../../support/credentials.ts";
+import { invite, PrivateNetwork, statementOf } from "./private_network.ts";
 
 const OLD = "0".repeat(32), NEW = "1".repeat(32);
 const [a, b, c, d, e] = ["a", "b", "c", "d", "e"].map(nodeId) as [NodeId, NodeId, NodeId, NodeId, NodeId];

@@ -5,18 +5,8 @@ import type { Message, SystemView } from "../../../core/wire/messages.ts";
 import type { Op, RangeOp, Response, WatchOp } from "../../../core/wire/requests.ts";
 import type { Principal } from "../../../core/wire/security.ts";
 import { Network } from "./network.ts";
-import {
-  access,
-  holderOf,
-  invite,
-  invited,
-  keyOf,
-  OPERATOR,
-  privateMember,
-  PrivateNetwork,
-  refusalText,
-  right,
-} from "./private_network.ts";
+import { access, keyOf, OPERATOR, right } from "../../support/credentials.ts";
+import { holderOf, invite, invited, privateMember, PrivateNetwork, refusalText } from "./private_network.ts";
 
 const THREE = ["Alnilam", "Bellatrix", "Capella"];
 const MINUTE = 60_000_000;

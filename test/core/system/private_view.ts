@@ -1,6 +1,5 @@
 /** A private network's view, and commands on it, for tests of who may come in and do what. */
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { type Epoch, type LogIndex, type NodeId, nodeId } from "../../../core/base/ids.ts";
 import { DEFAULT_SETTINGS } from "../../../core/base/limits.ts";
 import {
@@ -10,7 +9,8 @@ import {
 } from "../../../core/system/command.ts";
 import { nextView } from "../../../core/system/system.ts";
 import type { Member, SystemView } from "../../../core/wire/messages.ts";
-import type { AccessKey, Invite, MemberIdentity, Principal, Right } from "../../../core/wire/security.ts";
+import type { Invite, MemberIdentity, Principal, Security } from "../../../core/wire/security.ts";
+import { keyOf, OPERATOR, sha256 } from "../../support/credentials.ts";
 
 export const [a, b, c, d] = ["Alnilam", "Betelgeuse", "Capella", "Deneb"].map(nodeId) as [
   NodeId,
@@ -19,8 +19,6 @@ export const [a, b, c, d] = ["Alnilam", "Betelgeuse", "Capella", "Deneb"].map(no
   NodeId,
 ];
 export const NONE = new Uint8Array(0);
-export const sha256 = (hex: string) => createHash("sha256").update(hex, "hex").digest("hex");
-export const keyOf = (name: string) => createHash("sha256").update(name).digest("hex");
 export const identity = (name: string, change: Partial<MemberIdentity> = {}): MemberIdentity => ({
   key: keyOf(name),
   holds: 1,
@@ -38,19 +36,6 @@ export const member = (name: string, change: Partial<Member> = {}): Member => ({
   identity: identity(name),
   ...change,
 });
-export const right = (prefix: string, rights: string): Right => ({
-  prefix,
-  read: rights.includes("r"),
-  write: rights.includes("w"),
-  admin: rights.includes("a"),
-});
-export const access = (id: string, ...rights: Right[]): AccessKey => ({
-  id,
-  publicKey: keyOf(id),
-  name: id,
-  rights,
-});
-export const OPERATOR = access("OPERATOR", right("", "rwa"));
 export const proofOf = (id: string) => sha256(id.repeat(2));
 export const invite = (id: string, change: Partial<Invite> = {}): Invite => ({
   id,
@@ -77,6 +62,13 @@ export const genesis: SystemView = {
     invites: [],
   },
 };
+/** Of a private network without members. */
+export const viewWith = (security: Partial<Security>): SystemView => ({
+  ...genesis,
+  members: [],
+  assignment: [],
+  security: { keys: [], access: [], invites: [], ...security },
+});
 export const open: SystemView = {
   ...genesis,
   members: genesis.members.map(({ identity: _, ...m }) => m),

@@ -8,8 +8,8 @@ import { isFormer } from "../../../core/wire/members.ts";
 import { type Member, type SystemView } from "../../../core/wire/messages.ts";
 import { type Principal, type Right } from "../../../core/wire/security.ts";
 import { decodeView, encodeView } from "../../../core/wire/shared_codec.ts";
+import { access, right, sha256 } from "../../support/credentials.ts";
 import {
-  access,
   add,
   by,
   evict,
@@ -21,9 +21,7 @@ import {
   made,
   member,
   proofOf,
-  right,
   rotate,
-  sha256,
   status,
   vouching,
 } from "./private_view.ts";

@@ -8,9 +8,9 @@ import { isFormer } from "../../../core/wire/members.ts";
 import { type SystemView } from "../../../core/wire/messages.ts";
 import { type AccessKey } from "../../../core/wire/security.ts";
 import { decodeView, encodeView } from "../../../core/wire/shared_codec.ts";
+import { access, keyOf, OPERATOR, right, sha256 } from "../../support/credentials.ts";
 import {
   a,
-  access,
   add,
   after,
   apply,
@@ -24,18 +24,14 @@ import {
   identity,
   invite,
   join,
-  keyOf,
   keys,
   made,
   member,
   NONE,
   open,
-  OPERATOR,
   proofOf,
   refused,
-  right,
   rotate,
-  sha256,
   status,
   vouching,
 } from "./private_view.ts";

@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Epoch } from "../../../core/base/ids.ts";
-import { DEFAULT_SETTINGS } from "../../../core/base/limits.ts";
 import { denial } from "../../../core/node/rights.ts";
-import type { SystemView } from "../../../core/wire/messages.ts";
 import type { Op } from "../../../core/wire/requests.ts";
 import type { Right } from "../../../core/wire/security.ts";
 import { permits } from "../../../sim/security/access.ts";
+import { viewWith } from "../../core/system/private_view.ts";
+import { access } from "../../support/credentials.ts";
 
 const name = fc.array(fc.constantFrom("a", "b", "/", "{"), { maxLength: 4 }).map((letters) =>
   letters.join("")
@@ -41,22 +40,11 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   fc.constant<Op>({ kind: "keys-rotate" }),
 );
 
-function viewWith(rights: readonly Right[]): SystemView {
-  return {
-    version: 1,
-    network: "0".repeat(32),
-    settings: DEFAULT_SETTINGS,
-    epoch: 1 as Epoch,
-    members: [],
-    assignment: [],
-    security: { keys: [], invites: [], access: [{ id: "k", publicKey: "0".repeat(64), name: "", rights }] },
-  };
-}
-
 Deno.test("permits() agrees with the rights that nodes look at, by a reading of its own", () => {
   fc.assert(
     fc.property(fc.array(right, { minLength: 1, maxLength: 3 }), op, (rights, asked) => {
-      const denied = denial(viewWith(rights), { kind: "access", id: "k" }, asked) !== null;
+      const denied =
+        denial(viewWith({ access: [access("k", ...rights)] }), { kind: "access", id: "k" }, asked) !== null;
       // An empty span holds no key that could not be read.
       const isEmpty = asked.kind === "watch" && asked.end !== null && asked.end <= asked.start;
       return isEmpty || permits(rights, asked) === !denied;

@@ -1,24 +1,9 @@
 import assert from "node:assert/strict";
-import type { Epoch } from "../../../core/base/ids.ts";
-import { DEFAULT_SETTINGS } from "../../../core/base/limits.ts";
 import { Random } from "../../../core/base/random.ts";
-import type { SystemView } from "../../../core/wire/messages.ts";
 import type { NetworkKey } from "../../../core/wire/security.ts";
 import { authorityOf, drawHex, Keyring, sha256Hex } from "../../../sim/security/keyring.ts";
+import { NONE, viewWith } from "../../core/system/private_view.ts";
 
-const NONE = new Uint8Array(0);
-
-function viewWith(...keys: NetworkKey[]): SystemView {
-  return {
-    version: 1,
-    network: "0".repeat(32),
-    settings: DEFAULT_SETTINGS,
-    epoch: 1 as Epoch,
-    members: [],
-    assignment: [],
-    security: { keys, access: [], invites: [] },
-  };
-}
 const current = (id: number, secret: string): NetworkKey => ({
   id,
   state: "current",
@@ -30,10 +15,11 @@ Deno.test("Keyring holds what the network agreed on alone, and not what another 
   keyring.put(1, "one");
   keyring.put(2, "my two");
   assert.equal(
-    keyring.identity(viewWith(current(1, "one"), { id: 2, state: "wanted", authority: NONE })).holds,
+    keyring.identity(viewWith({ keys: [current(1, "one"), { id: 2, state: "wanted", authority: NONE }] }))
+      .holds,
     1,
   );
-  const theirs = viewWith({ ...current(1, "one"), state: "former" }, current(2, "their two"));
+  const theirs = viewWith({ keys: [{ ...current(1, "one"), state: "former" }, current(2, "their two")] });
   assert.equal(keyring.identity(theirs).holds, 1);
   keyring.reconcile(theirs);
   assert.deepEqual(keyring.generations, [1]);
@@ -46,14 +32,14 @@ Deno.test("Keyring keeps what is newer than the view it knows, and drops what th
   keyring.put(1, "one");
   keyring.put(2, "two");
   keyring.put(4, "four");
-  keyring.reconcile(viewWith(current(1, "one"), { id: 3, state: "wanted", authority: NONE }));
+  keyring.reconcile(viewWith({ keys: [current(1, "one"), { id: 3, state: "wanted", authority: NONE }] }));
   assert.deepEqual(keyring.generations, [1, 4]);
 });
 
 Deno.test("Keyring says that it uses no more than it holds", () => {
   const keyring = new Keyring(Random.fromSeed(1));
   keyring.uses = 3;
-  const { uses, holds, statement } = keyring.identity(viewWith());
+  const { uses, holds, statement } = keyring.identity(viewWith({}));
   assert.deepEqual([uses, holds, statement.length], [0, 0, 0]);
 });
 

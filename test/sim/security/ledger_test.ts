@@ -9,7 +9,8 @@ import type { SystemView } from "../../../core/wire/messages.ts";
 import type { Principal } from "../../../core/wire/security.ts";
 import { Ledger } from "../../../sim/security/ledger.ts";
 import { sha256Hex } from "../../../sim/security/keyring.ts";
-import { access, genesis, identity, member, OPERATOR, right } from "../../core/system/private_view.ts";
+import { access, OPERATOR, right } from "../../support/credentials.ts";
+import { genesis, identity, member } from "../../core/system/private_view.ts";
 
 const TERM = 1 as Term;
 const NAMES = [...genesis.members.map(({ id }) => id), nodeId("Deneb"), nodeId("Electra")];
