@@ -87,8 +87,20 @@ function warnOfFewCopies({ members, settings }: SystemView, id: NodeId): void {
   );
 }
 
+/** Nobody would understand it, and it nobody: what it was given to hold would never come. */
+function checkHasKeys({ members, security }: SystemView, id: NodeId): void {
+  const holds = members.find((member) => member.id === id)?.identity?.holds;
+  if (security === null || holds === undefined || holds >= security.keys[0]!.id) return;
+  throw new Error(
+    `Node "${id}" cannot be taken back: the newest keys that it has are of generation ${holds}, which the network has ` +
+      `forgotten since. Let its machine join as a new node: on an empty --data, under a new --id, with an invite`,
+  );
+}
+
 async function takeBack(client: Client, id: NodeId): Promise<"active" | "joining"> {
-  const state = stateOf((await client.layout()).view, id);
+  const { view } = await client.layout();
+  checkHasKeys(view, id);
+  const state = stateOf(view, id);
   if (state === "active" || state === "joining") {
     throw new Error(`Node "${id}" is ${state}: there is nothing to take back`);
   }

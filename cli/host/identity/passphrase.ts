@@ -126,8 +126,9 @@ const INTERRUPT = "\x03", END = "\x04", CLEAR_LINE = "\x15", ESCAPE = "\x1b";
 async function ask(terminal: PassphraseTerminal, prompt: string): Promise<string> {
   const decoder = new TextDecoder();
   let typed: string[] = [];
-  terminal.write(prompt);
+  // First: what is typed as soon as the question is there is not to be shown.
   terminal.setRaw(true);
+  terminal.write(prompt);
   try {
     for (;;) {
       const bytes = await terminal.read();
