@@ -46,7 +46,7 @@ Deno.test("drain, remove and rejoin from the command line: everything stays read
     assert.equal((await so("drain", "b", "--no-wait")).code, 0);
     await until("b to have left", async () => await state("b") === "removed");
     const last = await so("drain", "c");
-    assert.match(last.stderr, /^Without "c" the network has 1 active members/);
+    assert.match(last.stderr, /^Without "c" the network has 1 active member:/);
     assert.match((await so("drain", "a")).stderr, /"a" is the last active member and must stay/);
   }));
 
