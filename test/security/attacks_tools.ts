@@ -10,6 +10,7 @@ import {
 import { FRAME_HEADER_BYTES, FrameReader, seal } from "../../core/wire/framing.ts";
 import type { Request, Response } from "../../core/wire/requests.ts";
 import {
+  clientHello,
   decodeHello,
   decodeHelloReply,
   encodeHello,
@@ -120,15 +121,7 @@ function responsesIn(payload: Uint8Array) {
 }
 
 export function helloAs(change: Partial<Hello>): Hello {
-  return {
-    version: WIRE_VERSION,
-    role: "client",
-    network: null,
-    node: null,
-    address: null,
-    proof: null,
-    ...change,
-  };
+  return { ...clientHello(null, null), ...change };
 }
 
 /** A hello with an invite's proof, right in all but what `token` may have wrong. */
@@ -253,6 +246,6 @@ export function payloadOf(wire: Wire): Uint8Array {
   return encode(wire, FRAME_HEADER_BYTES);
 }
 
-export function inClients(authority: Uint8Array): SecureDial {
-  return { preamble: "client", own: null, authorities: [certificatePem(authority)] };
+export function inClients(...authorities: readonly Uint8Array[]): SecureDial {
+  return { preamble: "client", own: null, authorities: authorities.map(certificatePem) };
 }
