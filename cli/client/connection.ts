@@ -4,12 +4,11 @@ import {
   type ClientResponseFrame,
   decodeResponses,
   encodeRequests,
-  WIRE_VERSION,
   WireError,
 } from "../../core/wire/codec.ts";
 import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
 import type { Request } from "../../core/wire/requests.ts";
-import { decodeHelloReply, encodeHello } from "../../core/wire/session.ts";
+import { clientHello, decodeHelloReply, encodeHello } from "../../core/wire/session.ts";
 import type { HelloRefusal } from "../../core/wire/tags.ts";
 import type { MemberCertificate } from "../host/identity/certificates.ts";
 import { connectTo, type FrameSocket } from "../host/socket.ts";
@@ -132,15 +131,7 @@ export class ClientConnection {
     this.#connected = true;
     const { network, trust } = this.#options;
     const proof = certificate === null ? null : trust?.proof(certificate) ?? null;
-    const hello = {
-      version: WIRE_VERSION,
-      role: "client",
-      network,
-      node: null,
-      address: null,
-      proof,
-    } as const;
-    this.#socket!.send(seal(encodeHello(hello, FRAME_HEADER_BYTES)));
+    this.#socket!.send(seal(encodeHello(clientHello(network, proof), FRAME_HEADER_BYTES)));
   }
 
   #send(requests: readonly ClientRequestFrame[]): void {

@@ -1,11 +1,12 @@
 import type { NodeId } from "../../core/base/ids.ts";
-import { decodeResponses, encodeRequests, WIRE_VERSION, WireError } from "../../core/wire/codec.ts";
+import { decodeResponses, encodeRequests, WireError } from "../../core/wire/codec.ts";
 import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
 import { isFormer } from "../../core/wire/members.ts";
 import type { Member, SystemView } from "../../core/wire/messages.ts";
 import type { RefusalReason, Request, Response } from "../../core/wire/requests.ts";
 import {
   type Admission,
+  clientHello,
   decodeAdmission,
   decodeHelloReply,
   encodeHello,
@@ -244,15 +245,7 @@ class Asking {
     const proof = entry.kind === "invite" && certificate !== null
       ? proofOf(entry, certificate, clock())
       : null;
-    const hello = {
-      version: WIRE_VERSION,
-      role: "client",
-      network: null,
-      node: null,
-      address: null,
-      proof,
-    } as const;
-    this.#socket.send(seal(encodeHello(hello, FRAME_HEADER_BYTES)));
+    this.#socket.send(seal(encodeHello(clientHello(null, proof), FRAME_HEADER_BYTES)));
   }
 
   #heard(payload: Uint8Array): void {

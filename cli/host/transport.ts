@@ -19,6 +19,7 @@ import {
   type GenerationSecret,
   type Hello,
   type HelloReply,
+  peerHello,
 } from "../../core/wire/session.ts";
 import { FRAME, type HelloRefusal } from "../../core/wire/tags.ts";
 import { ClientLink } from "./client_link.ts";
@@ -284,15 +285,10 @@ export class Transport {
       peer,
       address: () => this.#addressOf(peer),
       credentials: () => this.#self?.credentials ?? null,
-      hello: () => this.#hello(),
+      hello: () => peerHello(this.#self!),
       lost: (why) => this.#events.peerLost(peer, why),
       count: (name, by) => this.count(name, by),
     });
-  }
-
-  #hello(): Hello {
-    const { node, network, address } = this.#self!;
-    return { version: WIRE_VERSION, role: "peer", network, node, address, proof: null };
   }
 
   #authorities(source: string): Uint8Array | null {

@@ -73,6 +73,17 @@ export interface HelloReply {
   readonly clockMs: number | null;
 }
 
+/** What a member says to another; its certificate is its proof. */
+export function peerHello(self: { network: string | null; node: NodeId; address: string }): Hello {
+  const { network, node, address } = self;
+  return { version: WIRE_VERSION, role: "peer", network, node, address, proof: null };
+}
+
+/** What a client says, and a node that is about to join. */
+export function clientHello(network: string | null, proof: Proof | null): Hello {
+  return { version: WIRE_VERSION, role: "client", network, node: null, address: null, proof };
+}
+
 /** The payload of the first frame, with room for the frame's header in front. */
 export function encodeHello(hello: Hello, headroom = 0): Uint8Array {
   const { version, role, network, node, address, proof } = hello;

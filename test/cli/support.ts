@@ -3,8 +3,8 @@ import { join } from "node:path";
 import net from "node:net";
 import type tls from "node:tls";
 import { FRAME_HEADER_BYTES, FrameReader, seal } from "../../core/wire/framing.ts";
-import { encodeHello, type Hello, PREAMBLE } from "../../core/wire/session.ts";
-import { WIRE_VERSION, WireError } from "../../core/wire/codec.ts";
+import { clientHello, encodeHello, type Hello, PREAMBLE } from "../../core/wire/session.ts";
+import { WireError } from "../../core/wire/codec.ts";
 import { type Client, connect } from "../../cli/client/client.ts";
 import type { Profile } from "../../cli/client/profile.ts";
 import { Trust } from "../../cli/client/trust.ts";
@@ -161,15 +161,7 @@ export class RawConnection {
   }
 
   hello(hello: Partial<Hello>): void {
-    const whole = {
-      version: WIRE_VERSION,
-      role: "client",
-      network: null,
-      node: null,
-      address: null,
-      proof: null,
-      ...hello,
-    } as const;
+    const whole = { ...clientHello(null, null), ...hello };
     this.send(seal(encodeHello(whole, FRAME_HEADER_BYTES)));
   }
 

@@ -3,10 +3,10 @@
  * measured: told an AttackOrder, it answers with what it did.
  */
 import { Random } from "../../core/base/random.ts";
-import { encodeRequests, WIRE_VERSION } from "../../core/wire/codec.ts";
+import { encodeRequests } from "../../core/wire/codec.ts";
 import { frame } from "../../core/wire/framing.ts";
 import type { Op } from "../../core/wire/requests.ts";
-import { encodeHello, PREAMBLE } from "../../core/wire/session.ts";
+import { clientHello, encodeHello, PREAMBLE } from "../../core/wire/session.ts";
 import net from "node:net";
 import { type Profile, readProfile } from "../../cli/client/profile.ts";
 import { RawConnection } from "../cli/support.ts";
@@ -25,8 +25,7 @@ export interface AttackOrder {
 /** Of each attack: connections made, and of them those that the node closed. */
 export type AttackTotals = Record<string, { connections: number; closed: number; sent: number }>;
 
-const HELLO = { version: WIRE_VERSION, role: "client", network: null, node: null, address: null } as const;
-const GREETING = frame(encodeHello({ ...HELLO, proof: null }));
+const GREETING = frame(encodeHello(clientHello(null, null)));
 const sampleRequest = drawn(arbRequest, (request) => encodeRequests([{ id: 1, request }]));
 /** Connections of one attack at a time. */
 const HELD_MAX = {
@@ -78,7 +77,7 @@ class Attacker {
 
   /** On what lies before the first frame of a private network. */
   #onTls(profile: Profile): Promise<void>[] {
-    const hello = clientHello(profile);
+    const hello = tlsClientHello(profile);
     return [
       this.#repeat("garbage instead of TLS", 5, () => this.#garbageTls()),
       this.#repeat("handshakes never finished", 5, async () => this.#unfinished(await hello)),
@@ -307,7 +306,7 @@ class Attacker {
 }
 
 /** The first bytes of a handshake, as they are. */
-function clientHello(profile: Profile): Promise<Uint8Array> {
+function tlsClientHello(profile: Profile): Promise<Uint8Array> {
   return new Promise((resolve) => {
     const server = net.createServer((socket) => {
       socket.once("data", (bytes: Uint8Array) => {

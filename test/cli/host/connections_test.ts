@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import net from "node:net";
 import { join } from "node:path";
 import { nodeId } from "../../../core/base/ids.ts";
-import { WIRE_VERSION } from "../../../core/wire/codec.ts";
 import { frame } from "../../../core/wire/framing.ts";
 import type { ClientRequestFrame } from "../../../core/wire/codec.ts";
 import { encodeRequests } from "../../../core/wire/codec.ts";
 import { LIMITS } from "../../../core/base/limits.ts";
+import { peerHello } from "../../../core/wire/session.ts";
 import { connect } from "../../../cli/client/client.ts";
 import { ClientLink } from "../../../cli/host/client_link.ts";
 import { PeerLink } from "../../../cli/host/peer_link.ts";
@@ -36,14 +36,7 @@ function linkTo(
   return new PeerLink({
     peer: nodeId(peer),
     address: () => address,
-    hello: () => ({
-      version: WIRE_VERSION,
-      role: "peer",
-      network: NETWORK,
-      node: nodeId("a"),
-      address: own,
-      proof: null,
-    }),
+    hello: () => peerHello({ network: NETWORK, node: nodeId("a"), address: own }),
     credentials: () => null,
     lost,
     count() {},

@@ -2,11 +2,16 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import { type NodeId, nodeId } from "../../../core/base/ids.ts";
-import { WIRE_VERSION } from "../../../core/wire/codec.ts";
 import { frame, FRAME_HEADER_BYTES, seal } from "../../../core/wire/framing.ts";
 import type { Member, MemberState, SystemView } from "../../../core/wire/messages.ts";
 import type { GenerationSecret } from "../../../core/wire/session.ts";
-import { decodeHelloReply, encodeHello, PREAMBLE } from "../../../core/wire/session.ts";
+import {
+  clientHello,
+  decodeHelloReply,
+  encodeHello,
+  peerHello,
+  PREAMBLE,
+} from "../../../core/wire/session.ts";
 import type { NodeCredentials } from "../../../cli/host/credentials.ts";
 import { askAuthorities } from "../../../cli/host/ask_authorities.ts";
 import { certificatePem } from "../../../cli/host/identity/certificates.ts";
@@ -151,14 +156,7 @@ async function attempt(
   const link = new PeerLink({
     peer: nodeId(peer),
     address: () => address,
-    hello: () => ({
-      version: WIRE_VERSION,
-      role: "peer",
-      network: NETWORK,
-      node: nodeId(as),
-      address: "127.0.0.1:1",
-      proof: null,
-    }),
+    hello: () => peerHello({ network: NETWORK, node: nodeId(as), address: "127.0.0.1:1" }),
     credentials: () => world.credentials(who),
     lost: (why) => lost ??= why,
     count() {},
@@ -258,20 +256,12 @@ Deno.test("whoever speaks in the clear, without a certificate, or no protocol at
     assert.equal(await noise.next(), null);
     // As a client, with TLS and the right authority, and nothing to show.
     const reasons: string[] = [];
-    const hello = {
-      version: WIRE_VERSION,
-      role: "client",
-      network: null,
-      node: null,
-      address: null,
-      proof: null,
-    } as const;
     for (const own of [null, ids.a.own]) {
       const authorities = [certificatePem(world.by.der)];
       const preamble = own === null ? "client" : "member";
       const done = Promise.withResolvers<void>();
       const socket: FrameSocket = connectTo(b.address, { preamble, own, authorities }, {
-        connected: () => socket.send(seal(encodeHello(hello, FRAME_HEADER_BYTES))),
+        connected: () => socket.send(seal(encodeHello(clientHello(null, null), FRAME_HEADER_BYTES))),
         frames: ([payload]) => {
           const { accepted, reason } = decodeHelloReply(payload!);
           reasons.push(accepted ? "accepted" : reason!);
