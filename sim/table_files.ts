@@ -1,20 +1,15 @@
 /**
- * Files of tables on a simulated disk, which keeps what programs see apart from what a loss of power would leave.
+ * Files of tables on a simulated disk, whose names are as S1 says.
  *
  *  T1  What was appended since a file's last sync reaches the disk in any order, by sectors: of each nothing, all, or as
  *      much as one of the appends made of it. So does the file's length. What never came is zero, or stale.
- *  T2  A name that was made, removed or moved is certain only when the directory was synced. A rename is one of two
- *      names, never a part of a file.
- *  T3  A sync that fails has lost some of what it was to write, and the pages count as clean: programs read them as
+ *  T2  A sync that fails has lost some of what it was to write, and the pages count as clean: programs read them as
  *      they wrote them, no later sync writes them, and it reports success.
  */
-import { invariant } from "../core/base/invariant.ts";
 import type { Random } from "../core/base/random.ts";
 import { SALT_BYTES } from "../core/base/vault.ts";
 import type { ReadableFile, TableFiles, WritableFile } from "../core/tables/files.ts";
-
-const SECTOR_BYTES = 512;
-const STALE_KEPT = 64;
+import { type Chosen, SECTOR_BYTES, SimulatedFiles, systemError } from "./simulated_files.ts";
 
 class Inode {
   bytes = new Uint8Array(0);
@@ -39,40 +34,13 @@ class Inode {
   }
 }
 
-export type TableFault = "sync" | "write";
-
-/** What a crash leaves of what is not certain. */
-const ARRIVALS = ["nothing", "all", "any", "any"] as const;
-
-export class SimTableFiles implements TableFiles {
-  readonly #random: Random;
-  readonly #names = new Map<string, Inode>();
-  readonly #diskNames = new Map<string, Inode>();
-  /** What a name has meant since the directory was last synced. */
-  readonly #pendingNames = new Map<string, (Inode | null)[]>();
-  /** Sectors that removed files have left on the disk. */
-  readonly #stale: Uint8Array[] = [];
-  /** Called when an operation that changes something is done. */
-  done: (operation: string) => void = () => {};
-  /** The nth operation of the kind from now on fails. */
-  fault: { readonly kind: TableFault; after: number } | null = null;
-  openFiles = 0;
+export class SimTableFiles extends SimulatedFiles<Inode> implements TableFiles {
   /** All that was appended. */
   written = 0;
 
-  constructor(random: Random) {
-    this.#random = random;
-  }
-
-  list(): string[] {
-    return [...this.#names.keys()].sort();
-  }
-
   create(name: string): WritableFile {
-    if (this.#names.has(name)) throw systemError("EEXIST", `File exists (os error 17), open '${name}'`);
     const inode = new Inode();
-    this.#name(name, inode);
-    this.done(`create ${name}`);
+    this.createName(name, inode);
     this.openFiles++;
     return {
       append: (bytes) => this.#append(name, inode, bytes),
@@ -82,8 +50,8 @@ export class SimTableFiles implements TableFiles {
   }
 
   open(name: string): ReadableFile | null {
-    const inode = this.#names.get(name);
-    if (inode === undefined) return null;
+    const inode = this.find(name);
+    if (inode === null) return null;
     this.openFiles++;
     return {
       read: (at, into) => {
@@ -97,34 +65,21 @@ export class SimTableFiles implements TableFiles {
   }
 
   rename(from: string, to: string): void {
-    const inode = this.#names.get(from);
-    if (inode === undefined) throw systemError("ENOENT", `No such file or directory (os error 2), '${from}'`);
-    this.#name(to, inode);
-    this.#name(from, null);
+    this.setName(to, this.inode(from));
+    this.setName(from, null);
     this.done(`rename ${from} to ${to}`);
   }
 
   remove(name: string): void {
-    const inode = this.#names.get(name);
-    if (inode === undefined) throw systemError("ENOENT", `No such file or directory (os error 2), '${name}'`);
-    for (let at = 0; at < inode.bytes.length; at += SECTOR_BYTES) {
-      this.#stale.push(inode.bytes.subarray(at, at + SECTOR_BYTES));
+    const { bytes } = this.inode(name), sectors: Uint8Array[] = [];
+    for (let at = 0; at < bytes.length; at += SECTOR_BYTES) {
+      sectors.push(bytes.subarray(at, at + SECTOR_BYTES));
     }
-    this.#stale.splice(0, this.#stale.length - STALE_KEPT);
-    this.#name(name, null);
-    this.done(`remove ${name}`);
-  }
-
-  syncDirectory(): void {
-    if (this.#fails("sync")) throw systemError("EIO", "Input/output error (os error 5)");
-    this.#diskNames.clear();
-    for (const [name, inode] of this.#names) this.#diskNames.set(name, inode);
-    this.#pendingNames.clear();
-    this.done("sync directory");
+    this.removeName(name, sectors);
   }
 
   salt(): Uint8Array {
-    return Uint8Array.from({ length: SALT_BYTES }, () => this.#random.below(256));
+    return Uint8Array.from({ length: SALT_BYTES }, () => this.random.below(256));
   }
 
   describe(name: string): string {
@@ -133,20 +88,19 @@ export class SimTableFiles implements TableFiles {
 
   /** What a program would read of a file. */
   read(name: string): Uint8Array | null {
-    return this.#names.get(name)?.bytes ?? null;
+    return this.find(name)?.bytes ?? null;
   }
 
   /** All bytes of all files. */
   get size(): number {
     let sum = 0;
-    for (const { bytes } of this.#names.values()) sum += bytes.length;
+    for (const { bytes } of this.inodes()) sum += bytes.length;
     return sum;
   }
 
   /** Puts `bytes` into a file at `at`, on the disk and for who reads it. Behind the file's end they change nothing. */
   overwrite(name: string, at: number, bytes: Uint8Array): void {
-    const inode = this.#names.get(name);
-    invariant(inode !== undefined, "What is damaged is there");
+    const inode = this.inode(name);
     const changed = inode.bytes.slice();
     changed.set(bytes.subarray(0, Math.max(0, changed.length - at)), at);
     inode.bytes = changed;
@@ -160,32 +114,24 @@ export class SimTableFiles implements TableFiles {
   /** The disk as it is left by a loss of power now. This one stays as it was. */
   crash(random: Random): SimTableFiles {
     const after = new SimTableFiles(random);
-    const arrival = random.pick(ARRIVALS);
-    const chosen = <T>(versions: readonly T[]): T =>
-      arrival === "nothing" ? versions[0]! : arrival === "all" ? versions.at(-1)! : random.pick(versions);
-    const names = new Set([...this.#diskNames.keys(), ...this.#pendingNames.keys()]);
-    for (const name of [...names].sort()) {
-      const inode = chosen([this.#diskNames.get(name) ?? null, ...this.#pendingNames.get(name) ?? []]);
-      if (inode === null) continue;
+    this.crashInto(after, (inode, chosen) => {
       const left = new Inode();
       left.bytes = this.#crashed(inode, chosen, random);
       left.sync();
-      after.#names.set(name, left);
-      after.#diskNames.set(name, left);
-    }
-    after.#stale.push(...this.#stale);
+      return left;
+    });
     return after;
   }
 
   /** T1 */
-  #crashed(inode: Inode, chosen: <T>(versions: readonly T[]) => T, random: Random): Uint8Array<ArrayBuffer> {
+  #crashed(inode: Inode, chosen: Chosen, random: Random): Uint8Array<ArrayBuffer> {
     const { synced, lengths } = inode;
     const left = new Uint8Array(chosen([synced, ...lengths]));
-    const stale = this.#stale.length > 0 && random.chance(1, 4);
+    const stale = this.stale.length > 0 && random.chance(1, 4);
     for (let sector = 0; sector * SECTOR_BYTES < left.length; sector++) {
       const at = sector * SECTOR_BYTES, end = Math.min(at + SECTOR_BYTES, left.length);
       if (stale && (at >= synced || inode.lost.has(sector))) {
-        left.set(random.pick(this.#stale).subarray(0, end - at), at);
+        left.set(random.pick(this.stale).subarray(0, end - at), at);
       }
       if (inode.lost.has(sector)) continue;
       const within = (length: number) => Math.min(end, Math.max(at, length));
@@ -197,8 +143,8 @@ export class SimTableFiles implements TableFiles {
   }
 
   #append(name: string, inode: Inode, bytes: Uint8Array): void {
-    const fails = this.#fails("write");
-    const length = fails ? this.#random.below(bytes.length) : bytes.length;
+    const fails = this.fails("write");
+    const length = fails ? this.random.below(bytes.length) : bytes.length;
     inode.append(bytes.subarray(0, length));
     this.written += length;
     this.done(`append ${length} of ${bytes.length} bytes to ${name}`);
@@ -206,10 +152,10 @@ export class SimTableFiles implements TableFiles {
   }
 
   #sync(name: string, inode: Inode): void {
-    if (this.#fails("sync")) {
+    if (this.fails("sync")) {
       const from = Math.floor(inode.synced / SECTOR_BYTES);
       for (let sector = from; sector * SECTOR_BYTES < inode.bytes.length; sector++) {
-        if (this.#random.chance(1, 2)) inode.lost.add(sector);
+        if (this.random.chance(1, 2)) inode.lost.add(sector);
       }
       inode.sync();
       throw systemError("EIO", "Input/output error (os error 5)");
@@ -217,23 +163,4 @@ export class SimTableFiles implements TableFiles {
     inode.sync();
     this.done(`sync ${name}`);
   }
-
-  #fails(kind: TableFault): boolean {
-    const { fault } = this;
-    if (fault === null || fault.kind !== kind || fault.after-- > 0) return false;
-    this.fault = null;
-    return true;
-  }
-
-  #name(name: string, inode: Inode | null): void {
-    if (inode === null) this.#names.delete(name);
-    else this.#names.set(name, inode);
-    const versions = this.#pendingNames.get(name);
-    if (versions === undefined) this.#pendingNames.set(name, [inode]);
-    else versions.push(inode);
-  }
-}
-
-function systemError(code: string, text: string): Error {
-  return Object.assign(new Error(text), { code });
 }

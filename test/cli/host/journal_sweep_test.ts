@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Mutant, mutate } from "../../mutants/mutant.ts";
 import { JOURNAL_MUTANTS } from "./journal_mutants.ts";
@@ -11,6 +11,7 @@ const COPIED = [
   "core/base",
   "core/wire",
   "cli/host",
+  "sim/simulated_files.ts",
   "test/cli/host",
   "test/support",
   "deno.json",
@@ -65,5 +66,8 @@ function copy(path: string, directory: string): void {
   if (Deno.statSync(from).isDirectory) {
     Deno.mkdirSync(to, { recursive: true });
     for (const { name } of Deno.readDirSync(from)) copy(join(path, name), directory);
-  } else Deno.copyFileSync(from, to);
+  } else {
+    Deno.mkdirSync(dirname(to), { recursive: true });
+    Deno.copyFileSync(from, to);
+  }
 }

@@ -1,19 +1,18 @@
 /**
- * A file system in memory that keeps what programs see apart from what a loss of power would leave.
+ * Files of a journal on a simulated disk, whose names are as S1 says.
  *
  *  M1  What was written since a file's last sync reaches the disk in any order, by sectors: of each, any version since.
  *      So does its length. Sectors that a grown file never got are zero, or hold what another file left there.
- *  M2  A name that was made or removed is certain only when its directory was synced.
- *  M3  A sync that fails has lost some of what it was to write, and the pages count as clean: programs read them as they
+ *  M2  A sync that fails has lost some of what it was to write, and the pages count as clean: programs read them as they
  *      wrote them, no later sync writes them, and it reports success.
- *  M4  A sync through the pool covers what was written when it began, and ends when complete() is called.
+ *  M3  A sync through the pool covers what was written when it began, and ends when complete() is called.
  */
 import { Buffer } from "node:buffer";
 import { basename } from "node:path";
 import type { Random } from "../../../core/base/random.ts";
 import type { JournalFile, JournalFileSystem } from "../../../cli/host/journal_segments.ts";
+import { type Chosen, SECTOR_BYTES, SimulatedFiles, systemError } from "../../../sim/simulated_files.ts";
 
-const SECTOR_BYTES = 512;
 const ZERO = new Uint8Array(SECTOR_BYTES);
 
 /** Sectors are never changed in place: versions share them. */
@@ -88,7 +87,7 @@ class Inode {
     this.lengths = [];
   }
 
-  /** M3. */
+  /** M2. */
   lose(versions: Map<number, Sector[]>, random: Random): void {
     for (const [index, sectors] of versions) {
       if (random.chance(1, 2)) this.disk.set(index, sectors.at(-1)!);
@@ -97,68 +96,26 @@ class Inode {
   }
 }
 
-/** What a crash leaves of what is not certain: nothing, all, or of each piece any version. */
-const ARRIVALS = ["nothing", "all", "any", "any"] as const;
-
 interface Flight {
   readonly end: () => void;
 }
 
-/** What is to fail: the nth operation of the kind from now on. */
-export interface Fault {
-  readonly kind: "sync" | "write";
-  after: number;
-}
-
-export class MemoryFiles implements JournalFileSystem {
-  readonly #random: Random;
-  readonly #names = new Map<string, Inode>();
-  readonly #diskNames = new Map<string, Inode>();
-  readonly #pendingNames = new Map<string, (Inode | null)[]>();
-  /** What removed files have left on the disk. */
-  readonly #stale: Sector[] = [];
+export class MemoryFiles extends SimulatedFiles<Inode> implements JournalFileSystem {
   readonly #flights: Flight[] = [];
-  /** Called when an operation is done. */
-  done: (operation: string) => void = () => {};
-  fault: Fault | null = null;
-  openFiles = 0;
-
-  constructor(random: Random) {
-    this.#random = random;
-  }
-
-  list(): string[] {
-    return [...this.#names.keys()];
-  }
 
   read(path: string): Uint8Array {
-    return this.#inode(basename(path)).read();
+    return this.inode(basename(path)).read();
   }
 
   open(path: string, options: Deno.OpenOptions): JournalFile {
     const name = basename(path);
-    if (options.createNew === true) {
-      if (this.#names.has(name)) throw systemError("EEXIST", `File exists (os error 17)`);
-      this.#name(name, new Inode());
-      this.done(`create ${name}`);
-    }
-    return this.#handle(name, this.#inode(name));
+    if (options.createNew === true) this.createName(name, new Inode());
+    return this.#handle(name, this.inode(name));
   }
 
   remove(path: string): void {
     const name = basename(path);
-    for (const sector of this.#inode(name).cache.values()) if (sector !== ZERO) this.#stale.push(sector);
-    this.#stale.splice(0, this.#stale.length - 64);
-    this.#name(name, null);
-    this.done(`remove ${name}`);
-  }
-
-  syncDirectory(): void {
-    if (this.#fails("sync")) throw systemError("EIO", "Input/output error (os error 5)");
-    this.#diskNames.clear();
-    for (const [name, inode] of this.#names) this.#diskNames.set(name, inode);
-    this.#pendingNames.clear();
-    this.done("sync directory");
+    this.removeName(name, this.inode(name).cache.values().filter((sector) => sector !== ZERO));
   }
 
   /** Ends the syncs under way. */
@@ -168,7 +125,7 @@ export class MemoryFiles implements JournalFileSystem {
 
   /** Changes the bits of `mask` of one byte that is on the disk. Behind the end of the file it changes nothing. */
   flip(name: string, at: number, mask: number): void {
-    const inode = this.#inode(name), index = Math.floor(at / SECTOR_BYTES);
+    const inode = this.inode(name), index = Math.floor(at / SECTOR_BYTES);
     const sector = Uint8Array.from(inode.cache.get(index) ?? ZERO);
     sector[at % SECTOR_BYTES]! ^= mask;
     inode.cache.set(index, sector);
@@ -178,22 +135,11 @@ export class MemoryFiles implements JournalFileSystem {
   /** The disk after a loss of power now. */
   crash(random: Random): MemoryFiles {
     const after = new MemoryFiles(random);
-    const arrival = random.pick(ARRIVALS);
-    const chosen = <T>(versions: readonly T[]): T =>
-      arrival === "nothing" ? versions[0]! : arrival === "all" ? versions.at(-1)! : random.pick(versions);
-    const names = new Set([...this.#diskNames.keys(), ...this.#pendingNames.keys()]);
-    for (const name of names) {
-      const inode = chosen([this.#diskNames.get(name) ?? null, ...this.#pendingNames.get(name) ?? []]);
-      if (inode === null) continue;
-      const left = this.#crashed(inode, chosen, random);
-      after.#names.set(name, left);
-      after.#diskNames.set(name, left);
-    }
-    after.#stale.push(...this.#stale);
+    this.crashInto(after, (inode, chosen) => this.#crashed(inode, chosen, random));
     return after;
   }
 
-  #crashed(inode: Inode, chosen: <T>(versions: readonly T[]) => T, random: Random): Inode {
+  #crashed(inode: Inode, chosen: Chosen, random: Random): Inode {
     const left = new Inode();
     left.length = left.diskLength = chosen([inode.diskLength, ...inode.lengths]);
     const put = (index: number, sector: Sector) => {
@@ -206,44 +152,23 @@ export class MemoryFiles implements JournalFileSystem {
       left.cache.set(index, kept);
       left.disk.set(index, kept);
     };
-    const stale = this.#stale.length > 0 && random.chance(1, 4);
+    const stale = this.stale.length > 0 && random.chance(1, 4);
     const unsynced = new Set([...inode.flying.keys(), ...inode.pending.keys()]);
     for (const [index, sector] of inode.disk) if (!unsynced.has(index)) put(index, sector);
     for (const index of unsynced) {
-      const never = stale ? random.pick(this.#stale) : ZERO;
+      const never = stale ? random.pick(this.stale) : ZERO;
       const first = inode.disk.get(index) ?? never;
       put(index, chosen([first, ...inode.flying.get(index) ?? [], ...inode.pending.get(index) ?? []]));
     }
     return left;
   }
 
-  #inode(name: string): Inode {
-    const inode = this.#names.get(name);
-    if (inode === undefined) throw systemError("ENOENT", `No such file or directory (os error 2)`);
-    return inode;
-  }
-
-  #name(name: string, inode: Inode | null): void {
-    if (inode === null) this.#names.delete(name);
-    else this.#names.set(name, inode);
-    const versions = this.#pendingNames.get(name);
-    if (versions === undefined) this.#pendingNames.set(name, [inode]);
-    else versions.push(inode);
-  }
-
-  #fails(kind: Fault["kind"]): boolean {
-    const { fault } = this;
-    if (fault === null || fault.kind !== kind || fault.after-- > 0) return false;
-    this.fault = null;
-    return true;
-  }
-
   #handle(name: string, inode: Inode): JournalFile {
     this.openFiles++;
     let at = 0, open = true;
     const sync = () => {
-      if (this.#fails("sync")) {
-        inode.lose(inode.pending, this.#random);
+      if (this.fails("sync")) {
+        inode.lose(inode.pending, this.random);
         throw systemError("EIO", "Input/output error (os error 5)");
       }
       inode.sync();
@@ -257,9 +182,9 @@ export class MemoryFiles implements JournalFileSystem {
         return bytes.length === 0 ? null : bytes.length;
       },
       writeSync: (bytes) => {
-        const fails = this.#fails("write");
-        const length = fails || this.#random.chance(1, 20)
-          ? 1 + this.#random.below(bytes.length)
+        const fails = this.fails("write");
+        const length = fails || this.random.chance(1, 20)
+          ? 1 + this.random.below(bytes.length)
           : bytes.length;
         inode.write(at, bytes.subarray(0, length));
         this.done(`write ${name} at ${at}, ${length} of ${bytes.length} bytes`);
@@ -287,8 +212,8 @@ export class MemoryFiles implements JournalFileSystem {
     inode.flying = inode.pending;
     inode.pending = new Map();
     const { length, lengths } = inode;
-    const fails = this.#fails("sync");
-    if (fails) inode.lose(inode.flying, this.#random);
+    const fails = this.fails("sync");
+    if (fails) inode.lose(inode.flying, this.random);
     return new Promise((done, failed) => {
       const end = () => {
         if (fails) return failed(systemError("EIO", "Input/output error (os error 5)"));
@@ -304,8 +229,4 @@ export class MemoryFiles implements JournalFileSystem {
       this.#flights.push({ end });
     });
   }
-}
-
-function systemError(code: string, text: string): Error {
-  return Object.assign(new Error(text), { code });
 }

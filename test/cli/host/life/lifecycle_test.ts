@@ -7,7 +7,8 @@ import { readManifestOwner } from "../../../../core/tables/manifest.ts";
 import { connect } from "../../../../cli/client/client.ts";
 import { nodeId, RequestError } from "../../../../mod.ts";
 import { text, until } from "../../support.ts";
-import { FailingFiles, statusAt, systemError, withLives } from "./lives.ts";
+import { systemError } from "../../../../sim/simulated_files.ts";
+import { FailingFiles, statusAt, withLives } from "./lives.ts";
 
 const FAULTS = [
   {

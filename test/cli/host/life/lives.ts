@@ -5,6 +5,7 @@ import { type Client, connect } from "../../../../cli/client/client.ts";
 import type { StartOptions } from "../../../../cli/host/life/options.ts";
 import { type RunningNode, startNode } from "../../../../cli/host/start.ts";
 import type { NodeStatus } from "../../../../core/wire/requests.ts";
+import { systemError } from "../../../../sim/simulated_files.ts";
 
 export interface Lives {
   readonly directory: string;
@@ -81,8 +82,4 @@ export class FailingFiles implements Disposable {
       Object.defineProperty(Deno.FsFile.prototype, method, descriptor);
     }
   }
-}
-
-export function systemError(code: string, text: string): Error {
-  return Object.assign(new Error(text), { code });
 }
