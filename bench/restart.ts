@@ -11,6 +11,7 @@
 import { join } from "node:path";
 import { type Client, connect } from "../mod.ts";
 import { readProfile } from "../cli/client/profile.ts";
+import { statOf } from "../cli/host/stat.ts";
 import { NodeProcess } from "../cli/processes.ts";
 import { table } from "../cli/terminal.ts";
 import { LIMITS } from "../core/base/limits.ts";
@@ -127,7 +128,10 @@ class Subject {
   }
   get tablesBytes(): number {
     const tables = join(this.data, "tables");
-    return [...Deno.readDirSync(tables)].reduce((sum, { name }) => sum + sizeOf(join(tables, name)), 0);
+    return [...Deno.readDirSync(tables)].reduce(
+      (sum, { name }) => sum + (statOf(join(tables, name))?.size ?? 0),
+      0,
+    );
   }
 
   #segments(): { count: number; newest: string; bytes: number } {
@@ -135,20 +139,11 @@ class Subject {
     for (const { name } of Deno.readDirSync(this.data)) {
       if (!/^journal-\d+\.log$/.test(name)) continue;
       count++;
-      bytes += sizeOf(join(this.data, name));
+      // A checkpoint removes files at any moment.
+      bytes += statOf(join(this.data, name))?.size ?? 0;
       if (name > newest) newest = name;
     }
     return { count, newest, bytes };
-  }
-}
-
-/** 0 where it is gone: a checkpoint removes files at any moment. */
-function sizeOf(path: string): number {
-  try {
-    return Deno.statSync(path).size;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return 0;
-    throw error;
   }
 }
 

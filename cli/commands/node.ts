@@ -11,6 +11,7 @@ import { type InviteToken, looksLikeToken, parseToken, TokenError } from "../hos
 import { parseAddress } from "../host/socket.ts";
 import { PROFILE_FILE } from "../host/life/founding.ts";
 import { startNode } from "../host/start.ts";
+import { statOf } from "../host/stat.ts";
 import { VERSION } from "../version.ts";
 import { UsageError } from "./errors.ts";
 import {
@@ -250,12 +251,7 @@ async function tokenText(file: string): Promise<string> {
 
 /** A node has lived here before: what it may do is in its directory. */
 function hasIdentity(data: string): boolean {
-  try {
-    return Deno.statSync(join(data, "node.json")).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  return statOf(join(data, "node.json"))?.isFile === true;
 }
 
 /** Whoever reaches an open network can do anything. */

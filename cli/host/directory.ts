@@ -4,6 +4,7 @@ import { LIMITS } from "../../core/base/limits.ts";
 import { MANIFEST } from "../../core/tables/manifest.ts";
 import { fileNumber } from "../../core/tables/sorted_file.ts";
 import { oldestSegment, syncDirectory } from "./journal_segments.ts";
+import { statOf } from "./stat.ts";
 
 const FORMAT_VERSION = 2;
 const TABLES = "tables";
@@ -73,7 +74,7 @@ export class DataDirectory {
   /** An empty file is no tables. */
   get hasTables(): boolean {
     return [join(this.tables, MANIFEST), this.legacyTables]
-      .some((path) => exists(path) && Deno.statSync(path).size > 0);
+      .some((path) => (statOf(path)?.size ?? 0) > 0);
   }
   /** A checkpoint has been taken, and the segments before it are gone: the journal has not all that was in the tables. */
   get journalBeganAnew(): boolean {
@@ -128,7 +129,7 @@ export class DataDirectory {
     const time = new Date().toISOString().replace(/\.\d+Z$/, "Z").replaceAll(":", "-");
     for (let i = 1;; i++) {
       const name = `damaged-${time}${i === 1 ? "" : `-${i}`}`;
-      if (!exists(join(this.path, name))) return name;
+      if (statOf(join(this.path, name)) === null) return name;
     }
   }
 
@@ -149,7 +150,7 @@ export class DataDirectory {
     const into = this.#folder(folder);
     for (const name of [TABLES, LEGACY_TABLES, `${LEGACY_TABLES}-wal`, `${LEGACY_TABLES}-shm`]) {
       const path = join(this.path, name);
-      if (exists(path)) Deno.renameSync(path, join(into, name));
+      if (statOf(path) !== null) Deno.renameSync(path, join(into, name));
     }
     syncDirectory(into);
     syncDirectory(this.path);
@@ -158,8 +159,8 @@ export class DataDirectory {
   /** Files of tables that lost their manifest, or of a database that was being set aside when the process ended. */
   get hasTablesRemains(): boolean {
     if (this.hasTables) return false;
-    return exists(`${this.legacyTables}-wal`) ||
-      (exists(this.tables) &&
+    return statOf(`${this.legacyTables}-wal`) !== null ||
+      (statOf(this.tables) !== null &&
         [...Deno.readDirSync(this.tables)].some(({ name }) => fileNumber(name) !== null));
   }
 
@@ -262,14 +263,4 @@ function parseLater(
     formerly: formerly === null ? null : nodeId(formerly),
     aside,
   };
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

@@ -12,6 +12,7 @@ import { DataDirectory, type NodeIdentity } from "./directory.ts";
 import { JournalFiles } from "./journal.ts";
 import { NO_KEYS, type TablesKeys, vaultOf } from "./tables/keys.ts";
 import { DiskTables, disownTables } from "./tables/tables.ts";
+import { statOf } from "./stat.ts";
 
 interface Opened {
   readonly directory: DataDirectory;
@@ -120,10 +121,7 @@ async function withDirectory<T>(
   keys: TablesKeys,
   use: (opened: Opened) => Promise<T>,
 ): Promise<T> {
-  try {
-    Deno.statSync(join(path, "node.json"));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  if (statOf(join(path, "node.json")) === null) {
     throw new Error(`No node has lived in "${path}": it has no node.json. Name a node's data directory`);
   }
   const directory = DataDirectory.open(path);

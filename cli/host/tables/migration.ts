@@ -20,6 +20,7 @@ import { MANIFEST } from "../../../core/tables/manifest.ts";
 import { loadStore } from "../../../core/tables/load.ts";
 import { DEFAULT_SHAPE } from "../../../core/tables/plan.ts";
 import { syncDirectory } from "../journal_segments.ts";
+import { statOf } from "../stat.ts";
 import { DiskFiles } from "./files.ts";
 
 /** The newest of the formats that were a database, as its user_version. */
@@ -35,8 +36,8 @@ export function migrate(
   path: string,
   { vault, owner }: { vault: Vault; owner: TablesOwner | null },
 ): void {
-  if (sizeOf(legacy) === 0) return;
-  if (!exists(join(path, MANIFEST))) {
+  if ((statOf(legacy)?.size ?? 0) === 0) return;
+  if (statOf(join(path, MANIFEST)) === null) {
     const copy = `${path}.new`;
     removeFolder(copy);
     try {
@@ -50,7 +51,9 @@ export function migrate(
     syncDirectory(dirname(path));
   }
   // The database goes last: what is left of it is what says that this is to be done.
-  for (const file of [`${legacy}-wal`, `${legacy}-shm`, legacy]) if (exists(file)) Deno.removeSync(file);
+  for (const file of [`${legacy}-wal`, `${legacy}-shm`, legacy]) {
+    if (statOf(file) !== null) Deno.removeSync(file);
+  }
   syncDirectory(dirname(path));
 }
 
@@ -70,7 +73,7 @@ function copyRows(
 }
 
 function removeFolder(path: string): void {
-  if (exists(path)) Deno.removeSync(path, { recursive: true });
+  if (statOf(path) !== null) Deno.removeSync(path, { recursive: true });
 }
 
 function ownerOf(database: DatabaseSync): TablesOwner | null {
@@ -114,25 +117,5 @@ function withDatabase(path: string, use: (database: DatabaseSync) => void): void
     throw error;
   } finally {
     database?.close();
-  }
-}
-
-/** 0: there is none. */
-function sizeOf(path: string): number {
-  try {
-    return Deno.statSync(path).size;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return 0;
-    throw error;
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }
