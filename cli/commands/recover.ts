@@ -11,6 +11,7 @@ import {
 import { PROFILE_FILE } from "../host/life/founding.ts";
 import { randomHex } from "../host/life/origin.ts";
 import { applyRecovery, survey } from "../host/salvage.ts";
+import { statOf } from "../host/stat.ts";
 import { print, styled, tell } from "../terminal.ts";
 import { UsageError } from "./errors.ts";
 import { collect } from "./options.ts";
@@ -158,20 +159,11 @@ async function apply(
   if (keyring.network !== plan.network) keyring.rename(plan.network, whole.authorities);
   const done = await applyRecovery(path, whole.plan, tablesKeysOf(keyring));
   const own = join(path, PROFILE_FILE);
-  for (const profile of [...(exists(own) ? [own] : []), ...profiles]) {
+  for (const profile of [...(statOf(own)?.isFile === true ? [own] : []), ...profiles]) {
     if (!renewProfile(profile, plan.from, whole.plan.view)) continue;
     tell(`The profile "${profile}" lets into the new network now`);
   }
   return done;
-}
-
-function exists(file: string): boolean {
-  try {
-    return Deno.statSync(file).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 function inspectCommand(): Command {
@@ -281,13 +273,7 @@ function writeWhole(file: string, text: string): void {
 
 /** The plan of a recovery that was begun here; null: none was. */
 function readPlan(file: string): KeyedPlan | null {
-  try {
-    Deno.statSync(file);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
-  return parsePlan(file, readText(file));
+  return statOf(file) === null ? null : parsePlan(file, readText(file));
 }
 
 function readText(file: string): string {
