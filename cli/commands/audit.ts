@@ -40,7 +40,7 @@ Each member keeps what was asked of itself. An operator's access key is needed.`
         if (flags.json) return print(JSON.stringify(newestLast));
         print(table(
           ["TIME", "NODE", "WHO", "FROM", "WHAT", "OUTCOME"],
-          newestLast.map((e) => [timeText(e.timeMs), e.node, e.who, e.from || "-", e.what, e.outcome]),
+          newestLast.map((e) => [timeText(e.timeMs), e.node, e.who, e.from || "-", shown(e.what), e.outcome]),
         ));
       })
     );
@@ -63,6 +63,12 @@ async function ofAll(client: Client, limit: number): Promise<readonly AuditEvent
   );
   if (denied !== null) throw denied;
   return answers.flat();
+}
+
+/** With dates as people read them: the core, which wrote it, has numbers alone. */
+export function shown(what: string): string {
+  const found = /^(invite-add [0-9a-f]+ uses \d+ until) (\d{1,15})( now \d+)?$/.exec(what);
+  return found === null ? what : `${found[1]} ${timeText(Number(found[2]))}`;
 }
 
 /** Oldest first; of one time in the order of nodes, and of one node as it had them. */

@@ -103,7 +103,11 @@ function describeAsked(op: Op): string {
     }
     case "range":
     case "watch":
-      return `${op.kind} ${interval(op.start, op.end)}`;
+      return `${op.kind} ${op.end === `${op.start}\0` ? text(op.start) : interval(op.start, op.end)}`;
+    case "join":
+      return `join ${op.member.id} at ${op.member.address}`;
+    case "invite-add": // The command makes a date of the number.
+      return `invite-add ${op.invite.id} uses ${op.invite.uses} until ${op.invite.expiresMs}`;
     default:
       return describeOp(op);
   }

@@ -166,7 +166,9 @@ function nameDenial({ id, rights }: AccessKey, use: Use, name: string): Refused 
   );
 }
 
-function spanDenial({ id, rights }: AccessKey, start: string, end: string | null): Refused | null {
+function spanDenial(key: AccessKey, start: string, end: string | null): Refused | null {
+  const { id, rights } = key;
+  if (end === `${start}\0`) return nameDenial(key, "read", start);
   if (rights.some((right) => right.read && holdsSpan(right.prefix, start, end))) return null;
   return denied(
     `Access key "${id}" may not read ${

@@ -215,6 +215,8 @@ export class Steward {
     const stays = new Set(
       view.members.filter((m) => !goes(m) && !isFormer(m.state) && this.#reachable(m.id)).map((m) => m.id),
     );
+    // Of the last one there is nothing to advise: the state machine refuses it.
+    if (!view.members.some((m) => m.state === "active" && !goes(m))) return null;
     for (const [partition, replicas] of view.assignment.entries()) {
       const left = replicas.filter((n) => stays.has(n)).length;
       if (!replicas.includes(node) || 2 * left > replicas.length) continue;

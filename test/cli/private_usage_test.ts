@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
+import { shown } from "../../cli/commands/audit.ts";
 import { rightsOption, rightText } from "../../cli/commands/rights.ts";
 import { UsageError } from "../../cli/commands/errors.ts";
 import { program, programWith, withLab } from "./support.ts";
@@ -96,6 +97,15 @@ Deno.test("rights are read as they are written", () => {
   const given = parse("x:r", undefined);
   for (const wrong of ["", "x", "x:", "x:rr", "x:q", ":", "x:rwar", "x:w", `${"k".repeat(1025)}:r`]) {
     assert.throws(() => parse(wrong, given), UsageError, wrong);
+  }
+});
+
+Deno.test("the audit shows dates, of events of before too, and leaves all else as it is", () => {
+  const date = "invite-add 0f3a52c1d4e5b697 uses 1 until 2026-11-21T16:10:31Z";
+  assert.equal(shown("invite-add 0f3a52c1d4e5b697 uses 1 until 1795277431813"), date);
+  assert.equal(shown("invite-add 0f3a52c1d4e5b697 uses 1 until 1795277431813 now 1795273831813"), date);
+  for (const what of ["evict d2", 'put "invite-add 0f uses 1 until 1795277431813"', "join d2 at a:1"]) {
+    assert.equal(shown(what), what);
   }
 });
 

@@ -118,6 +118,16 @@ Deno.test("Eviction is refused where a partition needs the member for its majori
   network.done("Bellatrix", evict("Alnilam", true));
 });
 
+Deno.test("Eviction of the only member is refused for that it is, with and without force", () => {
+  const network = settled(["Alnilam"]);
+  for (const force of [false, true]) {
+    assert.match(
+      network.refusal("Alnilam", evict("Alnilam", force)),
+      /^conflict: Node "Alnilam" is the last active member and must stay$/,
+    );
+  }
+});
+
 Deno.test("Eviction of one of two goes by way of removal, while it can still help", () => {
   const network = settled(["Alnilam", "Bellatrix"]);
   network.done("Alnilam", { kind: "set-state", node: nodeId("Bellatrix"), state: "removed", force: true });

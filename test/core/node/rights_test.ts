@@ -141,6 +141,10 @@ Deno.test("denial() lets a range or watch through only where one right covers th
     assert.notEqual(says(key("READER"), range(start, end)), "yes", `${start}..${end}`);
     assert.notEqual(says(key("READER"), { kind: "watch", start, end, from: [] }), "yes");
   }
+  assert.match(
+    says(key("READER"), { kind: "watch", start: "moon/1", end: "moon/1\0", from: [] }),
+    /may not read "moon\/1": it needs the right read on a prefix of that/,
+  );
   assert.equal(says(key("OPERATOR"), range("", null)), "yes");
   assert.notEqual(says(key("WRITER"), range("star/", "star0")), "yes");
 });

@@ -239,7 +239,7 @@ Deno.test("What was done to the network, and what was denied, is noted for the a
   network.refusal("Bellatrix", put("star/2"), reader);
   const denied = 'denied: Access key "READER" may not';
   assert.deepEqual(audited(network), [
-    "Bellatrix key OPERATOR: invite-add 0123456789abcdef uses 1 until 10000 now 1: done",
+    "Bellatrix key OPERATOR: invite-add 0123456789abcdef uses 1 until 10000: done",
     'Bellatrix key OPERATOR: evict Nobody: not-found: No member is named "Nobody"',
     `Bellatrix key READER: put "star/1": ${denied} write "star/1": it needs the right write on a prefix of that`,
     `Bellatrix key READER: put "star/2": ${denied} write "star/2": it needs the right write on a prefix of that ` +
