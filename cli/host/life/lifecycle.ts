@@ -17,7 +17,7 @@ import type { Trouble } from "../../../core/wire/requests.ts";
 import type { Principal } from "../../../core/wire/security.ts";
 import { DataDirectory } from "../directory.ts";
 import type { Incident } from "../doorkeeper.ts";
-import { LogLimit } from "../log_limit.ts";
+import { LogLimit, RepeatLimit } from "../log_limit.ts";
 import { REFUSED_EVICTED, REFUSED_FOREIGN } from "../peer_link.ts";
 import { formatAddress, parseAddress } from "../socket.ts";
 import { OTHER_AUTHORITY } from "../tls.ts";
@@ -30,6 +30,7 @@ import { randomHex } from "./origin.ts";
 import { Pause } from "./pause.ts";
 import { nextName, rebuilt } from "./rebuild.ts";
 import { sizeText, SpaceWatch } from "./space.ts";
+import { unusedText } from "./unused.ts";
 
 /** A node that is asked to stop ends after this long at the latest. */
 const STOP_MS_MAX = 8000;
@@ -59,6 +60,7 @@ export class Lifecycle {
   readonly #stop = new AbortController();
   readonly #pause = new Pause();
   readonly #refusals = new LogLimit();
+  readonly #repeated = new RepeatLimit();
   readonly #incidents = new LogLimit();
   /** Fewer: the audit log keeps a few megabytes, and what strangers try is not to push out what operators did. */
   readonly #incidentsKept = new LogLimit({ periodMs: INCIDENTS_KEPT_MS });
@@ -109,10 +111,13 @@ export class Lifecycle {
       refused: (from, why) => {
         // A node that starts, stops or is down turns everyone away, many times: it has said so itself.
         if (why === "closing") return log.debug("Refused a connection from {from}: {why}", { from, why });
+        const repeated = this.#repeated.take(`${from.replace(/:\d+$/, "")} ${why}`);
+        if (repeated === null) return;
         const unsaid = this.#refusals.take();
         if (unsaid === null) return;
         if (unsaid > 0) log.warn("Refused {unsaid} more connections, without a line for each", { unsaid });
-        log.warn("Refused a connection from {from}: {why}", { from, why });
+        const more = repeated === 0 ? "" : `, and ${repeated} times before without a line for each`;
+        log.warn("Refused a connection from {from}: {why}{more}", { from, why, more });
       },
       deaf: (address) => log.warn("No longer heard connections at {address}: listening anew", { address }),
     });
@@ -239,8 +244,13 @@ export class Lifecycle {
     }
   }
 
-  #wentUp({ identity, origin }: Life): void {
+  #wentUp({ identity, origin, view }: Life): void {
     const { node: id, network } = identity!;
+    if (!this.#lived && origin === "recovered") {
+      const state = view?.members.find((member) => member.id === id)?.state ?? null;
+      const unused = unusedText(this.#options, identity!, state);
+      if (unused !== null) this.#options.log.warn("{unused}", { unused });
+    }
     if (this.#trouble !== null) {
       this.#options.log.info("Node {id} is up again after {seconds} s", {
         id,
