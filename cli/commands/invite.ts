@@ -1,8 +1,10 @@
 /** Invites: how a new node is let into a private network. */
 import { Command } from "commander";
 import { LIMITS } from "../../core/base/limits.ts";
-import type { Invite } from "../../core/wire/security.ts";
+import { isOperator } from "../../core/system/security.ts";
+import type { Invite, Security } from "../../core/wire/security.ts";
 import type { Client } from "../client/client.ts";
+import type { Profile } from "../client/profile.ts";
 import { TOKEN_ADDRESSES_MAX } from "../host/identity/token.ts";
 import { makeInvite } from "../invites.ts";
 import { parseAddress } from "../host/socket.ts";
@@ -73,8 +75,8 @@ async function invite(client: Client, flags: InviteFlags): Promise<void> {
   tell(
     `Invite ${id} lets in ${
       uses === 1 ? "one node" : `${uses} nodes`
-    } until ${expires}. On the new node's machine: ` +
-      `space-opera node --join TOKEN`,
+    } until ${expires}. On the new node's machine, with the token in a file that ` +
+      `only you may read: space-opera node --join-file FILE`,
   );
   if (addresses.every(isLoopback)) {
     tell(
@@ -102,9 +104,11 @@ function listCommand(): Command {
     .description("print invites, those used up and over for a while; without their secrets, which nobody has")
     .addHelpText("after", "\nExample:\n  space-opera invite list")
     .action((flags: ConnectFlags) =>
-      withClient(flags, async (client) => {
+      withClient(flags, async (client, profile) => {
         const now = Date.now();
-        const invites = securityOf((await client.layout()).view).invites.map((invite) => ({
+        const security = securityOf((await client.layout()).view);
+        checkOperator(security, profile);
+        const invites = security.invites.map((invite) => ({
           id: invite.id,
           state: stateOf(invite, now),
           uses: invite.uses,
@@ -118,6 +122,16 @@ function listCommand(): Command {
         ));
       })
     );
+}
+
+/** Who does not run the network is told of no invites: that is not that there are none. */
+function checkOperator({ access }: Security, profile: Profile | null): void {
+  const id = profile?.access?.id;
+  const key = access.find((each) => each.id === id);
+  if (key !== undefined && isOperator(key)) return;
+  throw new Error(
+    `Access key "${id}" may not see the invites: it needs the right admin on the prefix ""`,
+  );
 }
 
 function stateOf({ uses, expiresMs }: Invite, now: number): "open" | "used up" | "over" {

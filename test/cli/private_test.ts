@@ -111,6 +111,7 @@ async function limited(
       ["kv", "range"],
       ["kv", "range", "--prefix", "sta"],
       ["invite"],
+      ["invite", "list"],
       ["evict", "b", "--yes"],
       ["keys", "rotate"],
       ["access", "create", "more", "--allow", "star/:rw"],

@@ -133,7 +133,8 @@ export class Keyring {
       throw new KeyringError(
         "missing",
         `There is no keyring "${path}". Restore it from a backup: without it nothing ` +
-          `in "${directory}" can be read`,
+          `in "${directory}" can be read. Where it is lost, evict the node, and let this machine join as a new one: on ` +
+          `an empty directory, under a new --id, with an invite`,
       );
     }
     const file = parseKeyring(path, bytes);
