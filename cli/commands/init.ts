@@ -1,6 +1,5 @@
 /** `space-opera init`: makes a private network without running it. */
 import { Command } from "commander";
-import { LIMITS } from "../../core/base/limits.ts";
 import { nodeId } from "../../core/base/ids.ts";
 import { readProfile } from "../client/profile.ts";
 import { DataDirectory } from "../host/directory.ts";
@@ -10,7 +9,7 @@ import { randomHex } from "../host/life/origin.ts";
 import { print, tell } from "../terminal.ts";
 import { join } from "node:path";
 import { UsageError } from "./errors.ts";
-import { addressOption, integerOption, nodeIdOption, powerOfTwoOption } from "./options.ts";
+import { addressOption, capacityOption, nodeIdOption, partitionsOption, replicasOption } from "./options.ts";
 import { checkProfileFree } from "./profiles.ts";
 import { type SealFlags, sealingFor, withSealing } from "./sealing.ts";
 
@@ -42,15 +41,15 @@ export function initCommand(): Command {
     .option(
       "--capacity <n>",
       "its share of the data against others'",
-      integerOption("--capacity", 1, LIMITS.capacityMax),
+      capacityOption,
       100,
     )
     .option(
       "--partitions <n>",
       "of the network: a power of two",
-      powerOfTwoOption("--partitions", LIMITS.partitionsMax),
+      partitionsOption,
     )
-    .option("--replicas <n>", "of the network: copies of each record", integerOption("--replicas", 1, 7))
+    .option("--replicas <n>", "of the network: copies of each record", replicasOption)
     .option("--profile-out <file>", "where the profile goes (default: profile.json in the data directory)")
     .option("--show-secret", "print the secret of the first access key, too; it is in the profile anyhow")
     .option("--json", "print JSON")

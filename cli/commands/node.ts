@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Logger } from "@logtape/logtape";
 import { Command } from "commander";
 import { InvariantError } from "../../core/base/invariant.ts";
-import { LIMITS, type Settings } from "../../core/base/limits.ts";
+import type { Settings } from "../../core/base/limits.ts";
 import { RECORD_BYTES_DEFAULT, RECORD_BYTES_MIN, Recorder } from "../host/recorder.ts";
 import { LOG_LEVELS, type LogLevel, startLogging } from "../host/log.ts";
 import { Keyring } from "../host/identity/keyring.ts";
@@ -18,11 +18,12 @@ import {
   addressesOption,
   addressOption,
   bytesOption,
+  capacityOption,
   choiceOption,
   collect,
-  integerOption,
   nodeIdOption,
-  powerOfTwoOption,
+  partitionsOption,
+  replicasOption,
 } from "./options.ts";
 import { openingFor, type SealFlags, sealingFor, withSealing } from "./sealing.ts";
 
@@ -90,14 +91,14 @@ export function nodeCommand(): Command {
     .option(
       "--capacity <n>",
       "its share of the data against others', on its first start",
-      integerOption("--capacity", 1, 1_000_000),
+      capacityOption,
     )
     .option(
       "--partitions <n>",
       "of a new network: a power of two",
-      powerOfTwoOption("--partitions", LIMITS.partitionsMax),
+      partitionsOption,
     )
-    .option("--replicas <n>", "of a new network: copies of each record", integerOption("--replicas", 1, 7))
+    .option("--replicas <n>", "of a new network: copies of each record", replicasOption)
     .option(
       "--reserve <size>",
       "with less space left it takes no writes (default: 256MiB, or 1/20 of a smaller disk)",

@@ -1,6 +1,9 @@
 import { type NodeId, nodeId } from "../../core/base/ids.ts";
+import { LIMITS } from "../../core/base/limits.ts";
 import { parseAddress } from "../host/socket.ts";
 import { UsageError } from "./errors.ts";
+
+const REPLICAS_MAX = 7;
 
 /** Parses an option's value as an integer from `low` to `high`. */
 export function integerOption(name: string, low: number, high: number): (text: string) => number {
@@ -23,6 +26,11 @@ export function powerOfTwoOption(name: string, high: number): (text: string) => 
     return value;
   };
 }
+
+/** What a new node, and a new network, may be given, whichever command makes them. */
+export const capacityOption = integerOption("--capacity", 1, LIMITS.capacityMax);
+export const partitionsOption = powerOfTwoOption("--partitions", LIMITS.partitionsMax);
+export const replicasOption = integerOption("--replicas", 1, REPLICAS_MAX);
 
 /** Parses an option's value as a node's name. */
 export function nodeIdOption(name: string): (text: string) => NodeId {
