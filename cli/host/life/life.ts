@@ -31,6 +31,7 @@ import { openKeyring } from "./opening.ts";
 import type { StartOptions } from "./options.ts";
 import { type FirstOrigin, firstOrigin } from "./origin.ts";
 import { onlyHere } from "./rebuild.ts";
+import { FileRenewal } from "./renewal.ts";
 import type { SpaceWatch } from "./space.ts";
 
 export interface LifeOptions {
@@ -57,9 +58,6 @@ export interface LifeOptions {
 }
 
 const PEERS_WRITTEN_MS = 1000;
-/** While files are written anew with the current keys, how often is looked how far that is, and when it is begun again. */
-const RENEW_LOOK_MS = 500;
-const RENEW_LOOKS = 120;
 
 export class Life {
   readonly #options: LifeOptions;
@@ -77,7 +75,8 @@ export class Life {
   });
   #viewChanged = false;
   #audit: AuditLog | null = null;
-  #renewTimer: ReturnType<typeof setTimeout> | null = null;
+  /** null: the network is open, or the core not there yet. */
+  #renewal: FileRenewal | null = null;
   #origin: Origin["kind"] = "recovered";
   #peersTimer: ReturnType<typeof setTimeout> | null = null;
 
@@ -146,7 +145,7 @@ export class Life {
     this.#runner?.kill();
     this.#catchingUp.close();
     this.#keys?.close();
-    if (this.#renewTimer !== null) clearTimeout(this.#renewTimer);
+    this.#renewal?.close();
     await this.#audit?.close();
     this.#options.start.recorder?.end(failed ? "failed" : "stopped");
     try {
@@ -211,7 +210,7 @@ export class Life {
       certificateMs,
       filesNeed: () => this.#generations(),
       changed: () => this.#runner?.input({ kind: "keys", ...this.#keys!.status() }),
-      currentChanged: () => this.#renewFiles(),
+      currentChanged: () => this.#renewal?.begin(),
       forgot: (generations) => {
         log.info("Forgot the keys {generations}", { generations: generations.join(", ") });
         void recorder?.drop(generations);
@@ -253,26 +252,11 @@ export class Life {
     return [...(this.#journal?.generations ?? []), ...(this.#tables?.generations() ?? []), ...audit];
   }
 
-  /** Has files of former keys written anew, as long as there are some: a checkpoint ends the journal's segments. */
-  #renewFiles(): void {
-    const keys = this.#keys, current = keys?.current;
-    if (this.#renewTimer !== null) clearTimeout(this.#renewTimer);
-    this.#renewTimer = null;
-    if (keys === null || this.#runner === null || this.#generations().every((id) => id === current)) return;
+  /** A checkpoint ends the journal's segments. */
+  #rewriteFiles(keys: NetworkKeys): void {
     this.#tables?.rotate(keys.tablesKeys());
     void this.#audit?.renew();
-    this.#runner.input({ kind: "checkpoint" });
-    this.#renewTimer = setTimeout(() => this.#orEnd(() => this.#lookAtFiles(RENEW_LOOKS)), RENEW_LOOK_MS);
-  }
-
-  /** What is no longer needed is told, and forgotten once the network has. After `left` looks it is begun again. */
-  #lookAtFiles(left: number): void {
-    const keys = this.#keys!;
-    keys.tell();
-    keys.forget();
-    if (this.#generations().every((id) => id === keys.current)) this.#renewTimer = null;
-    else if (left === 0) this.#renewFiles();
-    else this.#renewTimer = setTimeout(() => this.#orEnd(() => this.#lookAtFiles(left - 1)), RENEW_LOOK_MS);
+    this.#runner?.input({ kind: "checkpoint" });
   }
 
   #newIdentity({ kind, view }: FirstOrigin): NodeIdentity {
@@ -403,11 +387,19 @@ export class Life {
       stopped,
       failed,
     });
+    if (keys !== null) {
+      this.#renewal = new FileRenewal({
+        keys,
+        generations: () => this.#generations(),
+        rewrite: () => this.#rewriteFiles(keys),
+        orEnd: (what) => this.#orEnd(what),
+      });
+    }
     const self = { node: id, network: view.network, address, credentials: keys };
     transport.begin(self, (peer) => node.addressOf(peer));
     runner.start(node);
     keys?.run();
-    this.#renewFiles();
+    this.#renewal?.begin();
     if (space.low) runner.input({ kind: "space", low: true });
     this.#peersChanged();
   }
