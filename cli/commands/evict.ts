@@ -1,7 +1,9 @@
 /** `space-opera evict`: shuts a member out for good. */
 import { Command } from "commander";
-import { type NodeId, nodeId } from "../../core/base/ids.ts";
+import { type NodeId, nodeId, SYSTEM_PARTITION } from "../../core/base/ids.ts";
+import { isFormer } from "../../core/wire/members.ts";
 import type { SystemView } from "../../core/wire/messages.ts";
+import type { NodeStatus } from "../../core/wire/requests.ts";
 import type { Client } from "../client/client.ts";
 import { RequestError } from "../client/errors.ts";
 import { print, tell } from "../terminal.ts";
@@ -51,12 +53,51 @@ async function evict(client: Client, id: NodeId, flags: EvictFlags): Promise<voi
     throw new Error("Nothing was changed");
   }
   warnOfOnlyCopies(view, id);
+  const voters = await systemVoters(client, id);
   const version = await client.evict(id, { force: flags.force === true });
+  if (2 * voters.left.length <= voters.all) return standsStill(id, version, voters, flags);
   const generation = securityOf(await viewOf(client, version)).keys.at(-1)!.id;
   const silent = flags.wait ? await untilCutOff(client, version) : null;
   if (!flags.json) print(evictedText(id, silent));
   const current = flags.wait ? await untilCurrent(client, generation) : false;
   if (flags.json) print(JSON.stringify({ node: id, state: "evicted", version, silent, generation, current }));
+}
+
+interface SystemVoters {
+  /** How many vote on the network's own state. */
+  readonly all: number;
+  /** Those of them who can when the node is out. */
+  readonly left: readonly NodeId[];
+}
+
+/** As the leader of the system partition counts them, or the layout where it cannot be asked. */
+async function systemVoters(client: Client, id: NodeId): Promise<SystemVoters> {
+  const { view, leaders } = await client.layout();
+  const leader = leaders[SYSTEM_PARTITION] ?? null;
+  const counted = leader === null ? undefined : (await statusOf(client, leader))?.replicas
+    .find(({ partition, role }) => partition === SYSTEM_PARTITION && role === "leader");
+  const voters = counted?.voters ?? view.assignment[SYSTEM_PARTITION] ?? [];
+  const key = view.members.find((m) => m.id === id)?.identity?.key;
+  const goes = new Set(
+    view.members
+      .filter((m) => m.id === id || isFormer(m.state) || (key !== undefined && m.identity?.key === key))
+      .map((m) => m.id),
+  );
+  const dead = new Set((await client.members()).filter((m) => m.liveness === "dead").map((m) => m.id));
+  return { all: voters.length, left: voters.filter((node) => !goes.has(node) && !dead.has(node)) };
+}
+
+/** Nothing more can be waited for: neither new keys nor another layout can be agreed on. */
+function standsStill(id: NodeId, version: number, { all, left }: SystemVoters, { json }: EvictFlags): void {
+  if (json) {
+    const said = { silent: null, generation: null, current: false };
+    print(JSON.stringify({ node: id, state: "evicted", version, ...said }));
+  } else print(evictedText(id, null));
+  throw new Error(
+    `Without node "${id}" ${left.length} of the ${all} members that agree on the network's own state are left, and no ` +
+      `majority: nothing can be agreed on, so there will be no new keys, and its data is not replicated elsewhere. Stop ` +
+      `the nodes that are left, and go on with them: space-opera recover --help`,
+  );
 }
 
 /** Whoever answers may be behind. */
@@ -90,10 +131,16 @@ export async function untilCutOff(client: Client, version: number): Promise<read
 
 /** A host cuts off who is evicted as soon as its view says so. */
 async function knows(client: Client, node: NodeId, version: number): Promise<boolean> {
+  const status = await statusOf(client, node);
+  return status !== null && status.view >= version;
+}
+
+/** null where it does not answer. */
+async function statusOf(client: Client, node: NodeId): Promise<NodeStatus | null> {
   try {
-    return (await client.status(node)).view >= version;
+    return await client.status(node);
   } catch (error) {
-    if (error instanceof RequestError) return false;
+    if (error instanceof RequestError) return null;
     throw error;
   }
 }
