@@ -337,7 +337,12 @@ export class Keyring {
     const file: KeyringFile = box === null
       ? { kind: "open", head, content }
       : { kind: "sealed", head, box: box.seal(encodeContent(content), additionalOf(head)) };
-    writePrivateFile(this.#path, formatKeyring(file));
+    try {
+      writePrivateFile(this.#path, formatKeyring(file));
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Error(`Cannot write the keyring "${this.#path}": ${why}`, { cause: error });
+    }
   }
 }
 

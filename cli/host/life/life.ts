@@ -420,12 +420,7 @@ export class Life {
       what();
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      const { path } = this.#options.directory;
-      this.#options.failed(
-        "code" in error
-          ? new DiskError(`Cannot write the keyring in "${path}": ${error.message}`, { cause: error })
-          : error,
-      );
+      this.#options.failed(error);
     }
   }
 

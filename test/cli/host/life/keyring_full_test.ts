@@ -1,0 +1,77 @@
+/** A node in this process whose disk is full when its keyring is to be written. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { Keyring } from "../../../../cli/host/identity/keyring.ts";
+import { connect } from "../../../../cli/client/client.ts";
+import { text, until } from "../../support.ts";
+import { keysOf, type PrivateLives, withPrivate } from "./private_lives.ts";
+
+/** While it lives, no byte goes into a new keyring in `directory`. All else that is written there is. */
+class KeyringFullDisk implements Disposable {
+  readonly #open = Deno.openSync;
+  writes = 0;
+
+  constructor(directory: string) {
+    const draft = join(directory, "keyring.json.new");
+    Deno.openSync = (path, options) => {
+      const file = this.#open(path, options);
+      if (path !== draft) return file;
+      return Object.defineProperty(file, "writeSync", {
+        value: () => {
+          this.writes++;
+          throw Object.assign(new Error("No space left on device (os error 28)"), { code: "ENOSPC" });
+        },
+      });
+    };
+  }
+
+  [Symbol.dispose](): void {
+    Deno.openSync = this.#open;
+  }
+}
+
+async function statusOf(lives: PrivateLives, id: string) {
+  const { address } = await lives.nodes.get(id)!.ready;
+  using client = await connect({ profile: lives.profile, addresses: [address], timeoutMs: 5_000 });
+  return await client.status(client.home);
+}
+
+/** Which of the nodes leads the system partition, and so makes keys. */
+async function maker({ operator }: PrivateLives): Promise<string> {
+  let leader: string | null = null;
+  await until("a leader", async () => {
+    leader = (await operator.layout()).leaders[0] ?? null;
+    return leader !== null;
+  });
+  return leader!;
+}
+
+for (const who of ["makes", "is given"] as const) {
+  Deno.test(`a node whose disk is full as its keyring is to hold a key that it ${who} is down, and has it afterwards`, () =>
+    withPrivate(["b", "c"], async (lives) => {
+      const { operator, directory } = lives;
+      for (let i = 0; i < 20; i++) await operator.put(`k${i}`, String(i));
+      const leader = await maker(lives);
+      const id = who === "makes" ? leader : ["a", "b", "c"].find((name) => name !== leader)!;
+      {
+        using full = new KeyringFullDisk(join(directory, id));
+        await operator.rotateKeys();
+        await until("the node to be down", async () => {
+          const { state, trouble } = await statusOf(lives, id);
+          if (state !== "down") return false;
+          assert.equal(trouble?.kind, "no-space");
+          assert.match(trouble.what, /Cannot write the keyring ".*keyring\.json": No space left on device/);
+          return true;
+        });
+        assert(full.writes > 0);
+        assert.equal(Keyring.open({ directory: join(directory, id), readOnly: true }).has(2), false);
+        // The others go on meanwhile.
+        await operator.put("meanwhile", "1");
+      }
+      await until("the node to be up again", async () => (await statusOf(lives, id)).state === "active");
+      await until("the new keys with all", async () => keysOf(await lives.view()) === "2:current");
+      assert.equal(Keyring.open({ directory: join(directory, id), readOnly: true }).has(2), true);
+      for (let i = 0; i < 20; i++) assert.equal(text((await operator.get(`k${i}`))?.value), String(i));
+      assert.equal(text((await operator.get("meanwhile"))?.value), "1");
+    }));
+}
