@@ -237,7 +237,9 @@ function describe({ from, survivors, lost, partitions }: RecoveryPlan): string {
   const empty = partitions.filter(isDataLost).map(({ partition }) => partition);
   const certain = chosen.filter(({ knownLost }) => knownLost).map(({ partition }) => partition);
   const lines = [
-    styled("red", `Network ${from} goes on without ${lost.length} of its nodes, for good`),
+    lost.length === 0
+      ? styled("red", `Network ${from} goes on with ${survivors.join(", ")} alone, for good`)
+      : styled("red", `Network ${from} goes on without ${lost.length} of its nodes, for good`),
     `  surviving           ${survivors.join(", ")}`,
     `  given up            ${lost.join(", ") || "none"}`,
     `  quorum is left      ${partitions.filter(({ kind }) => kind === "keep").length} partitions`,

@@ -116,8 +116,10 @@ export class Lifecycle {
         const unsaid = this.#refusals.take();
         if (unsaid === null) return;
         if (unsaid > 0) log.warn("Refused {unsaid} more connections, without a line for each", { unsaid });
-        const more = repeated === 0 ? "" : `, and ${repeated} times before without a line for each`;
-        log.warn("Refused a connection from {from}: {why}{more}", { from, why, more });
+        if (repeated > 0) {
+          log.warn("Refused {repeated} like the next before, without a line for each", { repeated });
+        }
+        log.warn("Refused a connection from {from}: {why}", { from, why });
       },
       deaf: (address) => log.warn("No longer heard connections at {address}: listening anew", { address }),
     });
