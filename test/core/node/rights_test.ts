@@ -200,6 +200,14 @@ Deno.test("holdsSpan() is true exactly where no key of the span lacks the prefix
   assert.ok(yes > 100 && no > 100, `${yes} ${no}`);
 });
 
+Deno.test("holdsSpan() ends where UTF-8 does, whatever the order of UTF-16 (Z2)", () => {
+  // U+10000 comes after U+E000, which ends the prefix U+D7FF, but its first unit comes before.
+  assert.equal(holdsSpan("\ud7ff", "\ud7ff", "\ue000"), true);
+  assert.equal(holdsSpan("\ud7ff", "\ud7ff", "\u{10000}"), false);
+  assert.equal(holdsSpan("\uffff", "\uffff", "\u{10000}"), true);
+  assert.equal(holdsSpan("\uffff", "\uffff", "\u{10001}"), false);
+});
+
 Deno.test("denial() leaves the network to operators and what members say of themselves to members (Z3, Z4)", () => {
   const running: Op[] = [
     evict(b) as Op,
