@@ -76,6 +76,8 @@ export class Lifecycle {
   #lived = false;
   /** Why it is down. null: it is up, or starting. */
   #trouble: Trouble | null = null;
+  /** How long it waits at least before its next life, from when the files of the last one are closed. */
+  #waitMs = 0;
   #lowSince: number | null = null;
   #warnedOfForeign = false;
   #warnedOfKeys = false;
@@ -230,6 +232,8 @@ export class Lifecycle {
     // Whoever waits for an answer learns at once that none will come.
     if (ending.kind !== "stopped") this.#transport.pause("this node is down");
     if (signal.aborted) ending = { kind: "stopped" };
+    // Closing the files takes a while, and it is asked meanwhile.
+    this.#wentDown(ending);
     await this.#closeLife(life, ending);
     return ending;
   }
@@ -269,26 +273,20 @@ export class Lifecycle {
   /** Does what has to be done before the next life, and waits for what it needs. */
   async #recoverFrom(ending: Exclude<Ending, { kind: "stopped" | "refused" }>): Promise<void> {
     switch (ending.kind) {
-      case "no-space": {
-        const needed = sizeText(this.#space.restartBytes);
-        this.#wentDown("no-space", ending.error, `${needed} of free space`);
-        await delay(this.#pause.next(), this.#stop.signal);
+      case "no-space":
+        await delay(this.#waitMs, this.#stop.signal);
         for (this.#space.look(); !this.#space.roomToRestart; this.#space.look()) {
           await delay(LOOK_FOR_SPACE_MS, this.#stop.signal);
           if (this.#stop.signal.aborted) return;
         }
         return;
-      }
-      case "disk":
-        return await this.#waitAndRetry("disk", ending.error, this.#pause.next());
-      case "alone":
-        return await this.#waitAndRetry("alone", ending.error, REJOIN_MS);
       case "tables-damaged":
         this.#tablesDamage = ending.error;
-        return await this.#waitAndRetry("disk", ending.error, this.#pause.next());
+        return await delay(this.#waitMs, this.#stop.signal);
+      case "disk":
+      case "alone":
       case "evicted":
-        this.#wentDown("evicted", ending.error, "nothing: it is out for good");
-        return await delay(FOR_GOOD_MS, this.#stop.signal);
+        return await delay(this.#waitMs, this.#stop.signal);
       case "journal-damaged":
         return this.#becomeNew(ending.error);
       case "name-taken":
@@ -298,12 +296,40 @@ export class Lifecycle {
     }
   }
 
-  async #waitAndRetry(kind: "disk" | "alone", error: Error, ms: number): Promise<void> {
-    this.#wentDown(kind, error, `the next try, ${ms / 1000} s after the last`);
-    await delay(ms, this.#stop.signal);
+  /** L2: the reason is there before anyone can ask. What begins anew at once, or not at all, has none. */
+  #wentDown(ending: Ending): void {
+    switch (ending.kind) {
+      case "no-space":
+        this.#waitMs = this.#pause.next();
+        return this.#setTrouble(
+          "no-space",
+          ending.error,
+          `${sizeText(this.#space.restartBytes)} of free space`,
+        );
+      case "disk":
+      case "tables-damaged":
+        return this.#willRetry("disk", ending.error, this.#pause.next());
+      case "alone":
+        return this.#willRetry("alone", ending.error, REJOIN_MS);
+      case "evicted":
+        this.#waitMs = FOR_GOOD_MS;
+        return this.#setTrouble("evicted", ending.error, "nothing: it is out for good");
+      case "stopped":
+      case "refused":
+      case "journal-damaged":
+      case "name-taken":
+        return;
+      default:
+        return unreachable(ending);
+    }
   }
 
-  #wentDown(kind: Trouble["kind"], error: Error, waitsFor: string): void {
+  #willRetry(kind: "disk" | "alone", error: Error, ms: number): void {
+    this.#waitMs = ms;
+    this.#setTrouble(kind, error, `the next try, ${ms / 1000} s after the last`);
+  }
+
+  #setTrouble(kind: Trouble["kind"], error: Error, waitsFor: string): void {
     const what = error.message;
     // One line for one trouble, however often it is tried again.
     if (what !== this.#trouble?.what) {

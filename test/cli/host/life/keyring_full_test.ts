@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Keyring } from "../../../../cli/host/identity/keyring.ts";
-import { connect } from "../../../../cli/client/client.ts";
 import { text, until } from "../../support.ts";
+import { statusAt } from "./lives.ts";
 import { keysOf, type PrivateLives, withPrivate } from "./private_lives.ts";
 
 /** While it lives, no byte goes into a new keyring in `directory`. All else that is written there is. */
@@ -31,9 +31,7 @@ class KeyringFullDisk implements Disposable {
 }
 
 async function statusOf(lives: PrivateLives, id: string) {
-  const { address } = await lives.nodes.get(id)!.ready;
-  using client = await connect({ profile: lives.profile, addresses: [address], timeoutMs: 5_000 });
-  return await client.status(client.home);
+  return await statusAt((await lives.nodes.get(id)!.ready).address, lives.profile);
 }
 
 /** Which of the nodes leads the system partition, and so makes keys. */

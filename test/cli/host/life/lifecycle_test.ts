@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DiskFiles } from "../../../../cli/host/tables/files.ts";
-import { createTables } from "../../../../cli/host/tables/tables.ts";
+import { createTables, DiskTables } from "../../../../cli/host/tables/tables.ts";
 import { readManifestOwner } from "../../../../core/tables/manifest.ts";
 import { connect } from "../../../../cli/client/client.ts";
 import { nodeId, RequestError } from "../../../../mod.ts";
@@ -63,6 +63,29 @@ for (const { what, code, text: words, methods, kind } of FAULTS) {
       assert.equal(text((await client.get("after"))?.value), "1");
     }));
 }
+
+Deno.test("a node that goes down says why already while its files are being closed (L2)", () =>
+  withLives(async (lives) => {
+    const node = await lives.start("a");
+    const { address } = await node.ready;
+    const closing = Promise.withResolvers<void>();
+    const abandon = DiskTables.prototype.abandon;
+    DiskTables.prototype.abandon = async function () {
+      await closing.promise;
+      await abandon.call(this);
+    };
+    try {
+      using _ = new FailingFiles("EIO", "Input/output error (os error 5)", ["writeSync"]);
+      using other = await connect({ addresses: [address], timeoutMs: 500 });
+      await assert.rejects(other.put("k", "v"));
+      const { state, trouble } = await statusAt(address);
+      assert.deepEqual([state, trouble?.kind], ["down", "disk"]);
+    } finally {
+      closing.resolve();
+      DiskTables.prototype.abandon = abandon;
+    }
+    await until("the node to be up again", async () => (await statusAt(address)).state === "active");
+  }));
 
 Deno.test("a node whose files cannot be read as it starts is down, and starts when they can", () =>
   withLives(async (lives) => {

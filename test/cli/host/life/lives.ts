@@ -2,6 +2,8 @@
 import { join } from "node:path";
 import { getLogger } from "@logtape/logtape";
 import { type Client, connect } from "../../../../cli/client/client.ts";
+import { ConnectError, RequestError } from "../../../../cli/client/errors.ts";
+import type { Profile } from "../../../../cli/client/profile.ts";
 import type { StartOptions } from "../../../../cli/host/life/options.ts";
 import { type RunningNode, startNode } from "../../../../cli/host/start.ts";
 import type { NodeStatus } from "../../../../core/wire/requests.ts";
@@ -49,10 +51,28 @@ export async function withLives(use: (lives: Lives) => Promise<void>): Promise<v
   }
 }
 
-/** What the node at `address` says of itself, over a connection of its own. */
-export async function statusAt(address: string): Promise<NodeStatus> {
-  using client = await connect({ addresses: [address], timeoutMs: 5_000 });
-  return await client.status(client.home);
+const STATUS_MS = 2000;
+const STATUS_MS_MAX = 30_000;
+
+/**
+ * What the node at `address` says of itself, over a connection of its own. Asked anew where none stood to the end: when a
+ * life ends, so do all connections, and a client finds no way back to a node that answers nothing but its status.
+ */
+export async function statusAt(address: string, profile?: Profile): Promise<NodeStatus> {
+  for (const giveUp = performance.now() + STATUS_MS_MAX;;) {
+    try {
+      const addresses = [address];
+      using client = await connect({
+        addresses,
+        timeoutMs: STATUS_MS,
+        ...(profile === undefined ? {} : { profile }),
+      });
+      return await client.status(client.home);
+    } catch (error) {
+      const unanswered = error instanceof RequestError && error.reason === "timeout";
+      if (!unanswered && !(error instanceof ConnectError) || performance.now() > giveUp) throw error;
+    }
+  }
 }
 
 type FileMethod = "writeSync" | "syncDataSync" | "syncData" | "syncSync";
