@@ -11,7 +11,8 @@ export const LIMITS = {
   depthMax: 16,
   /** Items of one decoded array. */
   arrayItemsMax: 200_000,
-  keyBytesMax: 1024,
+  /** Holds the longest row of an object: its key, its bucket, and what tells its rows apart. */
+  keyBytesMax: 1280,
   valueBytesMax: 1 * MiB,
   addressBytesMax: 255,
   zoneBytesMax: 255,
@@ -99,6 +100,39 @@ export const LIMITS = {
   inviteUsesMax: 1000,
   /** Events of one answer. */
   auditEventsMax: 1000,
+
+  bucketNameBytesMax: 63,
+  objectKeyBytesMax: 1024,
+  /** Of one object: 5 TiB, as in S3. */
+  objectBytesMax: 5 * 1024 * 1024 * MiB,
+  /** Contents up to this long lie in the object's own row. */
+  inlineBytesMax: 4 * KiB,
+  /** Plaintext of one chunk, and of one segment. */
+  chunkBytesMax: 1 * MiB,
+  segmentBytesMax: 1024 * MiB,
+  /** Segments listed in an object's own row; more are listed in pages of as many as this. */
+  segmentsPerRowMax: 64,
+  segmentsPerPageMax: 2048,
+  copiesMax: 8,
+  /** Data and parity fragments of one stripe together. */
+  stripeMax: 32,
+  /** Names and values of an object's metadata together, and of its tags; tags of an object, and of a bucket. */
+  metadataBytesMax: 8 * KiB,
+  tagsMax: 10,
+  bucketTagsMax: 50,
+  lifecycleRulesMax: 1000,
+  corsRulesMax: 100,
+  /** The record of a bucket, rules included. */
+  bucketBytesMax: 256 * KiB,
+  uploadPartsMax: 10_000,
+  /** Of all parts but the last. */
+  partBytesMin: 5 * MiB,
+  /** Fragments asked about in one message, listed in one answer of the disk, removed at once; segments of one hint. */
+  fragmentsPerCheckMax: 1000,
+  segmentsPerHintMax: 1000,
+  /** Chunk operations of clients under way in one node, and their bytes: past it it answers "busy". */
+  chunkRequestsMax: 256,
+  chunkBytesPendingMax: 64 * MiB,
 
   clientsMax: 10_000,
   /** Requests of one client connection under way. */

@@ -32,3 +32,18 @@ export interface Tables extends TablesReader {
   deleteRange(range: { readonly start: Uint8Array; readonly end: Uint8Array }): void;
   snapshot(): TablesSnapshot;
 }
+
+/** Reed-Solomon over bytes: any `data` of `data + parity` shards give back all. Synchronous, the same bytes everywhere. */
+export interface ErasureCoder {
+  /**
+   * @param shards `data` shards of equal length, at least 1 byte
+   * @returns `parity` shards of that length
+   */
+  encode(shards: readonly Uint8Array[], parity: number): Uint8Array[];
+  /**
+   * @param shards all in order, null where one is missing; at least `data` are there
+   * @returns the data shards, whole
+   * @throws {RangeError} when fewer than `data` are there
+   */
+  reconstruct(shards: readonly (Uint8Array | null)[], data: number): Uint8Array[];
+}

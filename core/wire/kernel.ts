@@ -1,5 +1,6 @@
 import type { Instant, LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
 import type { Configuration, Entry, Liveness, MemberState, Message, SystemView } from "./messages.ts";
+import type { ChunkOp, ChunkResult } from "./objects.ts";
 import type { Request, Response } from "./requests.ts";
 import type { Principal } from "./security.ts";
 
@@ -28,6 +29,8 @@ export type Input =
    * its leaderships to others and goes on following as long as it can.
    */
   | { readonly kind: "space"; readonly low: boolean }
+  /** What came of operations of Effects.chunkOps, in any order. */
+  | { readonly kind: "chunks"; readonly results: readonly ChunkResult[] }
   /** A connection to a peer broke or was refused: probe it now. */
   | { readonly kind: "peer-lost"; readonly peer: NodeId }
   /**
@@ -223,6 +226,8 @@ export class Effects {
   readonly sendAfterPersist: Envelope[] = [];
   /** Answers to clients. What an answer rests on is already durable. */
   readonly replies: Reply[] = [];
+  /** Asked of the disk that holds fragments of objects; each is answered in an input "chunks". */
+  readonly chunkOps: ChunkOp[] = [];
   readonly notes: Note[] = [];
   checkpoint: Checkpoint | null = null;
   /** Members whose hosts may be given the secrets of these generations, over a connection that proves who they are. */
@@ -254,6 +259,7 @@ export class Effects {
     empty(this.sendNow);
     empty(this.sendAfterPersist);
     empty(this.replies);
+    empty(this.chunkOps);
     empty(this.notes);
     empty(this.keyOffers);
     this.checkpoint = null;

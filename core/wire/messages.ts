@@ -1,5 +1,6 @@
 import type { Epoch, LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
 import type { Settings } from "../base/limits.ts";
+import type { FragmentId, SegmentId } from "./objects.ts";
 import type { Request, Response } from "./requests.ts";
 import type { MemberIdentity, Security } from "./security.ts";
 
@@ -29,7 +30,14 @@ export type Message =
   | ReplicaCheck
   | ReplicaVerdict
   | Space
-  | KeyGet;
+  | KeyGet
+  | FragmentPut
+  | FragmentPutReply
+  | FragmentGet
+  | FragmentGetReply
+  | FragmentCheck
+  | FragmentCheckReply
+  | SegmentsGone;
 
 export type MessageKind = Message["kind"];
 export type MessageOf<K extends MessageKind> = Extract<Message, { kind: K }>;
@@ -313,4 +321,53 @@ export interface Space {
 export interface KeyGet {
   readonly kind: "key-get";
   readonly ids: readonly number[];
+}
+
+// ---- the bulk of objects; `id` is the asker's, and the answer repeats it
+
+/** Keep this fragment: the whole file, as encodeFragment() makes it. */
+export interface FragmentPut {
+  readonly kind: "fragment-put";
+  readonly id: number;
+  readonly fragment: FragmentId;
+  readonly bytes: Uint8Array;
+}
+/**
+ * stored: it is durable. no-space, failed: not now, ask another. refused: it is no such fragment, or another one stands
+ * under its name.
+ */
+export type FragmentPutOutcome = "stored" | "no-space" | "failed" | "refused";
+export interface FragmentPutReply {
+  readonly kind: "fragment-put-reply";
+  readonly id: number;
+  readonly outcome: FragmentPutOutcome;
+}
+export interface FragmentGet {
+  readonly kind: "fragment-get";
+  readonly id: number;
+  readonly fragment: FragmentId;
+}
+export interface FragmentGetReply {
+  readonly kind: "fragment-get-reply";
+  readonly id: number;
+  /** null: not held, or not readable. Otherwise proven whole by its holder, which the asker does not rely on. */
+  readonly bytes: Uint8Array | null;
+}
+/** Which of these do you hold? */
+export interface FragmentCheck {
+  readonly kind: "fragment-check";
+  readonly id: number;
+  /** Up to LIMITS.fragmentsPerCheckMax. */
+  readonly fragments: readonly FragmentId[];
+}
+export interface FragmentCheckReply {
+  readonly kind: "fragment-check-reply";
+  readonly id: number;
+  /** One for each fragment asked about, in that order. */
+  readonly held: readonly boolean[];
+}
+/** A hint: these segments are no longer registered. Whoever holds fragments of them makes sure of it, and removes them. */
+export interface SegmentsGone {
+  readonly kind: "segments-gone";
+  readonly segments: readonly SegmentId[];
 }

@@ -1,5 +1,6 @@
 import type { LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
 import type { Member, MemberState, SystemView } from "./messages.ts";
+import type { ChunkStatus, Scheme, SegmentId } from "./objects.ts";
 import type { AccessKey, Invite, Principal } from "./security.ts";
 
 /** The version of a key: the log position that wrote it. Comparable between keys of one partition only. */
@@ -162,7 +163,28 @@ export type LocalOp =
   /** What was noted last of who did what at this node, the newest first. */
   | { readonly kind: "audit"; readonly limit: number };
 
-export type Op = WriteOp | ReadOp | WatchOp | UnwatchOp | SystemOp | LocalOp;
+/** Answered by the node asked, which spreads chunks over the members and gathers them again. Harmless to repeat. */
+export type ChunkRequestOp =
+  /** Store a sealed chunk under the scheme. Answered "stored" when it is durable with a write quorum. */
+  | {
+    readonly kind: "chunk-put";
+    readonly segment: SegmentId;
+    readonly chunk: number;
+    readonly scheme: Scheme;
+    readonly bytes: Uint8Array;
+  }
+  /** The sealed chunk, `length` bytes; refused "not-found" where too few of its fragments can be had. */
+  | {
+    readonly kind: "chunk-get";
+    readonly segment: SegmentId;
+    readonly chunk: number;
+    readonly scheme: Scheme;
+    readonly length: number;
+  }
+  /** Hint all members that these segments were deleted (message segments-gone). Answered "done". */
+  | { readonly kind: "segments-gone"; readonly segments: readonly SegmentId[] };
+
+export type Op = WriteOp | ReadOp | WatchOp | UnwatchOp | SystemOp | LocalOp | ChunkRequestOp;
 
 export interface Request {
   readonly op: Op;
@@ -224,6 +246,9 @@ export type Response =
   | { readonly kind: "layout"; readonly view: SystemView; readonly leaders: readonly (NodeId | null)[] }
   | { readonly kind: "members"; readonly members: readonly MemberStatus[] }
   | { readonly kind: "audit"; readonly events: readonly AuditEvent[] }
+  /** How many fragments are durable so far, of how many that all would be. */
+  | { readonly kind: "stored"; readonly fragments: number; readonly wanted: number }
+  | { readonly kind: "chunk"; readonly bytes: Uint8Array }
   | Refused;
 
 /**
@@ -295,6 +320,7 @@ export interface NodeStatus {
   readonly counters: readonly (readonly [string, number])[];
   /** null: all is well. */
   readonly trouble: Trouble | null;
+  readonly chunks: ChunkStatus;
 }
 /**
  * What keeps a node from doing all it should, in words for a person. low-space: little is left, and it takes no writes.

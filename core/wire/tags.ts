@@ -69,6 +69,13 @@ export const MESSAGE = {
   "replica-verdict": 23,
   "space": 24,
   "key-get": 25,
+  "fragment-put": 26,
+  "fragment-put-reply": 27,
+  "fragment-get": 28,
+  "fragment-get-reply": 29,
+  "fragment-check": 30,
+  "fragment-check-reply": 31,
+  "segments-gone": 32,
 } as const satisfies Record<MessageKind, number>;
 
 export const OP = {
@@ -99,6 +106,9 @@ export const OP = {
   "key-made": 25,
   "key-status": 26,
   "audit": 27,
+  "chunk-put": 28,
+  "chunk-get": 29,
+  "segments-gone": 30,
 } as const satisfies Record<Op["kind"], number>;
 
 export const EXPECTATION = {
