@@ -3,6 +3,7 @@ import { utf8Encode } from "../../core/base/bytes.ts";
 import { parseSky, type Star } from "../../sim/sky.ts";
 import type { Client } from "../client/client.ts";
 import { print, Progress } from "../terminal.ts";
+import { UsageError } from "./errors.ts";
 import { type ConnectFlags, withClient, withConnection } from "./connection.ts";
 
 /** Writes under way at once. */
@@ -18,16 +19,46 @@ export function importCommand(): Command {
 function starsCommand(): Command {
   return withConnection(new Command("stars"))
     .description("store a star catalogue: one record a star, its key star/ and the star's Hipparcos number")
-    .argument("<file>", "CSV as in fixtures/sky")
-    .addHelpText("after", "\nExample:\n  space-opera import stars fixtures/sky/bright.csv")
-    .action(async (file: string, flags: ConnectFlags) => {
-      const stars = parseSky(await readFile(file));
+    .argument("[file]", "CSV as in fixtures/sky")
+    .option(
+      "--large",
+      "the 118,216 stars to magnitude 14, from the npm package d3-celestial, which Deno downloads",
+    )
+    .addHelpText(
+      "after",
+      "\nExamples:\n  space-opera import stars fixtures/sky/bright.csv\n  space-opera import stars --large",
+    )
+    .action(async (file: string | undefined, flags: StarsFlags) => {
+      const stars = parseSky(await catalogue(file, flags));
       await withClient(flags, async (client) => {
         const seconds = await importStars(client, stars);
         const summary = { stars: stars.length, seconds: Number(seconds.toFixed(3)) };
         if (flags.json) print(JSON.stringify(summary));
       });
     });
+}
+
+interface StarsFlags extends ConnectFlags {
+  readonly large?: true;
+}
+
+/** The text of the catalogue that is meant. */
+async function catalogue(file: string | undefined, { large }: StarsFlags): Promise<string> {
+  if ((file === undefined) === (large === undefined)) {
+    throw new UsageError("Name one catalogue: a file, such as fixtures/sky/bright.csv, or --large");
+  }
+  if (file !== undefined) return await readFile(file);
+  const { skyCatalogue } = await import("../sky_package.ts");
+  try {
+    return await skyCatalogue("large");
+  } catch (error) {
+    throw new Error(
+      `Cannot have the large catalogue from the npm package d3-celestial: ${
+        (error as Error).message
+      }. Run from the ` +
+        `sources, with the npm registry in reach, or make the file elsewhere with fixtures/scripts/make_sky.ts --large`,
+    );
+  }
 }
 
 async function readFile(file: string): Promise<string> {
