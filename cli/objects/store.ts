@@ -95,6 +95,8 @@ export interface ObjectStore {
       upload: string;
       parts: readonly { number: number; etag: string }[];
       conditions?: PutOptions["conditions"];
+      /** Added to the upload's own. */
+      metadata?: readonly Pair[];
     },
   ): Promise<ObjectVersion>;
   abortUpload(bucket: string, key: string, upload: string): Promise<void>;

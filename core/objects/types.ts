@@ -193,6 +193,8 @@ export interface PutOptions {
   readonly conditions?: Conditions;
   /** Hexadecimal MD5 that the body must have. */
   readonly md5?: string | undefined;
+  /** More metadata, known only when the body has ended: asked for once, then. Checksums come in trailers. */
+  readonly late?: (() => readonly Pair[]) | undefined;
 }
 
 /** Bytes from `start` up to and with `end`; `last`: that many from the end. */
