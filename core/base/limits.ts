@@ -143,6 +143,29 @@ export const LIMITS = {
   /** Bytes waiting to be written to one peer; past it messages to it are dropped, as a network may. */
   peerQueueBytesMax: 32 * MiB,
   clientQueueBytesMax: 16 * MiB,
+
+  // The S3 face.
+  /** Requests under way; past it they are answered SlowDown. */
+  s3RequestsMax: 256,
+  /** Body of one put or one part. */
+  s3BodyBytesMax: 5 * 1024 * MiB,
+  /** Documents that clients send; the larger bound holds 10,000 parts or 1,000 keys. */
+  s3XmlBytesMax: 1 * MiB,
+  s3LongXmlBytesMax: 4 * MiB,
+  /** Names and values of x-amz-meta-… of one object. */
+  s3MetadataBytesMax: 2048,
+  s3KeyBytesMax: 1024,
+  /** The line before a signed chunk; all lines after the last one. */
+  s3ChunkHeadBytesMax: 512,
+  s3TrailerBytesMax: 8192,
+  /** Between the clocks of client and node. */
+  s3SkewMs: 900_000,
+  s3PresignedSecondsMax: 604_800,
+  /** A body of which nothing comes, or of which nothing is taken, for this long is given up. */
+  s3IdleMs: 120_000,
+  /** Of the body of a refused request, so much is read and for so long, that the client may see the answer. */
+  s3DrainBytesMax: 4 * MiB,
+  s3DrainMs: 5_000,
 } as const;
 
 invariant(
