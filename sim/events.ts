@@ -38,4 +38,5 @@ export const INPUT_CODE: Readonly<Record<Input["kind"], number>> = {
   keys: 10,
   "key-made": 11,
   checkpoint: 12,
+  chunks: 13,
 };

@@ -4,7 +4,9 @@ import type { Settings } from "../core/base/limits.ts";
 import { affordable, drainable, standingOf } from "./budget.ts";
 import { type Cluster, leaders, names } from "./cluster.ts";
 import type { Machine } from "./machine.ts";
-import type { BudgetMode, Fault, FaultKind, Span } from "./scenario.ts";
+import type { BudgetMode } from "./scenario.ts";
+import type { Fault, FaultKind } from "./scenario_faults.ts";
+import type { Span } from "./scenario_fields.ts";
 import { formatDuration } from "./units.ts";
 import type { World } from "./world.ts";
 

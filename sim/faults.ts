@@ -8,7 +8,8 @@ import { LinkFaults } from "./link_faults.ts";
 import { NodeFaults } from "./node_faults.ts";
 import type { AccessBook } from "./security/access.ts";
 import { SecurityFaults } from "./security/faults.ts";
-import type { BudgetMode, Fault, FaultKind } from "./scenario.ts";
+import type { BudgetMode } from "./scenario.ts";
+import type { Fault, FaultKind } from "./scenario_faults.ts";
 import type { World } from "./world.ts";
 
 export type { FaultEvent } from "./fault_stage.ts";

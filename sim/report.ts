@@ -1,6 +1,7 @@
 import { DEFAULT_TUNING, type Tuning } from "../core/base/tuning.ts";
 import type { RunResult } from "./run.ts";
-import { describeFault, type Scenario } from "./scenario.ts";
+import type { Scenario } from "./scenario.ts";
+import { describeFault } from "./scenario_faults.ts";
 import type { Spread } from "./timings.ts";
 import { formatDuration, formatRatio, type Ratio } from "./units.ts";
 

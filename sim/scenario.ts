@@ -2,9 +2,11 @@ import { LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
 import { DEFAULT_SETTINGS, LIMITS, type Settings } from "../core/base/limits.ts";
 import { DEFAULT_TUNING, type Tuning, tuningOf } from "../core/base/tuning.ts";
+import { CHECK_NAMES, type CheckName, LIVENESS, PRIVATE } from "./checks.ts";
 import { DEFAULT_DISK } from "./disk.ts";
 import { DEFAULT_NETWORK } from "./network.ts";
-import { formatDuration, formatRatio, parseDuration, parseRatio, type Ratio } from "./units.ts";
+import { faultSchema, PRIVATE_FAULTS, SWARM_FAULTS } from "./scenario_faults.ts";
+import { count, duration, none, ratio, span } from "./scenario_fields.ts";
 
 /** A scenario file that is not as it should be. Lines and columns count from 1. */
 export class ScenarioError extends Error {
@@ -19,55 +21,7 @@ export interface ScenarioProblem {
   readonly message: string;
 }
 
-/** From `min` to `max` microseconds, both included; drawn anew each time. */
-export interface Span {
-  readonly min: number;
-  readonly max: number;
-}
-
 // ---- the parts of a file
-
-const duration = z.union([z.string(), z.literal(0)]).transform((text, context) => {
-  const us = parseDuration(String(text));
-  if (us === null) {
-    context.addIssue({
-      code: "custom",
-      message: `A duration is like "250ms", "10s" or "1m30s", not ${JSON.stringify(text)}`,
-    });
-    return z.NEVER;
-  }
-  return us;
-});
-
-const span = z.string().transform((text, context): Span => {
-  const [from, to, ...rest] = text.split("..");
-  const min = parseDuration(from ?? ""), max = to === undefined ? min : parseDuration(to);
-  if (min === null || max === null || max < min || rest.length > 0) {
-    const message = `A span is a duration or two, shorter first, like "5s..30s", not ${JSON.stringify(text)}`;
-    context.addIssue({ code: "custom", message });
-    return z.NEVER;
-  }
-  return { min, max };
-});
-
-const ratio = z.union([z.string(), z.literal(0), z.literal(1)]).transform((text, context): Ratio => {
-  const value = parseRatio(String(text));
-  if (value === null) {
-    context.addIssue({
-      code: "custom",
-      message: `A ratio from 0 to 1 is like "1/200" or "0.5%", not ${JSON.stringify(text)}`,
-    });
-    return z.NEVER;
-  }
-  return value;
-});
-
-function seconds(min: number, max: number): Span {
-  return { min: min * 1_000_000, max: max * 1_000_000 };
-}
-
-const count = z.int().min(0);
-const none: Ratio = { numerator: 0, denominator: 1 };
 
 const skySchema = z.strictObject({
   catalogue: z.string().default("bright.csv"),
@@ -216,177 +170,6 @@ const workloadSchema = z.strictObject({
   largeBytes: count.max(LIMITS.valueBytesMax).default(LIMITS.valueBytesMax),
 });
 
-const timing = {
-  /** Once, at this time after the start of the faults. */
-  at: duration.optional(),
-  /** Again and again. */
-  every: duration.optional(),
-  /** At random times, this far apart on average. */
-  rate: duration.optional(),
-  from: duration.default(0),
-  until: duration.optional(),
-};
-/** Which nodes: by name, by zone, a number or a share of those that run; else one at random. */
-const target = {
-  node: z.string().optional(),
-  zone: z.string().optional(),
-  count: z.int().min(1).optional(),
-  share: ratio.optional(),
-  /** Only nodes that lead a partition. */
-  leaders: z.boolean().default(false),
-};
-const lasting = {
-  /** How long until it is undone; without it, until the faults end. */
-  for: span.optional(),
-};
-
-/** Damage that nobody is told of. */
-const silent = {
-  /** So long after it the node crashes, and meets the damage when it starts again; if nothing stops it before. */
-  crash: span.default(seconds(0, 5)),
-  /** How long it is away then. */
-  for: span.default(seconds(1, 3)),
-};
-
-const faultSchema = z.discriminatedUnion("do", [
-  z.strictObject({
-    do: z.literal("crash"),
-    ...timing,
-    ...target,
-    ...lasting,
-    silent: ratio.default({ numerator: 1, denominator: 4 }),
-    /** Never started again, not even when the faults end. */
-    forever: z.boolean().default(false),
-  }),
-  z.strictObject({ do: z.literal("restart"), ...timing, ...target, ...lasting }),
-  z.strictObject({
-    do: z.literal("leave"),
-    ...timing,
-    ...target,
-    ...lasting,
-    forever: z.boolean().default(false),
-  }),
-  z.strictObject({ do: z.literal("drain"), ...timing, ...target }),
-  z.strictObject({ do: z.literal("join"), ...timing, count: z.int().min(1).optional() }),
-  z.strictObject({
-    do: z.literal("partition"),
-    ...timing,
-    ...target,
-    ...lasting,
-    noticed: ratio.default(none),
-  }),
-  z.strictObject({
-    do: z.literal("one-way"),
-    ...timing,
-    ...target,
-    ...lasting,
-    noticed: ratio.default(none),
-  }),
-  z.strictObject({ do: z.literal("loss"), ...timing, ...lasting, loss: ratio }),
-  z.strictObject({ do: z.literal("latency"), ...timing, ...lasting, by: duration }),
-  z.strictObject({ do: z.literal("slow"), ...timing, ...target, ...lasting, by: duration }),
-  z.strictObject({ do: z.literal("jump"), ...timing, ...target, by: span }),
-  z.strictObject({ do: z.literal("drift"), ...timing, ...target, ...lasting, ppm: z.int() }),
-  z.strictObject({
-    do: z.literal("rot"),
-    ...timing,
-    ...target,
-    ...silent,
-    /** Of the journal, or of the tables that it can rebuild. */
-    of: z.enum(["journal", "tables"]).default("journal"),
-  }),
-  z.strictObject({ do: z.literal("misdirect"), ...timing, ...target, ...silent }),
-  z.strictObject({ do: z.literal("lost-write"), ...timing, ...target, ...silent }),
-  /** Everything on the disk is gone; another machine takes the place of this one. */
-  z.strictObject({ do: z.literal("lose-disk"), ...timing, ...target }),
-  z.strictObject({
-    do: z.literal("full"),
-    ...timing,
-    ...target,
-    ...lasting,
-    /** Up to so many bytes of room are left for the journal. */
-    room: z.int().min(1).default(65_536),
-  }),
-  /** Each sync takes so much longer. */
-  z.strictObject({ do: z.literal("slow-disk"), ...timing, ...target, ...lasting, by: duration }),
-  /** The next sync fails; the node is down for so long. */
-  z.strictObject({ do: z.literal("sync-fails"), ...timing, ...target, for: span.default(seconds(1, 3)) }),
-  // What follows is for private networks.
-  z.strictObject({
-    do: z.literal("evict"),
-    ...timing,
-    ...target,
-    /** Only who leads the system partition. */
-    system: z.boolean().default(false),
-    /** The operator insists, whatever it costs. */
-    force: ratio.default({ numerator: 1, denominator: 1 }),
-    /** The share of evicted machines that are switched off, and when; the others run on with all they know. */
-    stops: ratio.default(none),
-    after: span.default(seconds(0, 5)),
-  }),
-  z.strictObject({ do: z.literal("rotate-keys"), ...timing }),
-  /** Several spare nodes come in, all with one invite. */
-  z.strictObject({
-    do: z.literal("invite"),
-    ...timing,
-    joiners: z.int().min(1).default(1),
-    uses: z.int().min(1).max(LIMITS.inviteUsesMax).default(1),
-    ttl: duration.default(3_600_000_000),
-  }),
-  /** Somebody tries to come in who must not. */
-  z.strictObject({ do: z.literal("intrude"), ...timing }),
-  /** A client's access key gets other rights, or is revoked; then the client is given another. */
-  z.strictObject({ do: z.literal("access-set"), ...timing }),
-  z.strictObject({ do: z.literal("access-drop"), ...timing }),
-]).superRefine((fault, context) => {
-  const given = [fault.at, fault.every, fault.rate].filter((time) => time !== undefined);
-  if (given.length !== 1) {
-    context.addIssue({ code: "custom", message: "A fault says when with exactly one of at, every and rate" });
-  }
-  if (fault.every === 0 || fault.rate === 0) {
-    context.addIssue({ code: "custom", message: "every and rate are longer than 0" });
-  }
-});
-export type Fault = z.output<typeof faultSchema>;
-export type FaultKind = Fault["do"];
-
-/** Faults that only a private network can have. */
-export const PRIVATE_FAULTS = [
-  "evict",
-  "rotate-keys",
-  "invite",
-  "intrude",
-  "access-set",
-  "access-drop",
-] as const;
-
-/** What a swarm may draw: kinds of faults, and ways of using them. */
-export const SWARM_FAULTS = [
-  "crash",
-  "lose",
-  "restart",
-  "leave",
-  "drain",
-  "join",
-  "partition",
-  "cut-zone",
-  "one-way",
-  "loss",
-  "latency",
-  "slow",
-  "jump",
-  "drift",
-  "rot",
-  "misdirect",
-  "lost-write",
-  "lose-disk",
-  "full",
-  "slow-disk",
-  "sync-fails",
-  ...PRIVATE_FAULTS,
-] as const;
-export type SwarmFault = typeof SWARM_FAULTS[number];
-
 /** Every seed draws its own network, load and faults; see swarm.ts. What is drawn takes the place of those sections. */
 const swarmSchema = z.strictObject({
   faults: z.array(z.enum(SWARM_FAULTS)).default([...SWARM_FAULTS]),
@@ -398,51 +181,6 @@ const swarmSchema = z.strictObject({
  * may be none.
  */
 export type BudgetMode = Scenario["budget"];
-
-/** Everything a run may be asked to check. */
-export const CHECK_NAMES = [
-  "no node stops by itself",
-  "recovery",
-  "damage is detected",
-  "one leader a term",
-  "log matching",
-  "leader completeness",
-  "state machine safety",
-  "equal state at equal index",
-  "linearizability",
-  "no acknowledged write lost",
-  "answers fit their questions",
-  "stale reads are as old as they say",
-  "watches tell all in order",
-  "placement as the epoch says",
-  "secrets stay inside",
-  "only the invited get in",
-  "views follow from the log",
-  "rights are kept",
-  "the evicted stay out",
-  "one generation of keys is left",
-  "converged",
-] as const;
-export type CheckName = typeof CHECK_NAMES[number];
-
-/** What is checked only where enough is left for the network to become well again. */
-const LIVENESS: readonly CheckName[] = [
-  "the evicted stay out",
-  "one generation of keys is left",
-  "watches tell all in order",
-  "placement as the epoch says",
-  "converged",
-];
-
-/** What is checked only in private networks. */
-const PRIVATE: readonly CheckName[] = [
-  "secrets stay inside",
-  "only the invited get in",
-  "views follow from the log",
-  "rights are kept",
-  "the evicted stay out",
-  "one generation of keys is left",
-];
 
 /** The checks that a run of the scenario makes. */
 export function checksOf({ checks, budget, security }: Scenario): readonly CheckName[] {
@@ -559,25 +297,4 @@ function readYaml(text: string, file: string, lineCounter: LineCounter) {
     if (error instanceof ReferenceError) throw refuse(error.message);
     throw error;
   }
-}
-
-/** One line about a fault, as the header of a run shows it. */
-export function describeFault(fault: Fault): string {
-  const words: string[] = [fault.do];
-  for (const [key, value] of Object.entries(fault)) {
-    if (key === "do" || value === undefined || value === false) continue;
-    if (key === "from" && value === 0) continue;
-    words.push(`${key} ${describeValue(key, value)}`);
-  }
-  return words.join(", ");
-}
-
-const DURATIONS = new Set(["at", "every", "rate", "from", "until", "by", "ttl"]);
-
-function describeValue(key: string, value: unknown): string {
-  if (typeof value === "number") return DURATIONS.has(key) ? formatDuration(value) : String(value);
-  if (typeof value !== "object" || value === null) return String(value);
-  if ("numerator" in value) return formatRatio(value as Ratio);
-  const { min, max } = value as Span;
-  return min === max ? formatDuration(min) : `${formatDuration(min)}..${formatDuration(max)}`;
 }

@@ -13,14 +13,8 @@ import { Random } from "../core/base/random.ts";
 import { LIMITS } from "../core/base/limits.ts";
 import type { Tuning } from "../core/base/tuning.ts";
 import { zoneName } from "./cast.ts";
-import {
-  PRIVATE_FAULTS,
-  type Scenario,
-  type ScenarioInput,
-  scenarioOf,
-  SWARM_FAULTS,
-  type SwarmFault,
-} from "./scenario.ts";
+import { type Scenario, type ScenarioInput, scenarioOf } from "./scenario.ts";
+import { PRIVATE_FAULTS, SWARM_FAULTS, type SwarmFault } from "./scenario_faults.ts";
 
 type FaultInput = NonNullable<ScenarioInput["faults"]>[number];
 type SettingsInput = NonNullable<NonNullable<ScenarioInput["cluster"]>["settings"]>;

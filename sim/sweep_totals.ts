@@ -1,4 +1,4 @@
-import type { FaultKind } from "./scenario.ts";
+import type { FaultKind } from "./scenario_faults.ts";
 import { countFired, neverFired, SOMETIMES, type SometimesName } from "./sometimes.ts";
 
 /** What a sweep keeps of one seed, as far as the totals need it. */

@@ -2,20 +2,20 @@ import type { NodeId } from "../core/base/ids.ts";
 import { invariant, InvariantError } from "../core/base/invariant.ts";
 import type { Random } from "../core/base/random.ts";
 import type { NodeOptions, Origin } from "../core/node/options.ts";
-import type { Effects, Envelope, Input, Kernel } from "../core/wire/kernel.ts";
-import type { Message } from "../core/wire/messages.ts";
+import type { Effects, Input, Kernel } from "../core/wire/kernel.ts";
 import { ClientLines } from "./client_lines.ts";
 import type { Client, ClientReply, IdentifiedRequest, Login } from "./clients.ts";
 import { Clock } from "./clock.ts";
 import { Digest } from "./digest.ts";
 import { Disk, type DiskOptions, type DiskState } from "./disk.ts";
 import { EVENT, INPUT_CODE } from "./events.ts";
-import { type FrameFormat, Frames } from "./frames.ts";
+import type { FrameFormat } from "./frames.ts";
 import type { Recover } from "./journal_disk.ts";
 import { type EventHandler, Loop } from "./loop.ts";
 import { Machine, type Power } from "./machine.ts";
-import { type Distance, happens, Network, type NetworkOptions } from "./network.ts";
+import { type Distance, Network, type NetworkOptions } from "./network.ts";
 import type { Observer, Tracer, Violation } from "./observer.ts";
+import { PeerLines } from "./peer_lines.ts";
 import { HostPort } from "./security/host_port.ts";
 import { type Given, Hosts } from "./security/hosts.ts";
 
@@ -47,8 +47,6 @@ export interface MachineSpec {
   readonly replaces?: Machine;
 }
 
-/** A peer that refuses connections is tried again after this long. */
-const RECONNECT_US = 1_000_000;
 const WAKE: Input = { kind: "wake" };
 
 /**
@@ -79,18 +77,13 @@ export class World implements EventHandler {
   readonly #indexes = new Map<NodeId, number>();
   readonly #observers: Observer[] = [];
   readonly #clients: ClientLines;
-  readonly #codecRandom: Random;
-  readonly #damageRandom: Random;
-  /** By sender and receiver: not to be told before this time again that the peer refuses. */
-  readonly #refusedUntil = new Map<number, number>();
-  readonly #frames = new Frames(this.#indexes);
+  readonly #peers: PeerLines;
 
   constructor(options: WorldOptions) {
     this.#options = options;
     const distance: Distance = (from, to) => options.distance(this.#placeOf(from), this.#placeOf(to));
     this.network = new Network(options.network, distance, options.random.fork("network"));
-    this.#codecRandom = options.random.fork("codec");
-    this.#damageRandom = options.random.fork("damage");
+    this.#peers = new PeerLines(this, this.#indexes, options);
     this.#clients = new ClientLines({
       loop: this.loop,
       latencyUs: options.network.clientLatencyUs,
@@ -255,11 +248,16 @@ export class World implements EventHandler {
   /** Cuts one direction. `noticed`: both ends see their connection break. */
   cut(from: Machine, to: Machine, noticed: boolean): void {
     this.network.cut(from.index, to.index);
-    if (noticed) this.breakLink(from, to);
+    if (noticed) this.#peers.breakLink(from, to);
   }
 
   heal(from: Machine, to: Machine): void {
     this.network.heal(from.index, to.index);
+  }
+
+  /** A connection between two peers breaks, and both notice. */
+  breakLink(from: Machine, to: Machine): void {
+    this.#peers.breakLink(from, to);
   }
 
   // ---- clients
@@ -340,19 +338,13 @@ export class World implements EventHandler {
 
   #deliver(to: number, from: number, input: Input & { kind: "messages" }): void {
     const machine = this.machines[to]!;
-    if (machine.running && this.hosts !== null && !this.hosts.trusts(to, from)) return this.#refuse(from, to);
+    if (machine.running && this.hosts !== null && !this.hosts.trusts(to, from)) {
+      return this.#peers.refuse(from, to);
+    }
     if (machine.running) {
       this.delivered += input.messages.length;
       this.#input(machine, input);
-    } else if (!machine.silent) this.#refuse(from, to);
-  }
-
-  /** A running system without the process answers at once; the sender then waits before it tries again. */
-  #refuse(from: number, to: number): void {
-    const link = from * 65536 + to, now = this.loop.now;
-    if (now < (this.#refusedUntil.get(link) ?? 0) || this.network.isCut(to, from)) return;
-    this.#refusedUntil.set(link, now + RECONNECT_US);
-    this.loop.at(now + this.network.latency(to, from), EVENT.peerLost, from, to, null);
+    } else if (!machine.silent) this.#peers.refuse(from, to);
   }
 
   #requested(node: number, connection: number, input: Input): void {
@@ -390,7 +382,7 @@ export class World implements EventHandler {
     const withheld = machine.withheld;
     let released = 0;
     while (released < withheld.length && withheld[released]!.upTo <= upTo) {
-      this.#send(machine, withheld[released++]!.envelopes);
+      this.#peers.send(machine, withheld[released++]!.envelopes);
     }
     if (released > 0) withheld.splice(0, released);
     if (upTo > before) this.#input(machine, { kind: "persisted", upTo });
@@ -431,7 +423,7 @@ export class World implements EventHandler {
     if (this.hosts !== null) this.hosts.stepped(machine, input, effects);
     if (effects.persist.length > 0 || effects.checkpoint !== null) this.#persist(machine, effects);
     if (!machine.running) return;
-    if (effects.sendNow.length > 0) this.#send(machine, effects.sendNow);
+    if (effects.sendNow.length > 0) this.#peers.send(machine, effects.sendNow);
     if (effects.sendAfterPersist.length > 0) this.#sendAfterPersist(machine, effects);
     if (effects.replies.length > 0) this.#clients.reply(effects.replies);
     if (effects.stopped) {
@@ -473,41 +465,12 @@ export class World implements EventHandler {
   }
 
   #sendAfterPersist(machine: Machine, effects: Effects): void {
-    if (effects.persistedUpTo <= machine.disk.durableUpTo) this.#send(machine, effects.sendAfterPersist);
-    else machine.withheld.push({ upTo: effects.persistedUpTo, envelopes: effects.sendAfterPersist.slice() });
-  }
-
-  /** Sends one frame to each peer named, with all that is for it. */
-  #send(machine: Machine, envelopes: readonly Envelope[]): void {
-    const frames = this.#frames;
-    frames.gather(envelopes);
-    for (let i = 0; i < frames.count; i++) {
-      this.#sendFrame(machine, frames.receivers[i]!, frames.messages[i]!);
-    }
-  }
-
-  #sendFrame(machine: Machine, to: number, sent: readonly Message[]): void {
-    const network = this.network, from = machine.index;
-    if (this.hosts !== null && !this.hosts.trusts(from, to)) return this.#refuse(from, to);
-    const arrival = network.send(from, to, this.loop.now);
-    if (arrival < 0) return;
-    const format = this.#options.frames;
-    if (network.corrupted) {
-      if (format !== null && !format.detectsDamage(sent, this.#damageRandom)) {
-        this.violate("damage is detected", `A damaged frame from ${machine.id} was taken for a whole one`);
-      }
-      // The receiver drops the connection; both ends see it.
-      return this.breakLink(machine, this.machines[to]!);
-    }
-    const coded = format !== null &&
-      (this.#options.fullCodec || happens(this.#codecRandom, this.#options.network.codec));
-    const input: Input = {
-      kind: "messages",
-      from: machine.id,
-      messages: coded ? format.roundTrip(sent) : sent,
-    };
-    this.loop.at(arrival, EVENT.deliver, to, from, input);
-    if (network.duplicateAt >= 0) this.loop.at(network.duplicateAt, EVENT.deliver, to, from, input);
+    if (effects.persistedUpTo <= machine.disk.durableUpTo) {
+      this.#peers.send(machine, effects.sendAfterPersist);
+    } else {machine.withheld.push({
+        upTo: effects.persistedUpTo,
+        envelopes: effects.sendAfterPersist.slice(),
+      });}
   }
 
   /** Sets the machine's alarm for the time at which its own clock shows what the kernel asks for. */
@@ -563,28 +526,9 @@ export class World implements EventHandler {
     machine.halt(power);
     this.loop.setAlarm(machine.index, Infinity);
     for (const observer of this.#observers) observer.halted?.(machine, this.loop.now);
-    for (const peer of this.machines) {
-      const open = this.network.connected(machine.index, peer.index) ||
-        this.network.connected(peer.index, machine.index);
-      if (peer === machine || !open) continue;
-      this.network.disconnect(machine.index, peer.index);
-      this.network.disconnect(peer.index, machine.index);
-      if (peer.running && !machine.silent && !this.network.isCut(machine.index, peer.index)) {
-        const at = this.loop.now + this.network.latency(machine.index, peer.index);
-        this.loop.at(at, EVENT.peerLost, peer.index, machine.index, null);
-      }
-    }
+    this.#peers.halted(machine);
     // After power loss clients find out by themselves, from the silence.
     if (!machine.silent) this.#clients.resetAll(machine);
-  }
-
-  /** A connection between two peers breaks, and both notice. */
-  breakLink(from: Machine, to: Machine): void {
-    this.network.disconnect(from.index, to.index);
-    this.network.disconnect(to.index, from.index);
-    const at = this.loop.now + this.network.latency(from.index, to.index);
-    this.loop.at(at, EVENT.peerLost, from.index, to.index, null);
-    this.loop.at(at, EVENT.peerLost, to.index, from.index, null);
   }
 }
 

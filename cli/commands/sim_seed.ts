@@ -1,5 +1,5 @@
 import { Run } from "../../sim/run.ts";
-import type { FaultKind } from "../../sim/scenario.ts";
+import type { FaultKind } from "../../sim/scenario_faults.ts";
 import type { SometimesName } from "../../sim/sometimes.ts";
 import { type LoadedScenario, loadScenario } from "./sim_files.ts";
 

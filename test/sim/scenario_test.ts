@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { CHECK_NAMES, checksOf, describeFault, parseScenario, ScenarioError } from "../../sim/scenario.ts";
+import { CHECK_NAMES } from "../../sim/checks.ts";
+import { checksOf, parseScenario, ScenarioError } from "../../sim/scenario.ts";
+import { describeFault } from "../../sim/scenario_faults.ts";
 import { formatDuration, formatRatio, parseDuration, parseRatio } from "../../sim/units.ts";
 
 const MINIMAL = "name: tiny\nduration: 1m30s\nsky:\n  nodes: 3\n";

@@ -3,7 +3,8 @@ import { stringify } from "yaml";
 import { checkSettings } from "../../core/node/genesis.ts";
 import { header } from "../../sim/report.ts";
 import { Run } from "../../sim/run.ts";
-import { parseScenario, scenarioOf, SWARM_FAULTS } from "../../sim/scenario.ts";
+import { parseScenario, scenarioOf } from "../../sim/scenario.ts";
+import { SWARM_FAULTS } from "../../sim/scenario_faults.ts";
 import { drawSwarm, resolveScenario } from "../../sim/swarm.ts";
 import { STARS } from "./scenarios.ts";
 
