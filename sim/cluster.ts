@@ -165,7 +165,7 @@ export class Cluster implements Client {
     const [first = lost.id] = lost.id.split(".");
     const generation = (this.#generations.get(first) ?? 1) + 1;
     this.#generations.set(first, generation);
-    const { zone, capacity, clock } = lost;
+    const { zone, capacity, clock } = lost, kept = lost.disk.state?.kind === "lost" && !lost.disk.state.gone;
     const machine = this.world.addMachine({
       id: nodeId(`${first}.${generation}`),
       zone,
@@ -173,9 +173,10 @@ export class Cluster implements Client {
       clockOffsetUs: Math.max(0, clock.read(this.world.loop.now) - this.world.loop.now),
       clockDriftPpm: clock.driftPpm,
       replaces: lost,
+      ...(kept ? { chunks: lost.chunks } : {}),
     });
     // Where its journal alone is gone, its identity is left, and brings the new one in.
-    this.#takeIn(machine, lost.disk.state?.kind === "lost" && !lost.disk.state.gone ? lost : null);
+    this.#takeIn(machine, kept ? lost : null);
     return machine;
   }
 

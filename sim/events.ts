@@ -21,6 +21,8 @@ export const EVENT = {
   action: 10,
   /** b: the sender; payload: secrets of the network, from one host to another. */
   secrets: 11,
+  /** The disk of fragments has done something; b: life; payload: ChunkWork. */
+  chunks: 12,
 } as const;
 
 /** What stands for each kind of input in the digest. */

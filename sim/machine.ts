@@ -5,6 +5,7 @@ import type { Origin } from "../core/node/options.ts";
 import type { Envelope, Kernel } from "../core/wire/kernel.ts";
 import type { Clock } from "./clock.ts";
 import type { Disk } from "./disk.ts";
+import type { ChunkDisk } from "./objects/chunk_disk.ts";
 import type { Keyring } from "./security/keyring.ts";
 
 /**
@@ -30,6 +31,8 @@ export class Machine {
   readonly capacity: number;
   readonly clock: Clock;
   readonly disk: Disk;
+  /** Fragments of objects. */
+  readonly chunks: ChunkDisk;
   readonly random: Random;
 
   kernel: Kernel | null = null;
@@ -82,6 +85,7 @@ export class Machine {
     readonly capacity: number;
     readonly clock: Clock;
     readonly disk: Disk;
+    readonly chunks: ChunkDisk;
     readonly random: Random;
   }) {
     this.index = options.index;
@@ -92,6 +96,7 @@ export class Machine {
     this.capacity = options.capacity;
     this.clock = options.clock;
     this.disk = options.disk;
+    this.chunks = options.chunks;
     this.random = options.random;
   }
 

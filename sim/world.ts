@@ -3,6 +3,7 @@ import { invariant, InvariantError } from "../core/base/invariant.ts";
 import type { Random } from "../core/base/random.ts";
 import type { NodeOptions, Origin } from "../core/node/options.ts";
 import type { Effects, Input, Kernel } from "../core/wire/kernel.ts";
+import type { ChunkOp } from "../core/wire/objects.ts";
 import { ClientLines } from "./client_lines.ts";
 import type { Client, ClientReply, IdentifiedRequest, Login } from "./clients.ts";
 import { Clock } from "./clock.ts";
@@ -14,6 +15,12 @@ import type { Recover } from "./journal_disk.ts";
 import { type EventHandler, Loop } from "./loop.ts";
 import { Machine, type Power } from "./machine.ts";
 import { type Distance, Network, type NetworkOptions } from "./network.ts";
+import {
+  ChunkDisk,
+  type ChunkDiskOptions,
+  type ChunkWork,
+  DEFAULT_CHUNK_DISK,
+} from "./objects/chunk_disk.ts";
 import type { Observer, Tracer, Violation } from "./observer.ts";
 import { PeerLines } from "./peer_lines.ts";
 import { HostPort } from "./security/host_port.ts";
@@ -26,6 +33,8 @@ export interface WorldOptions {
   readonly random: Random;
   readonly network: NetworkOptions;
   readonly disk: DiskOptions;
+  /** Of the fragments of objects. */
+  readonly chunkDisk?: ChunkDiskOptions | undefined;
   readonly distance: Distance;
   readonly kernel: KernelFactory;
   readonly frames: FrameFormat | null;
@@ -45,6 +54,8 @@ export interface MachineSpec {
   readonly clockDriftPpm: number;
   /** Takes the place of this machine: its address, and as far from all others. */
   readonly replaces?: Machine;
+  /** Finds these fragments on its disk. */
+  readonly chunks?: ChunkDisk;
 }
 
 const WAKE: Input = { kind: "wake" };
@@ -127,6 +138,8 @@ export class World implements EventHandler {
       capacity: spec.capacity,
       clock: new Clock({ offsetUs: spec.clockOffsetUs, driftPpm: spec.clockDriftPpm }),
       disk: new Disk(spec.id, this.#options.disk, random.fork("disk"), this.#options.recover),
+      chunks: spec.chunks ??
+        new ChunkDisk(this.#options.chunkDisk ?? DEFAULT_CHUNK_DISK, random.fork("chunks")),
       random,
     });
     this.machines.push(machine);
@@ -192,6 +205,7 @@ export class World implements EventHandler {
     const kind = silent || machine.random.chance(1, 2) ? "power" : "process";
     machine.silent = silent;
     this.#halt(machine, "crashed");
+    this.#stopChunks(machine, kind);
     this.#readBack(machine, machine.disk.crash(kind, this.loop.now));
   }
 
@@ -200,6 +214,7 @@ export class World implements EventHandler {
     if (!machine.running) return;
     machine.silent = false;
     this.#halt(machine, "down");
+    this.#stopChunks(machine, "process");
     // After a write or sync that failed nobody knows which sectors got through, and the page cache forgets them.
     this.#readBack(machine, machine.disk.crash("power", this.loop.now));
   }
@@ -208,6 +223,7 @@ export class World implements EventHandler {
   lose(machine: Machine): void {
     if (machine.running) this.#halt(machine, "lost");
     machine.disk.lose();
+    machine.chunks.lose();
     this.#lost(machine);
   }
 
@@ -330,6 +346,8 @@ export class World implements EventHandler {
       case EVENT.secrets:
         if (!this.machines[a]!.running) return;
         return this.hosts!.received(this.machines[a]!, this.machines[b]!, payload as readonly Given[]);
+      case EVENT.chunks:
+        return this.#chunksDone(a, b, payload as ChunkWork);
       case EVENT.action:
         return (payload as () => void)();
     }
@@ -397,6 +415,25 @@ export class World implements EventHandler {
     this.#beginSync(machine);
   }
 
+  // ---- fragments of objects
+
+  #askChunks(machine: Machine, ops: readonly ChunkOp[]): void {
+    for (const work of machine.chunks.submit(ops, this.loop.now)) {
+      this.loop.at(work.at, EVENT.chunks, machine.index, machine.life, work);
+    }
+  }
+
+  #chunksDone(index: number, life: number, work: ChunkWork): void {
+    const machine = this.machines[index]!, now = this.loop.now;
+    if (!machine.running || machine.life !== life || work.done) return;
+    const result = machine.chunks.finish(work, now, machine.clock.read(now));
+    this.#input(machine, { kind: "chunks", results: [result] });
+  }
+
+  #stopChunks(machine: Machine, kind: "process" | "power"): void {
+    machine.chunks.stop(kind, this.loop.now, machine.clock.read(this.loop.now));
+  }
+
   // ---- steps
 
   /** Hands an input over, later if the machine is slow. */
@@ -426,7 +463,9 @@ export class World implements EventHandler {
     if (effects.sendNow.length > 0) this.#peers.send(machine, effects.sendNow);
     if (effects.sendAfterPersist.length > 0) this.#sendAfterPersist(machine, effects);
     if (effects.replies.length > 0) this.#clients.reply(effects.replies);
+    if (effects.chunkOps.length > 0) this.#askChunks(machine, effects.chunkOps);
     if (effects.stopped) {
+      this.#stopChunks(machine, "process");
       const state = machine.disk.shutDown();
       this.#halt(machine, "left");
       return this.#readBack(machine, state);
@@ -520,6 +559,7 @@ export class World implements EventHandler {
     this.violate("no node stops by itself", `${machine.id} ${what}: ${messageOf(error)}`);
     machine.silent = false;
     this.#halt(machine, "broken");
+    this.#stopChunks(machine, "process");
   }
 
   #halt(machine: Machine, power: Power): void {
