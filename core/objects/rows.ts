@@ -4,15 +4,16 @@
  *     b bucket                             the bucket
  *     o bucket NUL key                     the newest version
  *     v bucket NUL key NUL version         an older version; newer ones sort first
- *     m bucket NUL key NUL version NUL page    segments of a content that has many
+ *     m bucket NUL key NUL draw NUL page    segments of a content that has many; `draw`: the version's last 20 digits
  *     u bucket NUL key NUL upload          an upload of parts
  *     p bucket NUL key NUL upload NUL part     a part of it
  *     g bucket NUL key NUL id              what is left to be removed of something deleted
  *     s partition segment                  a living segment
+ *     f partition bucket                   no objects are to be made in the bucket: it is being removed
  *     k access-key                         the secret with which an access key signs S3 requests
  *
- * All rows of one object lie in one partition, that of the hash of "bucket NUL key"; those of segments lie in the partition
- * that they name. partitionOf() in core/placement/key.ts keeps to it.
+ * All rows of one object lie in one partition, that of the hash of "bucket NUL key"; those of segments and fences lie in the
+ * partition that they name. partitionOf() in core/placement/key.ts keeps to it.
  */
 import type { PartitionId } from "../base/ids.ts";
 
@@ -27,8 +28,8 @@ export function newestRow(bucket: string, key: string): string {
 export function versionRow(bucket: string, key: string, version: string): string {
   return `${MARK}v${bucket}\0${key}\0${version}`;
 }
-export function pageRow(bucket: string, key: string, version: string, page: number): string {
-  return `${MARK}m${bucket}\0${key}\0${version}\0${hex(page, 4)}`;
+export function pageRow(bucket: string, key: string, draw: string, page: number): string {
+  return `${MARK}m${bucket}\0${key}\0${draw}\0${hex(page, 4)}`;
 }
 export function uploadRow(bucket: string, key: string, upload: string): string {
   return `${MARK}u${bucket}\0${key}\0${upload}`;
@@ -41,6 +42,9 @@ export function garbageRow(bucket: string, key: string, id: string): string {
 }
 export function segmentRow(partition: PartitionId, segment: string): string {
   return `${MARK}s${hex(partition, 4)}${segment}`;
+}
+export function fenceRow(partition: PartitionId, bucket: string): string {
+  return `${MARK}f${hex(partition, 4)}${bucket}`;
 }
 export function secretRow(access: string): string {
   return `${MARK}k${access}`;
