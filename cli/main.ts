@@ -40,6 +40,44 @@ const COMMANDS: readonly Entry[] = [
     summary: "store data from a file",
     load: async () => (await import("./commands/import.ts")).importCommand(),
   },
+  {
+    name: "put",
+    summary: "store files, or what comes through a pipe, as objects",
+    load: async () => (await transfer()).putCommand(),
+  },
+  { name: "get", summary: "fetch objects", load: async () => (await transfer()).getCommand() },
+  { name: "ls", summary: "list buckets or objects", load: async () => (await listing()).listCommand() },
+  {
+    name: "rm",
+    summary: "remove objects",
+    load: async () => (await import("./commands/objects/removing.ts")).removeObjectsCommand(),
+  },
+  {
+    name: "cp",
+    summary: "copy objects, also into and out of the network",
+    load: async () => (await transfer()).copyCommand(),
+  },
+  { name: "mv", summary: "move objects", load: async () => (await transfer()).moveCommand() },
+  {
+    name: "stat",
+    summary: "what is known of an object",
+    load: async () => (await listing()).statCommand(),
+  },
+  {
+    name: "versions",
+    summary: "the versions of an object",
+    load: async () => (await listing()).versionsCommand(),
+  },
+  {
+    name: "restore",
+    summary: "make an older version of an object the newest again",
+    load: async () => (await import("./commands/objects/removing.ts")).restoreCommand(),
+  },
+  {
+    name: "bucket",
+    summary: "buckets: how what is in them is kept, and how long",
+    load: async () => (await import("./commands/objects/bucket.ts")).bucketCommand(),
+  },
   { name: "status", summary: "how a node is doing", load: async () => (await network()).statusCommand() },
   {
     name: "members",
@@ -98,6 +136,14 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./commands/recover.ts")).recoverCommand(),
   },
 ];
+
+function transfer() {
+  return import("./commands/objects/transfer.ts");
+}
+
+function listing() {
+  return import("./commands/objects/listing.ts");
+}
 
 function departure() {
   return import("./commands/departure.ts");

@@ -54,22 +54,31 @@ export function jsonOf({ key, value, version }: KeyValue): Record<string, unknow
 const BAR_CELLS = 30;
 const REDRAW_MS = 100;
 
+/** What is counted, and how much of it is told in words. */
+export type ProgressUnit = "items" | "bytes";
+
 /** A bar with rate and time left on a terminal; elsewhere nothing but the last line. */
 export class Progress {
   readonly #label: string;
-  readonly #total: number;
+  /** null: not known. */
+  readonly #total: number | null;
+  readonly #unit: ProgressUnit;
   readonly #began = performance.now();
   readonly #live = Deno.stderr.isTerminal();
   #drawnAt = -Infinity;
   #done = 0;
+  #kept = 0;
 
-  constructor(label: string, total: number) {
+  constructor(label: string, total: number | null, unit: ProgressUnit = "items") {
     this.#label = label;
     this.#total = total;
+    this.#unit = unit;
   }
 
-  add(count = 1): void {
+  /** `kept`: it was done before, and says nothing about the rate. */
+  add(count = 1, kept = false): void {
     this.#done += count;
+    if (kept) this.#kept += count;
     const now = performance.now();
     if (!this.#live || now - this.#drawnAt < REDRAW_MS) return;
     this.#drawnAt = now;
@@ -79,22 +88,50 @@ export class Progress {
   /** The last state stays; returns the seconds it took. */
   end(): number {
     const seconds = (performance.now() - this.#began) / 1000;
-    const rate = Math.round(this.#done / Math.max(seconds, 0.001));
-    const line = `${this.#label} ${this.#done} of ${this.#total} in ${seconds.toFixed(1)} s, ${rate}/s`;
+    const of = this.#total === null ? "" : ` of ${this.#amount(this.#total)}`;
+    const kept = this.#kept === 0 ? "" : `, ${this.#amount(this.#kept)} there before`;
+    const rate = this.#amount(this.#rate(seconds));
+    const line = `${this.#label} ${this.#amount(this.#done)}${of} in ${
+      seconds.toFixed(1)
+    } s, ${rate}/s${kept}`;
     tell(this.#live ? `\r\u001b[K${line}` : line);
     return seconds;
   }
 
+  #rate(seconds: number): number {
+    return (this.#done - this.#kept) / Math.max(seconds, 0.001);
+  }
+
   #draw(now: number): void {
-    const share = this.#total === 0 ? 1 : this.#done / this.#total;
-    const filled = Math.round(share * BAR_CELLS);
-    const bar = "█".repeat(filled) + "░".repeat(BAR_CELLS - filled);
-    const seconds = (now - this.#began) / 1000;
-    const rate = this.#done / Math.max(seconds, 0.001);
-    const left = rate > 0 ? Math.ceil((this.#total - this.#done) / rate) : 0;
-    const text = `\r\u001b[K${this.#label} ${bar} ${Math.floor(share * 100)} %  ${
-      Math.round(rate)
-    }/s  ${left} s left`;
+    const rate = this.#rate((now - this.#began) / 1000);
+    const amount = `${this.#amount(rate)}/s`;
+    const text = this.#total === null
+      ? `\r\u001b[K${this.#label} ${this.#amount(this.#done)}  ${amount}`
+      : `\r\u001b[K${this.#label} ${this.#bar(this.#total)}  ${amount}  ${this.#left(this.#total, rate)}`;
     Deno.stderr.writeSync(new TextEncoder().encode(text));
   }
+
+  #bar(total: number): string {
+    const share = total === 0 ? 1 : Math.min(1, this.#done / total);
+    const filled = Math.round(share * BAR_CELLS);
+    return `${"█".repeat(filled)}${"░".repeat(BAR_CELLS - filled)} ${Math.floor(share * 100)} %`;
+  }
+
+  #left(total: number, rate: number): string {
+    const seconds = rate > 0 ? Math.ceil(Math.max(0, total - this.#done) / rate) : 0;
+    return seconds < 120 ? `${seconds} s left` : `${Math.ceil(seconds / 60)} min left`;
+  }
+
+  #amount(count: number): string {
+    return this.#unit === "bytes" ? bytesText(count) : String(Math.round(count));
+  }
+}
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
+
+/** A number of bytes for people: "5.0 MiB". */
+export function bytesText(bytes: number): string {
+  let unit = 0, rest = bytes;
+  for (; rest >= 1024 && unit < UNITS.length - 1; unit++) rest /= 1024;
+  return `${unit === 0 ? Math.round(rest) : rest.toFixed(1)} ${UNITS[unit]}`;
 }
