@@ -3,7 +3,9 @@ import { utf8Encode } from "../../core/base/bytes.ts";
 import { parseSky, type Star } from "../../sim/sky.ts";
 import type { Client } from "../client/client.ts";
 import { print, Progress } from "../terminal.ts";
+import { openStore } from "../objects/open_store.ts";
 import { UsageError } from "./errors.ts";
+import { nameOf, type ObjectLocation, parseKey } from "./objects/location.ts";
 import { type ConnectFlags, withClient, withConnection } from "./connection.ts";
 
 /** Writes under way at once. */
@@ -24,12 +26,16 @@ function starsCommand(): Command {
       "--large",
       "the 118,216 stars to magnitude 14, from the npm package d3-celestial, which Deno downloads",
     )
+    .option("--object <so://bucket/key>", "store the catalogue as one object instead", parseKey)
     .addHelpText(
       "after",
-      "\nExamples:\n  space-opera import stars fixtures/sky/bright.csv\n  space-opera import stars --large",
+      "\nExamples:\n  space-opera import stars fixtures/sky/bright.csv\n  space-opera import stars --large\n" +
+        "  space-opera import stars --large --object so://sky/stars.csv",
     )
     .action(async (file: string | undefined, flags: StarsFlags) => {
-      const stars = parseSky(await catalogue(file, flags));
+      const text = await catalogue(file, flags);
+      const stars = parseSky(text);
+      if (flags.object !== undefined) return await storeCatalogue(text, stars.length, flags.object, flags);
       await withClient(flags, async (client) => {
         const seconds = await importStars(client, stars);
         const summary = { stars: stars.length, seconds: Number(seconds.toFixed(3)) };
@@ -40,6 +46,24 @@ function starsCommand(): Command {
 
 interface StarsFlags extends ConnectFlags {
   readonly large?: true;
+  readonly object?: ObjectLocation;
+}
+
+async function storeCatalogue(
+  text: string,
+  stars: number,
+  { bucket, key }: ObjectLocation,
+  flags: StarsFlags,
+): Promise<void> {
+  const body = utf8Encode(text);
+  await withClient(flags, async (client) => {
+    const { etag } = await openStore(client).put(
+      { bucket, key, bytes: body.length, metadata: [["content-type", "text/csv"]] },
+      new Blob([body.slice()]).stream(),
+    );
+    if (flags.json) return print(JSON.stringify({ stars, bucket, key, bytes: body.length, etag }));
+    print(`Stored ${stars} stars as ${nameOf({ bucket, key })}`);
+  });
 }
 
 /** The text of the catalogue that is meant. */
