@@ -110,6 +110,8 @@ export const LIMITS = {
   /** Plaintext of one chunk, and of one segment. */
   chunkBytesMax: 1 * MiB,
   segmentBytesMax: 1024 * MiB,
+  /** A file of a fragment: a whole sealed chunk with its header. */
+  fragmentBytesMax: 1 * MiB + 4 * KiB,
   /** Segments listed in an object's own row; more are listed in pages of as many as this. */
   segmentsPerRowMax: 64,
   segmentsPerPageMax: 2048,
@@ -133,6 +135,17 @@ export const LIMITS = {
   /** Chunk operations of clients under way in one node, and their bytes: past it it answers "busy". */
   chunkRequestsMax: 256,
   chunkBytesPendingMax: 64 * MiB,
+  /** Fragments' bytes under way to and from one peer; more wait at the asker. Below peerQueueBytesMax. */
+  fragmentBytesInFlightMax: 16 * MiB,
+  /** Of a holder: bytes being written, and fragments being read for others. */
+  fragmentBytesWritingMax: 64 * MiB,
+  fragmentsReadingMax: 64,
+  /** Lists of fragments that a holder is asked about at once; more are not answered. */
+  fragmentChecksMax: 256,
+  /** A reader asks another holder when the first has not answered for so long. */
+  hedgeUs: 100_000,
+  /** A writer tries a spare holder besides when the first has not answered for so long. */
+  putPatienceUs: 1_000_000,
 
   clientsMax: 10_000,
   /** Requests of one client connection under way. */
@@ -185,6 +198,21 @@ invariant(
   "A frame holds a snapshot chunk",
 );
 invariant(
+  LIMITS.chunkBytesMax + 4 * KiB <= LIMITS.fragmentBytesMax &&
+    LIMITS.fragmentBytesMax + 64 * KiB <= LIMITS.frameBytesMax,
+  "A fragment holds the largest chunk, and a frame a fragment or a chunk",
+);
+invariant(
+  // Partition, id, chunk and index, and what tells them apart.
+  Math.max(LIMITS.fragmentsPerCheckMax, LIMITS.segmentsPerHintMax) * 40 + 64 * KiB <= LIMITS.frameBytesMax,
+  "A frame holds the longest list of fragments",
+);
+invariant(
+  // The longest rows name a version and a page of it, or an upload and a part.
+  2 + LIMITS.bucketNameBytesMax + LIMITS.objectKeyBytesMax + 64 <= LIMITS.keyBytesMax,
+  "A key holds the longest row of an object",
+);
+invariant(
   LIMITS.accessBytesMax + LIMITS.invitesMax * (LIMITS.zoneBytesMax + 256) +
       LIMITS.networkKeysMax * (LIMITS.authorityBytesMax + 16) <= LIMITS.frameBytesMax / 4,
   "A frame holds a view's security, and has room for members",
@@ -193,6 +221,14 @@ invariant(LIMITS.frameBytesMax <= LIMITS.journalRecordBytesMax, "A journal recor
 invariant(
   LIMITS.logEntriesKept < LIMITS.logEntriesMax && LIMITS.logBytesKept < LIMITS.logBytesMax,
   "Compaction frees something",
+);
+invariant(
+  2 * LIMITS.fragmentBytesInFlightMax <= LIMITS.peerQueueBytesMax,
+  "A peer's queue holds what it is asked for and what it is given",
+);
+invariant(
+  LIMITS.putPatienceUs * 2 < LIMITS.requestUs,
+  "A spare holder is tried while the writer still waits",
 );
 invariant(LIMITS.retryUsMax * 10 < LIMITS.sessionIdleUs, "A session outlives the retries of its client");
 invariant(LIMITS.requestUs < LIMITS.retryUsMax, "A client outwaits one request");

@@ -17,6 +17,8 @@ export interface Tuning {
   readonly appendEntriesMax: number;
   readonly proposalsPendingMax: number;
   readonly watchEventsKept: number;
+  readonly hedgeUs: number;
+  readonly putPatienceUs: number;
 }
 
 /** From 1 up to the limit of the same name. @throws {RangeError} naming the first value that is not */
@@ -40,6 +42,8 @@ export function tuningOf(given: Partial<Tuning> = {}): Tuning {
     appendEntriesMax: pick("appendEntriesMax"),
     proposalsPendingMax: pick("proposalsPendingMax"),
     watchEventsKept: pick("watchEventsKept"),
+    hedgeUs: pick("hedgeUs"),
+    putPatienceUs: pick("putPatienceUs"),
   };
   if (tuning.logEntriesKept >= tuning.logEntriesMax || tuning.logBytesKept >= tuning.logBytesMax) {
     throw new RangeError(

@@ -1,0 +1,364 @@
+/**
+ * Getting chunks back from whoever holds fragments of them: for those who read, and for repair.
+ *
+ * G1. A fetch asks for as many different fragments as it still lacks, at once; one that is not answered within hedgeUs counts
+ *     as late, and another is asked for besides. Whatever comes first counts, also from who was late.
+ * G2. Data fragments come before parity, positions in the order of placement before all others: first those who are heard
+ *     and answer, then those who owe answers, then those of whom nobody knows. Of a replicated chunk this node's own copy
+ *     comes first.
+ * G3. When those who should hold fragments are through, all other members are asked: for a copy, or which of the stripe's
+ *     fragments they hold. Who is away is not.
+ * G4. Every fragment that counts was proven to be the one asked for, under the scheme and of the length that the asker named.
+ * G5. Absent means that every member said so. If one was away or did not answer, the chunk may be there.
+ * G6. Every fetch ends in one call back, or is cancelled and ends in none. Never within the call that began it.
+ */
+import { DeadlineHeap, type Due } from "../base/deadline_heap.ts";
+import { after, type Instant, NEVER, type NodeId } from "../base/ids.ts";
+import { invariant } from "../base/invariant.ts";
+import type { ErasureCoder } from "../base/ports.ts";
+import type { FragmentId, Scheme, SegmentId } from "../wire/objects.ts";
+import type { Asks, GetAnswer } from "./asks.ts";
+import {
+  equalSchemes,
+  type Fragment,
+  FRAGMENT_HEADER_BYTES,
+  fragmentCount,
+  fragmentHash,
+  fragmentOf,
+  joinFragments,
+  neededCount,
+  payloadBytes,
+} from "./fragment.ts";
+import type { Holders, Presence } from "./holders.ts";
+
+/** Of those who should not hold a fragment, so many are asked in the order of placement, the rest as they are sorted. */
+const SPARES_IN_ORDER = 32;
+
+export interface WantedChunk {
+  readonly segment: SegmentId;
+  readonly chunk: number;
+  readonly scheme: Scheme;
+  /** Of the sealed chunk. */
+  readonly sealedBytes: number;
+}
+
+/** absent, unsure: see G5. */
+export type FetchedChunk =
+  | { readonly kind: "found"; readonly sealed: Uint8Array; readonly fetchedBytes: number }
+  | { readonly kind: "absent" | "unsure" };
+export type FetchedFragment =
+  | { readonly kind: "found"; readonly fragment: Fragment }
+  | { readonly kind: "absent" | "unsure" };
+
+export interface FetcherOptions {
+  readonly self: NodeId;
+  readonly asks: Asks;
+  readonly holders: () => Holders;
+  readonly presence: (node: NodeId) => Presence;
+  readonly coder: ErasureCoder;
+  readonly hedgeUs: number;
+}
+
+/** index null: which of the stripe's fragments does it hold? */
+interface Candidate {
+  readonly node: NodeId;
+  readonly index: number | null;
+}
+interface Asking extends Candidate {
+  readonly startedAt: Instant;
+}
+
+interface Fetch extends Due {
+  readonly number: number;
+  readonly wanted: WantedChunk;
+  /** So many different fragments are enough. */
+  readonly needed: number;
+  /** This node is not asked. */
+  readonly withoutSelf: boolean;
+  readonly until: Instant;
+  readonly found: Map<number, Fragment>;
+  /** From others. */
+  fetchedBytes: number;
+  /** What is asked next, in order. */
+  queue: Candidate[];
+  /** The rest of the members are in the queue, or were. */
+  widened: boolean;
+  /** By the number of the question, in the order asked. */
+  readonly asking: Map<number, Asking>;
+  /** Somebody may hold a fragment and did not say. */
+  unsure: boolean;
+  readonly done: (fetch: Fetch, now: Instant) => void;
+}
+
+export class Fetcher {
+  readonly #options: FetcherOptions;
+  readonly #fetches = new Map<number, Fetch>();
+  readonly #due = new DeadlineHeap<Fetch>();
+  /** Those that have nobody left to ask. */
+  readonly #exhausted: Fetch[] = [];
+  #next = 1;
+  #hedges = 0;
+
+  constructor(options: FetcherOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#fetches.size;
+  }
+  /** Questions asked because others were late. */
+  get hedges(): number {
+    return this.#hedges;
+  }
+
+  /** @returns a number for cancel() */
+  fetchChunk(
+    wanted: WantedChunk,
+    { until, withoutSelf = false }: { until: Instant; withoutSelf?: boolean },
+    now: Instant,
+    done: (fetched: FetchedChunk, now: Instant) => void,
+  ): number {
+    const fetch = this.#begin(wanted, { until, withoutSelf, needed: neededCount(wanted.scheme) }, (f, at) => {
+      const { found, fetchedBytes } = f;
+      if (found.size < f.needed) return done({ kind: f.unsure ? "unsure" : "absent" }, at);
+      done(
+        { kind: "found", sealed: joinFragments([...found.values()], this.#options.coder), fetchedBytes },
+        at,
+      );
+    });
+    fetch.queue = this.#ideals(fetch, now);
+    this.#pump(fetch, now);
+    return fetch.number;
+  }
+
+  /**
+   * This very fragment, from those named, in that order; nobody else is asked. Of a replicated chunk fetchChunk() does as
+   * well.
+   * @returns a number for cancel()
+   */
+  fetchFragment(
+    wanted: WantedChunk,
+    { index, from, until }: { index: number; from: readonly NodeId[]; until: Instant },
+    now: Instant,
+    done: (fetched: FetchedFragment, now: Instant) => void,
+  ): number {
+    const fetch = this.#begin(wanted, { until, withoutSelf: false, needed: 1 }, (f, at) => {
+      const fragment = f.found.get(index);
+      done(
+        fragment === undefined ? { kind: f.unsure ? "unsure" : "absent" } : { kind: "found", fragment },
+        at,
+      );
+    });
+    fetch.widened = true;
+    fetch.queue = from.map((node) => ({ node, index }));
+    this.#pump(fetch, now);
+    return fetch.number;
+  }
+
+  cancel(number: number, now: Instant): void {
+    const fetch = this.#fetches.get(number);
+    if (fetch !== undefined) this.#end(fetch, now);
+  }
+
+  wake(now: Instant): void {
+    for (let f = this.#due.first(); f !== undefined && f.deadline <= now; f = this.#due.first()) {
+      if (f.until > now) {
+        this.#pump(f, now);
+        continue;
+      }
+      f.unsure = true;
+      this.#finish(f, now);
+    }
+  }
+
+  nextWake(): Instant {
+    return this.#due.next;
+  }
+
+  // ---- one fetch
+
+  #begin(
+    wanted: WantedChunk,
+    { until, withoutSelf, needed }: { until: Instant; withoutSelf: boolean; needed: number },
+    done: (fetch: Fetch, now: Instant) => void,
+  ): Fetch {
+    const fetch: Fetch = {
+      number: this.#next++,
+      wanted,
+      needed,
+      withoutSelf,
+      until,
+      found: new Map(),
+      fetchedBytes: 0,
+      queue: [],
+      widened: false,
+      asking: new Map(),
+      unsure: false,
+      done,
+      deadline: until,
+      slot: 0,
+    };
+    this.#fetches.set(fetch.number, fetch);
+    this.#due.add(fetch);
+    return fetch;
+  }
+
+  /** Asks for what is lacking (G1), and sees to being woken when what was asked is late. */
+  #pump(fetch: Fetch, now: Instant): void {
+    const { hedgeUs } = this.#options, { asking } = fetch;
+    let late = 0, firstLateAt = NEVER;
+    for (const { startedAt } of asking.values()) {
+      const lateAt = after(startedAt, hedgeUs);
+      if (lateAt <= now) late++;
+      else if (lateAt < firstLateAt) firstLateAt = lateAt;
+    }
+    for (let fresh = asking.size - late; fresh < fetch.needed - fetch.found.size; fresh++) {
+      const candidate = this.#nextOf(fetch, now);
+      if (candidate === null) break;
+      if (late > 0) this.#hedges++;
+      this.#ask(fetch, candidate, now);
+      if (firstLateAt === NEVER) firstLateAt = after(now, hedgeUs);
+    }
+    const more = fetch.queue.length > 0 || !fetch.widened;
+    this.#due.move(fetch, Math.min(fetch.until, more ? firstLateAt : NEVER) as Instant);
+    if (asking.size === 0) this.#exhausted.push(fetch); // G6
+  }
+
+  /** Ends what has nobody left to ask. Called before a step ends. True: something ended. */
+  settle(now: Instant): boolean {
+    if (this.#exhausted.length === 0) return false;
+    for (const fetch of this.#exhausted.splice(0)) {
+      if (this.#fetches.get(fetch.number) === fetch && fetch.asking.size === 0) this.#finish(fetch, now);
+    }
+    return true;
+  }
+
+  #nextOf(fetch: Fetch, now: Instant): Candidate | null {
+    for (;;) {
+      const candidate = fetch.queue.shift();
+      if (candidate === undefined) {
+        if (fetch.widened) return null;
+        fetch.widened = true;
+        fetch.queue = this.#others(fetch, now);
+        continue;
+      }
+      if (candidate.index !== null && fetch.found.has(candidate.index)) continue;
+      if (this.#presence(candidate.node) === "away") {
+        fetch.unsure = true; // G5
+        continue;
+      }
+      return candidate;
+    }
+  }
+
+  #ask(fetch: Fetch, { node, index }: Candidate, now: Instant): void {
+    const { asks } = this.#options, { wanted, until } = fetch, { scheme, sealedBytes } = wanted;
+    let id: number;
+    if (index === null) {
+      const fragments = Array.from({ length: fragmentCount(scheme) }, (_, i) => idOf(wanted, i));
+      id = asks.check(node, { fragments, until }, now, (held, at) => this.#checked(fetch, id, held, at));
+    } else {
+      const bytes = FRAGMENT_HEADER_BYTES + payloadBytes(scheme, sealedBytes);
+      id = asks.get(
+        node,
+        { fragment: idOf(wanted, index), bytes, until },
+        now,
+        (answer, at) => this.#got(fetch, id, answer, at),
+      );
+    }
+    fetch.asking.set(id, { node, index, startedAt: now });
+  }
+
+  #got(fetch: Fetch, id: number, answer: GetAnswer, now: Instant): void {
+    const asked = fetch.asking.get(id);
+    if (asked === undefined) return;
+    fetch.asking.delete(id);
+    if (answer.kind === "lost") fetch.unsure = true;
+    if (answer.kind === "found" && this.#fits(fetch.wanted, answer.fragment)) { // G4
+      const { fragment } = answer;
+      if (asked.node !== this.#options.self && !fetch.found.has(fragment.id.index)) {
+        fetch.fetchedBytes += fragment.file.length;
+      }
+      fetch.found.set(fragment.id.index, fragment);
+      if (fetch.found.size >= fetch.needed) return this.#finish(fetch, now);
+    }
+    this.#pump(fetch, now);
+  }
+
+  #checked(fetch: Fetch, id: number, held: readonly boolean[] | null, now: Instant): void {
+    const asked = fetch.asking.get(id);
+    if (asked === undefined) return;
+    fetch.asking.delete(id);
+    if (held === null) fetch.unsure = true;
+    const there: Candidate[] = [];
+    for (const [index, holds] of (held ?? []).entries()) {
+      if (holds && !fetch.found.has(index)) there.push({ node: asked.node, index });
+    }
+    fetch.queue = [...there, ...fetch.queue];
+    this.#pump(fetch, now);
+  }
+
+  #fits({ scheme, sealedBytes }: WantedChunk, fragment: Fragment): boolean {
+    return fragment.sealedBytes === sealedBytes && equalSchemes(fragment.scheme, scheme);
+  }
+
+  #finish(fetch: Fetch, now: Instant): void {
+    this.#end(fetch, now);
+    fetch.done(fetch, now);
+  }
+
+  #end(fetch: Fetch, now: Instant): void {
+    invariant(this.#fetches.delete(fetch.number), "A fetch ends once");
+    this.#due.remove(fetch);
+    for (const id of fetch.asking.keys()) this.#options.asks.cancel(id, now);
+    fetch.asking.clear();
+  }
+
+  // ---- whom to ask
+
+  #presence(node: NodeId): Presence {
+    return node === this.#options.self ? "here" : this.#options.presence(node);
+  }
+
+  /** G2. */
+  #ideals(fetch: Fetch, now: Instant): Candidate[] {
+    const { self, holders } = this.#options, { scheme, segment, chunk } = fetch.wanted;
+    const placed = holders().place(fragmentHash(segment.segment, chunk), fragmentCount(scheme));
+    const striped = scheme.kind === "striped";
+    const candidates = placed.map((node, position) => ({ node, index: striped ? position : 0 }))
+      .filter(({ node }) => node !== self || !fetch.withoutSelf);
+    return this.#sorted(candidates, now, striped ? null : self);
+  }
+
+  /** G3. Who should hold one fragment of a stripe may hold another, from before the members changed. */
+  #others(fetch: Fetch, now: Instant): Candidate[] {
+    const { self, holders } = this.#options, { scheme, segment, chunk } = fetch.wanted;
+    const known = holders(), count = fragmentCount(scheme);
+    const striped = scheme.kind === "striped";
+    const placed = known.place(fragmentHash(segment.segment, chunk), count + SPARES_IN_ORDER);
+    const ideals = placed.slice(0, count);
+    const asked = new Set(striped ? [] : ideals);
+    if (fetch.withoutSelf) asked.add(self);
+    const order = new Set([...known.leaving, ...placed.slice(count), ...ideals, ...known.all]);
+    const candidates = [...order].filter((node) => !asked.has(node))
+      .map((node) => ({ node, index: striped ? null : 0 }));
+    return this.#sorted(candidates, now, null);
+  }
+
+  /** Those who answer first; else the order stays. */
+  #sorted(candidates: readonly Candidate[], now: Instant, first: NodeId | null): Candidate[] {
+    const { asks, hedgeUs } = this.#options;
+    const rank = ({ node }: Candidate): number => {
+      if (node === first) return 0;
+      if (this.#presence(node) !== "here") return 3;
+      return asks.owesFor(node, now) > hedgeUs ? 2 : 1;
+    };
+    return candidates.map((candidate) => ({ candidate, rank: rank(candidate) }))
+      .sort((a, b) => a.rank - b.rank)
+      .map(({ candidate }) => candidate);
+  }
+}
+
+function idOf({ segment, chunk }: WantedChunk, index: number): FragmentId {
+  return fragmentOf(segment, chunk, index);
+}
