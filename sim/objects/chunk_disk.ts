@@ -11,7 +11,8 @@
 import { invariant, unreachable } from "../../core/base/invariant.ts";
 import type { PartitionId } from "../../core/base/ids.ts";
 import type { Random } from "../../core/base/random.ts";
-import type { ChunkOp, ChunkResult, FragmentId, ListedFragment } from "../../core/wire/objects.ts";
+import { parseFragment } from "../../core/objects/fragment.ts";
+import type { ChunkOp, ChunkResult, FragmentId, ListedFragment, Scheme } from "../../core/wire/objects.ts";
 import { happens } from "../network.ts";
 import { type Ratio, ZERO_RATIO } from "../units.ts";
 
@@ -44,6 +45,8 @@ export interface StoredFragment {
   /** By the machine's clock, and by the world's. */
   readonly writtenLocal: number;
   readonly writtenAt: number;
+  /** As its header says; null: it has none. */
+  readonly scheme: Scheme | null;
   harm: { readonly kind: Harm; readonly at: number } | null;
 }
 
@@ -189,8 +192,8 @@ export class ChunkDisk {
   // ---- for checkers, the budget and those who prepare a run
 
   /** Places a fragment as if it had been written. */
-  place(fragment: FragmentId, length: number, bytes: Uint8Array | null): void {
-    const file = { fragment, bytes, length, writtenLocal: 0, writtenAt: 0, harm: null };
+  place(fragment: FragmentId, length: number, scheme: Scheme): void {
+    const file = { fragment, bytes: null, length, writtenLocal: 0, writtenAt: 0, scheme, harm: null };
     this.#folder(fragment.partition).set(nameOf(fragment), file);
   }
 
@@ -258,6 +261,7 @@ export class ChunkDisk {
       length: bytes.length,
       writtenLocal: local,
       writtenAt: now,
+      scheme: schemeOf(fragment, bytes),
       harm: null,
     });
   }
@@ -320,7 +324,7 @@ export class ChunkDisk {
   }
 }
 
-/** In the order of compareFragments() within a partition. */
+/** Sorts as compareFragments() does within a partition. */
 export function nameOf({ segment, chunk, index }: FragmentId): string {
   return `${segment}-${chunk.toString(16).padStart(8, "0")}-${index.toString(16).padStart(2, "0")}`;
 }
@@ -338,6 +342,10 @@ function namesOf(op: ChunkOp): string[] {
     default:
       return unreachable(op);
   }
+}
+
+function schemeOf(fragment: FragmentId, bytes: Uint8Array): Scheme | null {
+  return parseFragment(bytes, fragment)?.scheme ?? null;
 }
 
 function failed(op: ChunkOp, reason: "no-space" | "disk", message: string): ChunkResult {
