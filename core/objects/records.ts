@@ -131,12 +131,12 @@ export function hexOf(bytes: Uint8Array): string {
   return hex;
 }
 
-function schemeWire(scheme: Scheme): Wire {
+export function schemeWire(scheme: Scheme): Wire {
   return scheme.kind === "replicated"
     ? [REPLICATED, scheme.copies, 0]
     : [STRIPED, scheme.data, scheme.parity];
 }
-function readScheme(reader: Reader): Scheme {
+export function readScheme(reader: Reader): Scheme {
   reader.tuple(3);
   const code = reader.integer(), first = reader.integer(), second = reader.integer();
   if (code === REPLICATED && first >= 1 && first <= LIMITS.copiesMax && second === 0) {
