@@ -118,7 +118,7 @@ export class Client implements Disposable {
     this.#driver = driver;
   }
 
-  /** Stores `value`, up to 1 MiB, under `key`, 1 to 1024 bytes of UTF-8. A string is stored as UTF-8. */
+  /** Stores `value`, up to 1 MiB, under `key`, 1 to 1280 bytes of UTF-8. A string is stored as UTF-8. */
   async put(key: string, value: Uint8Array | string, options: PutOptions = {}): Promise<Written> {
     return writtenOf(await this.#ask({ kind: "put", key, value: bytesOf(value), ...options }));
   }

@@ -2,11 +2,12 @@
  * What a request must keep to before it may enter a log or be read: run where it enters the network and once more at
  * the leader. Each refusal names the limit and what was given.
  */
-import { utf8Length } from "../base/bytes.ts";
+import { compareUtf8, utf8Length } from "../base/bytes.ts";
 import type { PartitionId } from "../base/ids.ts";
 import { unreachable } from "../base/invariant.ts";
 import { LIMITS } from "../base/limits.ts";
 import { refusal } from "../wire/ops.ts";
+import { isRow, ROWS_END } from "../wire/rows.ts";
 import type {
   Expectation,
   PutOptions,
@@ -249,7 +250,12 @@ function spanProblem(start: string, end: string | null): Refused | null {
       );
     }
   }
-  return null;
+  if (!isRow(start) || (end !== null && compareUtf8(end, ROWS_END) <= 0)) return null;
+  return invalid(
+    `A range that begins with U+0001, among the rows of objects, ends at "\\u0002" at the latest, not ${
+      end === null ? "at the last key" : `at ${quote(end)}`
+    }`,
+  );
 }
 
 function limitProblem(op: RangeOp): Refused | null {

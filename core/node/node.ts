@@ -220,6 +220,8 @@ export class Node implements Kernel {
         return this.#watches.clientGone(input.client);
       case "space":
         return this.#spaceChanged(input.low, now);
+      case "chunks":
+        return;
       case "peer-lost":
         this.#room.forget(input.peer);
         this.#membership.peerLost(input.peer, now, this.#effects);
@@ -326,6 +328,14 @@ export class Node implements Kernel {
         return this.#replicas.handleVerdict(message, now);
       case "key-get":
         return this.#keys.handleGet(from, message);
+      case "fragment-put":
+      case "fragment-put-reply":
+      case "fragment-get":
+      case "fragment-get-reply":
+      case "fragment-check":
+      case "fragment-check-reply":
+      case "segments-gone":
+        return;
       default:
         return unreachable(message);
     }

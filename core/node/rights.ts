@@ -1,6 +1,6 @@
 /**
  * What each asker may do in a private network: pure functions of the agreed view. A right is on a prefix, and covers the
- * keys, and the names of leases, that begin with it.
+ * keys, and the names of leases, that begin with it; one on "so://bucket/…" covers objects instead (coverage.ts).
  *
  * Z1. Nobody known may do nothing; in an open network everybody may do everything.
  * Z2. An access key reads and writes only what one of its rights covers: each key and lease that an operation names, in
@@ -10,8 +10,15 @@
  *     has not itself. It is not told which rights others have, nor whether there is a key that it cannot drop.
  * Z4. What a member says of itself it alone says.
  * Z5. An invite lets its holder ask for the layout and to join, and nothing else.
+ * Z6. The rows of objects are covered by rights on objects, and by those on the empty prefix, and by no others; and
+ *     rights on objects cover no ordinary keys, whatever those are named. Rights of the one sort are never given by who
+ *     has only the other.
+ * Z7. Chunks, and single rows of the registry of segments, are covered by any right on objects of that use: to name a
+ *     segment one must know 128 random bits, and to make sense of it its key, which both are in the rows of its object.
+ *     Only what shows all segments needs a right on all objects.
+ * Z8. The secret with which an access key signs S3 requests is read by members alone, and written by who may change
+ *     that access key.
  */
-import { compareUtf8, prefixEnd } from "../base/bytes.ts";
 import { unreachable } from "../base/invariant.ts";
 import { isOperator, knownInvite } from "../system/security.ts";
 import { findMember } from "../system/system.ts";
@@ -21,8 +28,8 @@ import type { SystemView } from "../wire/messages.ts";
 import { refusal } from "../wire/ops.ts";
 import type { CasOp, Op, PutOp, Refused, TransactOp } from "../wire/requests.ts";
 import type { AccessKey, Principal, Right, Security } from "../wire/security.ts";
-
-type Use = "read" | "write";
+import { startPastRows } from "../wire/rows.ts";
+import { coversKey, coversObjects, coversSpan, secretOwner, type Use, within } from "./coverage.ts";
 
 /** Why `who` may not have `op` done; null: it may. */
 export function denial(view: SystemView, who: Principal | null, op: Op): Refused | null {
@@ -96,22 +103,27 @@ function keyDenial(security: Security, key: AccessKey, op: Op): Refused | null {
   switch (op.kind) {
     case "get":
     case "history":
-      return nameDenial(key, "read", op.key);
+      return nameDenial(security, key, { use: "read", name: op.key });
     case "put":
-      return putDenial(key, op);
+      return putDenial(security, key, op);
     case "delete":
-      return nameDenial(key, "write", op.key);
+      return nameDenial(security, key, { use: "write", name: op.key });
     case "cas":
-      return nameDenial(key, "read", op.key) ?? putDenial(key, op);
+      return nameDenial(security, key, { use: "read", name: op.key }) ?? putDenial(security, key, op);
     case "transact":
-      return transactDenial(key, op);
+      return transactDenial(security, key, op);
     case "grant":
     case "keep-alive":
     case "revoke":
-      return nameDenial(key, "write", op.lease);
+      return nameDenial(security, key, { use: "write", name: op.lease });
     case "range":
     case "watch":
-      return spanDenial(key, op.start, op.end);
+      return spanDenial(security, key, op);
+    case "chunk-get":
+      return chunkDenial(key, "read");
+    case "chunk-put":
+    case "segments-gone":
+      return chunkDenial(key, "write");
     case "unwatch":
     case "status":
     case "members":
@@ -141,48 +153,71 @@ function keyDenial(security: Security, key: AccessKey, op: Op): Refused | null {
   }
 }
 
-function putDenial(key: AccessKey, { key: name, lease }: PutOp | CasOp): Refused | null {
-  return nameDenial(key, "write", name) ?? (lease === undefined ? null : nameDenial(key, "write", lease));
+function putDenial(security: Security, key: AccessKey, { key: name, lease }: PutOp | CasOp): Refused | null {
+  return nameDenial(security, key, { use: "write", name }) ??
+    (lease === undefined ? null : nameDenial(security, key, { use: "write", name: lease }));
 }
 
-function transactDenial(key: AccessKey, { conditions, then, otherwise }: TransactOp): Refused | null {
-  for (const condition of conditions) {
-    const refused = nameDenial(key, "read", condition.key);
+function transactDenial(
+  security: Security,
+  key: AccessKey,
+  { conditions, then, otherwise }: TransactOp,
+): Refused | null {
+  for (const { key: name } of conditions) {
+    const refused = nameDenial(security, key, { use: "read", name });
     if (refused !== null) return refused;
   }
   for (const item of [...then, ...otherwise]) {
     const refused = item.kind === "put"
-      ? putDenial(key, item)
-      : nameDenial(key, item.kind === "get" ? "read" : "write", item.key);
+      ? putDenial(security, key, item)
+      : nameDenial(security, key, { use: item.kind === "get" ? "read" : "write", name: item.key });
     if (refused !== null) return refused;
   }
   return null;
 }
 
-function nameDenial({ id, rights }: AccessKey, use: Use, name: string): Refused | null {
-  if (rights.some((right) => right[use] && name.startsWith(right.prefix))) return null;
+function nameDenial(
+  security: Security,
+  key: AccessKey,
+  { use, name }: { readonly use: Use; readonly name: string },
+): Refused | null {
+  const owner = secretOwner(name);
+  if (owner !== null) return secretDenial(security, key, use, owner);
+  if (key.rights.some((right) => coversKey(right, use, name))) return null;
   return denied(
-    `Access key "${id}" may not ${use} ${text(name)}: it needs the right ${use} on a prefix of that`,
+    `Access key "${key.id}" may not ${use} ${text(name)}: it needs the right ${use} on a prefix of that`,
   );
 }
 
-function spanDenial(key: AccessKey, start: string, end: string | null): Refused | null {
-  const { id, rights } = key;
-  if (end === `${start}\0`) return nameDenial(key, "read", start);
-  if (rights.some((right) => right.read && holdsSpan(right.prefix, start, end))) return null;
+/** Z8. */
+function secretDenial(security: Security, key: AccessKey, use: Use, owner: string): Refused | null {
+  if (use === "write") return takes(key, findAccess(security, owner)) ? null : takingDenial(key, owner);
+  return denied(`Access key "${key.id}" may not read the S3 secret of "${owner}": only members do`);
+}
+
+function spanDenial(
+  security: Security,
+  key: AccessKey,
+  { start, end }: { readonly start: string; readonly end: string | null },
+): Refused | null {
+  if (end === `${start}\0`) return nameDenial(security, key, { use: "read", name: start });
+  // What is refused for its own sake is another's to say: here it counts as the whole of what it may show.
+  const shown = startPastRows(start, end);
+  if (key.rights.some((right) => coversSpan(right, shown, end))) return null;
   return denied(
-    `Access key "${id}" may not read ${
+    `Access key "${key.id}" may not read ${
       interval(start, end)
     }: it needs the right read on one prefix that all keys ` +
       `from there to there begin with`,
   );
 }
 
-/** True where every key from `start` up to but without `end`, in the order of their UTF-8 forms, begins with `prefix`. */
-export function holdsSpan(prefix: string, start: string, end: string | null): boolean {
-  if (!start.startsWith(prefix)) return false;
-  const beyond = prefixEnd(prefix);
-  return beyond === null || (end !== null && compareUtf8(end, beyond) <= 0);
+/** Z7. */
+function chunkDenial({ id, rights }: AccessKey, use: Use): Refused | null {
+  if (rights.some((right) => coversObjects(right, use))) return null;
+  return denied(
+    `Access key "${id}" may not ${use} objects: it needs the right ${use} on a prefix such as "so://bucket/"`,
+  );
 }
 
 // ---- who makes and drops access keys (Z3)
@@ -200,7 +235,7 @@ function grantDenial(security: Security, key: AccessKey, wanted: AccessKey): Ref
       );
     }
     for (const use of ["read", "write"] as const) {
-      const has = !right[use] || key.rights.some((own) => own[use] && right.prefix.startsWith(own.prefix));
+      const has = !right[use] || key.rights.some((own) => own[use] && within(right.prefix, own.prefix));
       if (has) continue;
       return denied(
         `Access key "${key.id}" may not give the right ${use} on ${
@@ -226,7 +261,7 @@ function takingDenial({ id }: AccessKey, other: string): Refused {
 
 /** It has admin on a prefix of each. */
 function administers({ rights }: AccessKey, others: readonly Right[]): boolean {
-  return others.every(({ prefix }) => rights.some((own) => own.admin && prefix.startsWith(own.prefix)));
+  return others.every(({ prefix }) => rights.some((own) => own.admin && within(prefix, own.prefix)));
 }
 
 /** Binary search: access keys are sorted, and every request of a client asks. */

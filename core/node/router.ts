@@ -7,6 +7,7 @@
  * R3. Whether it may be done at all is looked at by the node that took it from its client, before it comes here; in a
  *     private network it is passed on with whose it is, and the leader of the system partition looks once more: what it
  *     knows of rights is the newest.
+ * R4. A range shows the rows of objects only to who begins it among them (core/wire/rows.ts).
  */
 import { after, type Instant, type NodeId, type PartitionId, SYSTEM_PARTITION } from "../base/ids.ts";
 import { invariant, unreachable } from "../base/invariant.ts";
@@ -17,6 +18,7 @@ import { partitionOf } from "../placement/key.ts";
 import { encodeSystemCommand } from "../system/command.ts";
 import type { Effects } from "../wire/kernel.ts";
 import { isReadOp, isSystemOp, isWriteOp, keyOf, refusal } from "../wire/ops.ts";
+import { startPastRows } from "../wire/rows.ts";
 import type { MessageOf, SystemView } from "../wire/messages.ts";
 import type { Op, RangeOp, ReadOp, Refused, Request, Response, SystemOp, WriteOp } from "../wire/requests.ts";
 import type { Principal } from "../wire/security.ts";
@@ -82,8 +84,10 @@ export class Router {
     const { partitions } = this.#options.view().settings;
     const invalid = validate(request, this.#partitionOf);
     if (invalid !== null) return this.#deliver(asker, invalid, now);
-    if (op.kind === "range" && op.partition === undefined) {
-      return this.#gather(asker, { ...request, op }, deadline, now);
+    if (op.kind === "range") {
+      const shown: RangeOp = { ...op, start: startPastRows(op.start, op.end) }; // R4
+      if (op.partition === undefined) return this.#gather(asker, { ...request, op: shown }, deadline, now);
+      request = { ...request, op: shown };
     }
     const partition = partitionOfOp(op, partitions);
     if (partition === SYSTEM_PARTITION || partition > partitions) {

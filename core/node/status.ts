@@ -2,6 +2,7 @@
 import type { NodeId } from "../base/ids.ts";
 import type { Membership } from "../membership/membership.ts";
 import type { SystemView } from "../wire/messages.ts";
+import { NO_CHUNKS } from "../wire/objects.ts";
 import type { MemberStatus, NodeStatus, ReplicaStatus } from "../wire/requests.ts";
 import type { Slot } from "./replicas.ts";
 
@@ -30,6 +31,7 @@ export function nodeStatus({ id, view, state, slots, counters, low }: StatusSour
     replicas: slots.map(replicaStatus),
     counters: told.sort(([a], [b]) => (a < b ? -1 : 1)),
     trouble: null,
+    chunks: NO_CHUNKS,
   };
 }
 

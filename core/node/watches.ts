@@ -10,6 +10,7 @@
  * W4. A source that says it does not lead, or says nothing, is passed over: what the gateway believed of the leader may
  *     be old, and where it holds no replica itself nothing else would correct it.
  * W5. A watch goes on only as long as who asked for it may ask for it.
+ * W6. It tells of the rows of objects only where it was begun among them (core/wire/rows.ts).
  */
 import {
   after as later,
@@ -28,6 +29,7 @@ import type { Refused, WatchOp } from "../wire/requests.ts";
 import type { Principal } from "../wire/security.ts";
 import type { Replicas, Slot } from "./replicas.ts";
 import { refusal } from "../wire/ops.ts";
+import { startPastRows } from "../wire/rows.ts";
 
 const RENEW_US = 2_000_000;
 const RETRY_US = 100_000;
@@ -93,11 +95,12 @@ export class Watches {
 
   open(
     { client, id, who }: { client: number; id: number; who: Principal | null },
-    op: WatchOp,
+    asked: WatchOp,
     now: Instant,
   ): void {
-    const invalid = this.#check(client, op);
+    const invalid = this.#check(client, asked);
     if (invalid !== null) return this.#options.effects.reply(client, id, invalid);
+    const op: WatchOp = { ...asked, start: startPastRows(asked.start, asked.end) };
     const { partitions } = this.#options.view().settings;
     const single = op.end === op.start + "\0";
     const watched = single ? [partitionOf(op.start, partitions)] : range(1, partitions);

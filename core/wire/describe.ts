@@ -6,6 +6,11 @@
 import { unreachable } from "../base/invariant.ts";
 import {
   describeBytes,
+  describeChunkOp,
+  describeChunkResult,
+  describeFragmentMessage,
+} from "./describe_objects.ts";
+import {
   describeConfiguration,
   describeRequest,
   describeResponse,
@@ -17,6 +22,7 @@ import type { Entry, Message, Update } from "./messages.ts";
 import { describePrincipal } from "./security.ts";
 
 export * from "./describe_request.ts";
+export * from "./describe_objects.ts";
 
 /** `append p3 t2 prev 4@1 commit 4 entries 5..7` */
 export function describeMessage(message: Message): string {
@@ -55,6 +61,14 @@ export function describeMessage(message: Message): string {
       return `space ${message.low ? "low" : "enough"}`;
     case "key-get":
       return `key-get ${message.ids.join(" ")}`;
+    case "fragment-put":
+    case "fragment-put-reply":
+    case "fragment-get":
+    case "fragment-get-reply":
+    case "fragment-check":
+    case "fragment-check-reply":
+    case "segments-gone":
+      return describeFragmentMessage(message);
     default:
       return `${message.kind} p${message.partition} ${describeReplicaMessage(message)}`.trimEnd();
   }
@@ -137,6 +151,8 @@ export function describeInput(input: Input): string {
       return `client-gone ${input.client}`;
     case "space":
       return `space ${input.low ? "low" : "enough"}`;
+    case "chunks":
+      return `chunks [${input.results.map(describeChunkResult).join("; ")}]`;
     case "peer-lost":
       return `peer-lost ${input.peer}`;
     case "keys":
@@ -232,6 +248,7 @@ export function describeEffects(effects: Effects): string[] {
   for (const { client, id, response } of effects.replies) {
     lines.push(`reply ${client}/${id} ${describeResponse(response)}`);
   }
+  for (const op of effects.chunkOps) lines.push(`chunk ${describeChunkOp(op)}`);
   if (effects.checkpoint !== null) {
     const { number, records } = effects.checkpoint;
     lines.push(`checkpoint ${number} of ${records.length} records`);

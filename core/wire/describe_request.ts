@@ -1,6 +1,6 @@
 /** Requests and responses as one short line each, see describe.ts. */
-import { hashBytes32 } from "../base/hash.ts";
 import { unreachable } from "../base/invariant.ts";
+import { describeBytes, describeChunkRequest } from "./describe_objects.ts";
 import type { Configuration } from "./messages.ts";
 import type {
   Expectation,
@@ -80,6 +80,10 @@ export function describeOp(op: Op): string {
       return `key-status ${op.node} holds ${op.holds} uses ${op.uses}`;
     case "audit":
       return `audit ${op.limit}`;
+    case "chunk-put":
+    case "chunk-get":
+    case "segments-gone":
+      return describeChunkRequest(op);
     case "keys-rotate":
     case "status":
     case "members":
@@ -130,6 +134,10 @@ export function describeResponse(response: Response): string {
       return `members ${response.members.map((m) => `${m.id} ${m.state} ${m.liveness}`).join(", ")}`;
     case "audit":
       return `audit ${response.events.length} events`;
+    case "stored":
+      return `stored ${response.fragments} of ${response.wanted}`;
+    case "chunk":
+      return `chunk ${describeBytes(response.bytes)}`;
     case "refused": {
       const leader = response.leader === undefined ? "" : ` leader ${response.leader}`;
       const retry = response.retryAfterMs === undefined ? "" : ` retry after ${response.retryAfterMs}ms`;
@@ -143,12 +151,6 @@ export function describeResponse(response: Response): string {
 /** index@term, as everywhere in traces. */
 export function describeVersion(version: Version): string {
   return `${version.index}@${version.term}`;
-}
-
-/** How many bytes, and a hash that tells them apart; `none` for null. */
-export function describeBytes(bytes: Uint8Array | null): string {
-  if (bytes === null) return "none";
-  return `${bytes.length}B:${hashBytes32(bytes).toString(16).padStart(8, "0")}`;
 }
 
 /** `a b c`, `a b c from a b d` while joint, with learners after a plus. */

@@ -9,12 +9,13 @@ import type { Wire } from "./cbor.ts";
 import { describeNote } from "./describe.ts";
 import type { Effects, Envelope } from "./kernel.ts";
 import { messageWire } from "./message_codec.ts";
+import { chunkOpWire } from "./object_codec.ts";
 import { recordWire } from "./record_codec.ts";
 import { responseWire } from "./response_codec.ts";
 
 /** @param nextWake when the node asks to be woken after this step */
 export function effectsDigest(effects: Effects, nextWake: Instant): number {
-  const { persist, replies, notes, checkpoint } = effects;
+  const { persist, replies, notes, checkpoint, chunkOps } = effects;
   let hash = mixNumber(mixNumber(0x5bd1e995, nextWake), effects.persistedUpTo);
   hash = mixNumber(hash, persist.length);
   for (let i = 0; i < persist.length; i++) hash = mixWire(hash, recordWire(persist[i]!));
@@ -24,6 +25,8 @@ export function effectsDigest(effects: Effects, nextWake: Instant): number {
     const { client, id, response } = replies[i]!;
     hash = mixWire(mixNumber(mixNumber(hash, client), id), responseWire(response));
   }
+  hash = mixNumber(hash, chunkOps.length);
+  for (let i = 0; i < chunkOps.length; i++) hash = mixWire(hash, chunkOpWire(chunkOps[i]!));
   hash = mixNumber(hash, notes.length);
   for (let i = 0; i < notes.length; i++) hash = mix(hash, hashString32(describeNote(notes[i]!)));
   if (checkpoint !== null) {

@@ -4,6 +4,7 @@ import { LIMITS } from "../base/limits.ts";
 import type { Reader, Wire } from "./cbor.ts";
 import type { ClientRequest, Input } from "./kernel.ts";
 import { messageWire, readMessage } from "./message_codec.ts";
+import { chunkResultWire, readChunkResult } from "./object_codec.ts";
 import { readRequest, requestWire } from "./request_codec.ts";
 import { principalWire, readPrincipal, readStatement } from "./security.ts";
 import { listWire, readList } from "./shared_codec.ts";
@@ -29,6 +30,8 @@ export function inputWire(input: Input): Wire {
       return [INPUT.keys, input.holds, input.uses, input.statement];
     case "key-made":
       return [INPUT["key-made"], input.id, input.authority];
+    case "chunks":
+      return [INPUT.chunks, listWire(input.results, chunkResultWire)];
     case "start":
     case "wake":
     case "checkpoint":
@@ -81,6 +84,9 @@ export function readInput(reader: Reader): Input {
     case INPUT["key-made"]:
       reader.expectArity(arity, 3);
       return { kind: "key-made", id: reader.integer(), authority: reader.bytes(LIMITS.authorityBytesMax) };
+    case INPUT.chunks:
+      reader.expectArity(arity, 2);
+      return { kind: "chunks", results: readList(reader, LIMITS.arrayItemsMax, readChunkResult) };
     case INPUT.start:
       reader.expectArity(arity, 1);
       return { kind: "start" };

@@ -13,6 +13,7 @@ import type {
   WatchEvents,
   WatchStart,
 } from "./messages.ts";
+import { fragmentMessageWire, readFragmentMessage } from "./object_codec.ts";
 import { readRequest, requestWire } from "./request_codec.ts";
 import { readResponse, responseWire } from "./response_codec.ts";
 import {
@@ -100,6 +101,14 @@ export function messageWire(message: Message): Wire {
       return [MESSAGE.space, message.low];
     case "key-get":
       return [MESSAGE["key-get"], message.ids];
+    case "fragment-put":
+    case "fragment-put-reply":
+    case "fragment-get":
+    case "fragment-get-reply":
+    case "fragment-check":
+    case "fragment-check-reply":
+    case "segments-gone":
+      return fragmentMessageWire(message);
     default:
       return unreachable(message);
   }
@@ -258,7 +267,7 @@ function readReplicaMessage(reader: Reader, arity: number, tag: number): Message
       reader.expectArity(arity, 2);
       return { kind: "key-get", ids: readList(reader, LIMITS.networkKeysMax, (r) => r.integer()) };
     default:
-      return reader.fail("kind", `No message has the tag ${tag}`);
+      return readFragmentMessage(reader, arity, tag);
   }
 }
 

@@ -99,8 +99,27 @@ export interface ChunkStatus {
   /** Scrubbed of `fragments` in the round under way, and whole rounds so far. */
   readonly scrubbed: number;
   readonly scrubs: number;
-  /** Repair at the rate of late; 0: nothing is missing; null: not known. */
+  /** Whole seconds, repair at the rate of late; 0: nothing is missing; null: not known. */
   readonly secondsLeft: number | null;
   /** False: not every partition was looked at since the members changed last. */
   readonly looked: boolean;
 }
+
+/** Of a node that holds none, or does not know yet. */
+export const NO_CHUNKS: ChunkStatus = {
+  fragments: 0,
+  bytes: 0,
+  missing: 0,
+  missingBytes: 0,
+  lost: 0,
+  surplus: 0,
+  repaired: 0,
+  repairedBytes: 0,
+  fetchedBytes: 0,
+  rotten: 0,
+  removed: 0,
+  scrubbed: 0,
+  scrubs: 0,
+  secondsLeft: null,
+  looked: false,
+};

@@ -9,6 +9,7 @@ import { LIMITS } from "../base/limits.ts";
 import type { LogIndex, PartitionId } from "../base/ids.ts";
 import { unreachable } from "../base/invariant.ts";
 import type { Reader, Wire } from "./cbor.ts";
+import { chunkRequestWire, readChunkRequest } from "./object_codec.ts";
 import type {
   CasOp,
   Expectation,
@@ -19,7 +20,6 @@ import type {
   RangeOp,
   Request,
   Session,
-  SystemOp,
   TransactItem,
   TransactOp,
   WatchOp,
@@ -141,6 +141,10 @@ export function opWire(op: Op): Wire {
       return [OP["key-status"], op.node, op.holds, op.uses, op.statement];
     case "audit":
       return [OP.audit, op.limit];
+    case "chunk-put":
+    case "chunk-get":
+    case "segments-gone":
+      return chunkRequestWire(op);
     case "keys-rotate":
     case "status":
     case "members":
@@ -245,7 +249,7 @@ function readNetworkOp(reader: Reader, arity: number, tag: number): Op {
 }
 
 /** Ops on who belongs to the network and may do what. */
-function readSecurityOp(reader: Reader, arity: number, tag: number): SystemOp {
+function readSecurityOp(reader: Reader, arity: number, tag: number): Op {
   switch (tag) {
     case OP.evict:
       reader.expectArity(arity, 3);
@@ -278,7 +282,7 @@ function readSecurityOp(reader: Reader, arity: number, tag: number): SystemOp {
         statement: readStatement(reader),
       };
     default:
-      return reader.fail("kind", `No request has the tag ${tag}`);
+      return readChunkRequest(reader, arity, tag);
   }
 }
 

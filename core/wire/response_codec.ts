@@ -2,6 +2,7 @@
 import { LIMITS } from "../base/limits.ts";
 import { unreachable } from "../base/invariant.ts";
 import type { Reader, Wire } from "./cbor.ts";
+import { chunkStatusWire, readChunkStatus, readSealedChunk } from "./object_codec.ts";
 import { readPositions } from "./request_codec.ts";
 import type {
   KeyValue,
@@ -71,6 +72,10 @@ export function responseWire(response: Response): Wire {
       ];
     case "audit":
       return [RESPONSE.audit, listWire(response.events, auditEventWire)];
+    case "stored":
+      return [RESPONSE.stored, response.fragments, response.wanted];
+    case "chunk":
+      return [RESPONSE.chunk, response.bytes];
     default:
       return unreachable(response);
   }
@@ -160,6 +165,12 @@ function readRareResponse(reader: Reader, arity: number, tag: number): Response 
     case RESPONSE.audit:
       reader.expectArity(arity, 2);
       return { kind: "audit", events: readList(reader, LIMITS.auditEventsMax, readAuditEvent) };
+    case RESPONSE.stored:
+      reader.expectArity(arity, 3);
+      return { kind: "stored", fragments: reader.integer(), wanted: reader.integer() };
+    case RESPONSE.chunk:
+      reader.expectArity(arity, 2);
+      return { kind: "chunk", bytes: readSealedChunk(reader) };
     default:
       return reader.fail("kind", `No answer has the tag ${tag}`);
   }
@@ -196,10 +207,11 @@ function statusWire(status: NodeStatus): Wire {
     listWire(status.replicas, replicaWire),
     status.counters,
     status.trouble === null ? null : troubleWire(status.trouble),
+    chunkStatusWire(status.chunks),
   ];
 }
 function readStatus(reader: Reader): NodeStatus {
-  reader.tuple(8);
+  reader.tuple(9);
   return {
     node: reader.nodeId(),
     network: readName(reader),
@@ -209,6 +221,7 @@ function readStatus(reader: Reader): NodeStatus {
     replicas: readList(reader, LIMITS.partitionsMax + 1, readReplica),
     counters: readList(reader, LIMITS.arrayItemsMax, readCounter),
     trouble: reader.skipNull() ? null : readTrouble(reader),
+    chunks: readChunkStatus(reader),
   };
 }
 

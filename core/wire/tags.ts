@@ -2,8 +2,16 @@
  * The numbers that stand for kinds and names in encoded bytes, all in one place. They are for good: a number is never
  * given a second meaning. What is added takes the next free one; any change of an existing form raises WIRE_VERSION.
  */
-import type { EntryKind, Liveness, MemberState, MessageKind, WatchEvents } from "./messages.ts";
+import type {
+  EntryKind,
+  FragmentPutOutcome,
+  Liveness,
+  MemberState,
+  MessageKind,
+  WatchEvents,
+} from "./messages.ts";
 import type { Input, JournalRecord } from "./kernel.ts";
+import type { ChunkOp, ChunkResult, Scheme } from "./objects.ts";
 import type {
   Expectation,
   MemberStatus,
@@ -17,7 +25,7 @@ import type {
 } from "./requests.ts";
 
 /** Both ends of a connection must name the same. */
-export const WIRE_VERSION = 3;
+export const WIRE_VERSION = 4;
 
 /** A closed set of names, each with its number. */
 export interface Names<T extends string> {
@@ -133,6 +141,8 @@ export const RESPONSE = {
   "members": 12,
   "refused": 13,
   "audit": 14,
+  "stored": 15,
+  "chunk": 16,
 } as const satisfies Record<Response["kind"], number>;
 
 export const RECORD = {
@@ -160,7 +170,41 @@ export const INPUT = {
   "keys": 11,
   "key-made": 12,
   "checkpoint": 13,
+  "chunks": 14,
 } as const satisfies Record<Input["kind"], number>;
+
+export const SCHEME = { "replicated": 1, "striped": 2 } as const satisfies Record<Scheme["kind"], number>;
+
+export const FRAGMENT_OUTCOME: Names<FragmentPutOutcome> = names({
+  "stored": 0,
+  "no-space": 1,
+  "failed": 2,
+  "refused": 3,
+});
+
+/** Only compared, never read: in digests of recordings. */
+export const CHUNK_OP = {
+  "write": 1,
+  "read": 2,
+  "remove": 3,
+  "list": 4,
+  "partitions": 5,
+} as const satisfies Record<ChunkOp["kind"], number>;
+
+/** Of recordings. */
+export const CHUNK_RESULT = {
+  "written": 1,
+  "read": 2,
+  "removed": 3,
+  "listed": 4,
+  "partitions": 5,
+  "failed": 6,
+} as const satisfies Record<ChunkResult["kind"], number>;
+
+export const CHUNK_FAILURE: Names<Extract<ChunkResult, { kind: "failed" }>["reason"]> = names({
+  "no-space": 0,
+  "disk": 1,
+});
 
 /** Items of recordings, see recording_items.ts. */
 export const RECORDING = {

@@ -134,6 +134,9 @@ export function permits(rights: readonly Right[], op: Op): boolean {
     case "members":
     case "layout":
       return true;
+    case "chunk-put":
+    case "chunk-get":
+    case "segments-gone":
     case "join":
     case "set-address":
     case "key-made":

@@ -149,14 +149,14 @@ function test(
 test("a key that is too long", async (rude, { client }) => {
   const long = "k".repeat(LIMITS.keyBytesMax + 1), longest = "k".repeat(LIMITS.keyBytesMax);
   rude.requests([1, put(long)], [2, get(long)], [3, { kind: "delete", key: long }], [4, put(longest)]);
-  for (const id of [1, 2, 3]) await rude.refused(id, "too-large", /at most 1024 bytes .*, not 1025/);
+  for (const id of [1, 2, 3]) await rude.refused(id, "too-large", /at most 1280 bytes .*, not 1281/);
   assert.equal((await rude.answer(4)).kind, "written");
   assert.deepEqual((await client.get(longest))?.value, VALUE);
 });
 
 test("a key that is too long in bytes, and not in characters", async (rude) => {
-  rude.requests([1, put("☉".repeat(342))], [2, put("☉".repeat(341))]);
-  await rude.refused(1, "too-large", /not 1026/);
+  rude.requests([1, put("☉".repeat(427))], [2, put("☉".repeat(426))]);
+  await rude.refused(1, "too-large", /not 1281/);
   assert.equal((await rude.answer(2)).kind, "written");
 });
 

@@ -58,6 +58,7 @@ import {
   arbSecurity,
   arbStatement,
 } from "./arbitrary_security.ts";
+import { arbChunkStatus, CHUNK_OPS, FRAGMENT_MESSAGES } from "./arbitrary_objects.ts";
 import type { Hello, HelloReply } from "../../core/wire/session.ts";
 import { WIRE_VERSION } from "../../core/wire/tags.ts";
 
@@ -202,6 +203,7 @@ const OPS: { [K in Op["kind"]]: Arb<Extract<Op, { kind: K }>> } = {
     statement: arbStatement,
   }),
   "audit": whole({ kind: kind("audit"), limit: arbInteger }),
+  ...CHUNK_OPS,
 };
 export const arbOp: Arb<Op> = fc.oneof(...Object.values<Arb<Op>>(OPS));
 
@@ -249,6 +251,7 @@ const arbNodeStatus: Arb<NodeStatus> = whole<NodeStatus>({
     waitsFor: arbText,
     sinceMs: arbInteger,
   })),
+  chunks: arbChunkStatus,
 });
 const arbMemberStatus: Arb<MemberStatus> = sparse<MemberStatus>({
   id: arbNodeId,
@@ -326,6 +329,8 @@ const RESPONSES: { [K in Response["kind"]]: Arb<Extract<Response, { kind: K }>> 
       outcome: arbText,
     })),
   }),
+  "stored": whole({ kind: kind("stored"), fragments: arbInteger, wanted: arbInteger }),
+  "chunk": whole({ kind: kind("chunk"), bytes: arbBytes }),
 };
 export const arbResponse: Arb<Response> = fc.oneof(...Object.values<Arb<Response>>(RESPONSES));
 
@@ -454,6 +459,7 @@ const MESSAGES: { [K in MessageKind]: Arb<Extract<Message, { kind: K }>> } = {
   }),
   "key-get": whole({ kind: kind("key-get"), ids: list(arbInteger) }),
   "space": whole({ kind: kind("space"), low: fc.boolean() }),
+  ...FRAGMENT_MESSAGES,
 };
 export const arbMessage: Arb<Message> = fc.oneof(...Object.values<Arb<Message>>(MESSAGES));
 

@@ -7,6 +7,7 @@ import { DEFAULT_SETTINGS } from "../../core/base/limits.ts";
 import { utf8Encode } from "../../core/base/bytes.ts";
 import type { JournalRecord } from "../../core/wire/kernel.ts";
 import type { Configuration, Entry, Message, SystemView, Update } from "../../core/wire/messages.ts";
+import { type ChunkResult, type ChunkStatus, NO_CHUNKS } from "../../core/wire/objects.ts";
 import type { KeyValue, Request, Response } from "../../core/wire/requests.ts";
 import type { Hello, HelloReply } from "../../core/wire/session.ts";
 import { WIRE_VERSION } from "../../core/wire/tags.ts";
@@ -100,6 +101,46 @@ const session = { client: "ffeeddccbbaa99887766554433221100", sequence: 12, ackn
 const keyValue: KeyValue = { key: "α Centauri", value, version: { term: t2, index: logIndex(9) } };
 const deleted: KeyValue = { key: "Θ", value: null, version: { term: term(1), index: logIndex(70_000) } };
 
+const segment = { partition: p3, segment: "00112233445566778899aabbccddeeff" };
+const other = { partition: partitionId(1024), segment: "ff".repeat(16) };
+const fragment = { ...segment, chunk: 7, index: 2 };
+const last = { ...other, chunk: 0xffff_ffff, index: 31 };
+const replicated = { kind: "replicated", copies: 3 } as const;
+const striped = { kind: "striped", data: 4, parity: 2 } as const;
+const sealed = new Uint8Array(30).fill(0xc5);
+const chunks: ChunkStatus = {
+  fragments: 70_000,
+  bytes: 2 ** 40,
+  missing: 12,
+  missingBytes: 12_000_000,
+  lost: 1,
+  surplus: 2,
+  repaired: 3,
+  repairedBytes: 3_000_000,
+  fetchedBytes: 12_000_000,
+  rotten: 4,
+  removed: 5,
+  scrubbed: 6,
+  scrubs: 7,
+  secondsLeft: 60,
+  looked: true,
+};
+
+export const CHUNK_RESULTS: Samples<ChunkResult> = {
+  "written": { kind: "written", op: 1 },
+  "read": { kind: "read", op: 2, bytes: sealed },
+  "read of nothing": { kind: "read", op: 3, bytes: null },
+  "removed": { kind: "removed", op: 4 },
+  "listed": {
+    kind: "listed",
+    op: 5,
+    fragments: [{ fragment, bytes: 300, ageMs: 1000 }, { fragment: last, bytes: 0, ageMs: 0 }],
+    done: true,
+  },
+  "partitions": { kind: "partitions", op: 6, partitions: [partitionId(1), p3] },
+  "failed": { kind: "failed", op: 7, reason: "no-space", message: "No space left on device" },
+};
+
 export const REQUESTS: Samples<Request> = {
   "put": { op: { kind: "put", key: "star/32349", value }, session },
   "put with options": { op: { kind: "put", key: "k", value, lease: "l", ttlMs: 1000, history: 3 } },
@@ -178,6 +219,9 @@ export const REQUESTS: Samples<Request> = {
     by: { kind: "invite", id: invite.id, proof: "d4".repeat(32) },
   },
   "audit": { op: { kind: "audit", limit: 100 } },
+  "chunk-put": { op: { kind: "chunk-put", segment, chunk: 7, scheme: striped, bytes: sealed } },
+  "chunk-get": { op: { kind: "chunk-get", segment, chunk: 7, scheme: replicated, length: 30 } },
+  "segments-gone": { op: { kind: "segments-gone", segments: [segment, other] } },
 };
 
 function identityStatus({ holds, uses, statement }: typeof identity) {
@@ -221,6 +265,7 @@ export const RESPONSES: Samples<Response> = {
       }],
       counters: [["puts", 65_536]],
       trouble: null,
+      chunks,
     },
   },
   "status of a node that is down": {
@@ -239,6 +284,7 @@ export const RESPONSES: Samples<Response> = {
         waitsFor: "16 MiB of free space",
         sinceMs: 1_800_000_000_000,
       },
+      chunks: NO_CHUNKS,
     },
   },
   "layout": { kind: "layout", view, leaders: [sirius, null] },
@@ -263,6 +309,8 @@ export const RESPONSES: Samples<Response> = {
       outcome: "done",
     }],
   },
+  "stored": { kind: "stored", fragments: 2, wanted: 3 },
+  "chunk": { kind: "chunk", bytes: sealed },
   "refused to come again": {
     kind: "refused",
     reason: "busy",
@@ -372,6 +420,14 @@ export const MESSAGES: Samples<Message> = {
     needed: false,
   },
   "space": { kind: "space", low: true },
+  "fragment-put": { kind: "fragment-put", id: 9, fragment, bytes: sealed },
+  "fragment-put-reply": { kind: "fragment-put-reply", id: 9, outcome: "no-space" },
+  "fragment-get": { kind: "fragment-get", id: 10, fragment: last },
+  "fragment-get-reply": { kind: "fragment-get-reply", id: 10, bytes: sealed },
+  "fragment-get-reply of nothing": { kind: "fragment-get-reply", id: 10, bytes: null },
+  "fragment-check": { kind: "fragment-check", id: 11, fragments: [fragment, last] },
+  "fragment-check-reply": { kind: "fragment-check-reply", id: 11, held: [true, false] },
+  "segments-gone": { kind: "segments-gone", segments: [segment, other] },
 };
 
 export const RECORDS: Samples<JournalRecord> = {

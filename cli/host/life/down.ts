@@ -1,5 +1,6 @@
 /** What a node answers while it is not up: who it is and why, and to everything else that another is to be asked. */
 import type { NodeId } from "../../../core/base/ids.ts";
+import { NO_CHUNKS } from "../../../core/wire/objects.ts";
 import { refusal } from "../../../core/wire/ops.ts";
 import type { ClientRequestFrame } from "../../../core/wire/codec.ts";
 import type { NodeStatus, Response, Trouble } from "../../../core/wire/requests.ts";
@@ -24,5 +25,15 @@ export function answerWhileDown(absent: Absent, { request }: ClientRequestFrame)
 
 function statusWhileDown({ node, trouble, counters, ...absent }: Absent): NodeStatus {
   const network = absent.network ?? NO_NETWORK;
-  return { node, network, view: 0, epoch: 0, state: "down", replicas: [], counters, trouble };
+  return {
+    node,
+    network,
+    view: 0,
+    epoch: 0,
+    state: "down",
+    replicas: [],
+    counters,
+    trouble,
+    chunks: NO_CHUNKS,
+  };
 }

@@ -35,8 +35,8 @@ const REFUSED: readonly [
   Session?,
 ][] = [
   ["an empty key", put("", "v"), "invalid", /at least 1 byte/],
-  ["a key over the limit", put("k".repeat(1025), "v"), "too-large", /1024 bytes.*keyBytesMax.*not 1025/],
-  ["a key over the limit in UTF-8 only", put("é".repeat(513), "v"), "too-large", /not 1026/],
+  ["a key over the limit", put("k".repeat(1281), "v"), "too-large", /1280 bytes.*keyBytesMax.*not 1281/],
+  ["a key over the limit in UTF-8 only", put("é".repeat(641), "v"), "too-large", /not 1282/],
   ["half a surrogate pair", put("a\ud800", "v"), "invalid", /surrogate/],
   [
     "a value over the limit",
@@ -72,7 +72,7 @@ const REFUSED: readonly [
     "a lease name over the limit",
     { kind: "revoke", lease: "l".repeat(2000) },
     "too-large",
-    /lease has at most 1024.*2000/,
+    /lease has at most 1280.*2000/,
   ],
   ["a get of an empty key", { ...get(""), read: "stale" }, "invalid", /at least 1 byte/],
   [
@@ -107,7 +107,7 @@ const REFUSED: readonly [
   ],
   ["a range without a limit", range("", null, 0), "invalid", /1 to 1000.*not 0/],
   ["a range with too high a limit", range("", null, 1001), "invalid", /not 1001/],
-  ["a bound over the limit", range("", "z".repeat(1026)), "too-large", /1025 bytes.*not 1026/],
+  ["a bound over the limit", range("", "z".repeat(1282)), "too-large", /1281 bytes.*not 1282/],
   ["a bound with half a surrogate pair", range("\udc00", null), "invalid", /surrogate/],
   [
     "a watch's bound over the limit",

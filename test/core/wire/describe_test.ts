@@ -13,6 +13,7 @@ import {
 import { Effects, type Input, type Note } from "../../../core/wire/kernel.ts";
 import { arbMessage, arbRecord, arbRequest, arbResponse } from "../../support/arbitraries.ts";
 import {
+  CHUNK_RESULTS,
   configuration,
   MESSAGES,
   RECORDS,
@@ -57,6 +58,14 @@ Deno.test("describeMessage() says what a trace needs, in one line", () => {
     replica-check p3
     replica-verdict p3 t2 commit 7 not needed
     space low
+    fragment-put 9 p3 00112233/7.2 30B:f2190340
+    fragment-put-reply 9 no-space
+    fragment-get 10 p1024 ffffffff/4294967295.31
+    fragment-get-reply 10 30B:f2190340
+    fragment-get-reply 10 none
+    fragment-check 11 [p3 00112233/7.2, p1024 ffffffff/4294967295.31]
+    fragment-check-reply 11 [held none]
+    segments-gone [p3 00112233, p1024 ffffffff]
   `),
   );
 });
@@ -101,6 +110,9 @@ Deno.test("describeRequest() says what a trace needs, in one line", () => {
     key-status vega holds 2 uses 1
     join canopus at 10.0.0.2:7000 network 000102030405060708090a0b0c0d0e0f by invite 0123456789abcdef
     audit 100
+    chunk-put p3 00112233/7 4+2 30B:f2190340
+    chunk-get p3 00112233/7 x3 30B
+    segments-gone [p3 00112233, p1024 ffffffff]
   `),
   );
 });
@@ -128,6 +140,8 @@ Deno.test("describeResponse() says what a trace needs, in one line", () => {
     refused too-large: "The value has 1048577 bytes, the limit is 1048576"
     layout v300 e7 2 leaders
     audit 1 events
+    stored 2 of 3
+    chunk 30B:f2190340
     refused busy retry after 250ms: "Too many requests"
     refused moved leader canopus: "Ask the leader"
   `),
@@ -162,6 +176,7 @@ const INPUTS: Samples<Input> = {
   checkpointed: { kind: "checkpointed", checkpoint: 2 },
   requests: { kind: "requests", requests: [{ client: 4, id: 1, request: REQUESTS["get"]! }] },
   space: { kind: "space", low: true },
+  chunks: { kind: "chunks", results: Object.values(CHUNK_RESULTS) },
   "client-gone": { kind: "client-gone", client: 4 },
   "peer-lost": { kind: "peer-lost", peer: sirius },
   keys: { kind: "keys", holds: 2, uses: 1, statement: new Uint8Array(64) },
@@ -189,6 +204,7 @@ Deno.test("describeInput() says what a trace needs, in one line", () => {
     checkpointed 2
     requests [4/1 get "star/32349" linearizable]
     space low
+    chunks [written 1; read 2 30B:f2190340; read 3 none; removed 4; listed 5 [p3 00112233/7.2 300B 1000ms, p1024 ffffffff/4294967295.31 0B 0ms] done; partitions 6 [p1 p3]; failed 7 no-space: "No space left on device"]
     client-gone 4
     peer-lost sirius
     keys holds 2 uses 1

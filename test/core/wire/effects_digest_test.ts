@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { instant, nodeId } from "../../../core/base/ids.ts";
+import { instant, nodeId, partitionId } from "../../../core/base/ids.ts";
+import type { ChunkOp } from "../../../core/wire/objects.ts";
 import { Effects } from "../../../core/wire/kernel.ts";
 import { effectsDigest } from "../../../core/wire/effects_digest.ts";
 import { encodeMessage } from "../../../core/wire/codec.ts";
@@ -39,6 +40,20 @@ Deno.test("effectsDigest() is the same for equal effects, whatever objects they 
   }));
 });
 
+const fragment = { partition: partitionId(3), segment: "ab".repeat(16), chunk: 1, index: 0 };
+const chunkOps: ChunkOp[] = [
+  { kind: "write", op: 1, fragment, bytes: Uint8Array.of(1) },
+  { kind: "write", op: 1, fragment, bytes: Uint8Array.of(2) },
+  { kind: "write", op: 1, fragment: { ...fragment, segment: "ac".repeat(16) }, bytes: Uint8Array.of(1) },
+  { kind: "read", op: 1, fragment },
+  { kind: "read", op: 2, fragment },
+  { kind: "read", op: 1, fragment: { ...fragment, chunk: 0, index: 1 } },
+  { kind: "remove", op: 1, fragments: [fragment] },
+  { kind: "list", op: 1, partition: fragment.partition, after: fragment, max: 9 },
+  { kind: "list", op: 1, partition: fragment.partition, after: null, max: 9 },
+  { kind: "partitions", op: 1 },
+];
+
 Deno.test("effectsDigest() tells apart whatever a host would do differently", () => {
   const [one, other] = [messages[0]!, messages[1]!];
   const variants: ((effects: Effects) => void)[] = [
@@ -50,6 +65,9 @@ Deno.test("effectsDigest() tells apart whatever a host would do differently", ()
     ...records.map((record) => (effects: Effects) =>
       void (effects.checkpoint = { number: 1, records: [record] })
     ),
+    ...chunkOps.map((op) => (effects: Effects) => void effects.chunkOps.push(op)),
+    (effects) => effects.chunkOps.push(chunkOps[0]!, chunkOps[1]!),
+    (effects) => effects.chunkOps.push(chunkOps[1]!, chunkOps[0]!),
     (effects) => effects.send(b, one),
     (effects) => [one, other].forEach((message) => effects.send(a, message)),
     (effects) => [other, one].forEach((message) => effects.send(a, message)),

@@ -34,6 +34,7 @@ import {
   arbTerm,
   arbView,
 } from "../../support/arbitraries.ts";
+import { arbChunkResult } from "../../support/arbitrary_objects.ts";
 import { arbAuthority, arbPrincipal, arbStatement } from "../../support/arbitrary_security.ts";
 
 const record = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) =>
@@ -60,6 +61,10 @@ const arbInput: fc.Arbitrary<Input> = fc.oneof(
   }),
   record({ kind: fc.constant("client-gone" as const), client: arbInteger }),
   record({ kind: fc.constant("space" as const), low: fc.boolean() }),
+  record({
+    kind: fc.constant("chunks" as const),
+    results: fc.array(arbChunkResult, { maxLength: 4 }),
+  }),
   record({ kind: fc.constant("peer-lost" as const), peer: arbNodeId }),
   record({
     kind: fc.constant("keys" as const),
