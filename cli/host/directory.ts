@@ -8,6 +8,7 @@ import { statOf } from "./stat.ts";
 
 const FORMAT_VERSION = 2;
 const TABLES = "tables";
+const CHUNKS = "chunks";
 /** Of formats 1 and 2: see tables/migration.ts. */
 const LEGACY_TABLES = "tables.db";
 
@@ -34,8 +35,8 @@ export interface NodeIdentity {
 }
 
 /**
- * A node's data directory, locked for this process: node.json, the journal's segments and the tables' files.
- * The lock goes with the process, however it ends.
+ * A node's data directory, locked for this process: node.json, the journal's segments, the tables' files and
+ * those of fragments of objects. The lock goes with the process, however it ends.
  *
  * D1. node.json says that files are to be set aside before the first of them moves, and forgets it when all have: a
  *     crash in between never leaves a part of a journal that looks whole.
@@ -63,6 +64,13 @@ export class DataDirectory {
 
   get tables(): string {
     return join(this.path, TABLES);
+  }
+  /**
+   * Fragments of objects. They stay whatever becomes of journal and tables, as each says what it is: the node finds out
+   * which are its own, and those of no object are removed.
+   */
+  get chunks(): string {
+    return join(this.path, CHUNKS);
   }
   get hasJournal(): boolean {
     return oldestSegment(this.path) !== null;

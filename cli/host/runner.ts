@@ -7,6 +7,8 @@
  * N2. What must wait for the journal waits in `#held`, in order, and leaves when the journal has said it is durable.
  * N3. A checkpoint's segment begins right behind the records of the step that asked for it; its mark is written when
  *     the tables are durable as they were then.
+ * N4. Of what was read of fragments one turn takes no more than READ_BYTES_PER_TURN: each is looked at and sent on, and
+ *     what others wait for goes in between.
  */
 import { type Instant, NEVER, type NodeId } from "../../core/base/ids.ts";
 import type {
@@ -21,6 +23,7 @@ import type {
 } from "../../core/wire/kernel.ts";
 import type { ClientRequestFrame } from "../../core/wire/codec.ts";
 import type { Message } from "../../core/wire/messages.ts";
+import type { ChunkOp, ChunkResult } from "../../core/wire/objects.ts";
 import type { AuditEvent, NodeStatus, Response } from "../../core/wire/requests.ts";
 import type { Principal } from "../../core/wire/security.ts";
 import { now } from "./clock.ts";
@@ -38,6 +41,10 @@ export interface RunnerTables {
   durable(upTo: number): void;
   checkpoint(mark: number): Promise<void>;
 }
+/** What does with fragments of objects what a step asks. Answers come as Runner.chunkResult(), never within take(). */
+export interface RunnerChunks {
+  take(op: ChunkOp): void;
+}
 /** Where messages and answers go. */
 export interface RunnerTransport {
   send(to: NodeId, message: Message): void;
@@ -49,6 +56,7 @@ export interface RunnerTransport {
 export interface RunnerOptions {
   readonly journal: RunnerJournal;
   readonly tables: RunnerTables;
+  readonly chunks: RunnerChunks;
   readonly transport: RunnerTransport;
   /** Before a status answer leaves: adds what the host knows. */
   readonly status: (status: NodeStatus) => NodeStatus;
@@ -67,6 +75,8 @@ export interface RunnerOptions {
   readonly failed: (error: Error) => void;
 }
 
+const READ_BYTES_PER_TURN = 2 * 1024 * 1024;
+
 interface Held {
   readonly upTo: number;
   readonly envelopes: readonly Envelope[];
@@ -77,6 +87,7 @@ export class Runner {
   #kernel: Kernel | null = null;
   #inputs: Input[] = [];
   #requests: ClientRequest[] = [];
+  #chunkResults: ChunkResult[] = [];
   /** Requests for the audit that the core has not answered, and how many events they ask for. */
   readonly #audits = new Map<string, number>();
   #held: Held[] = [];
@@ -130,6 +141,12 @@ export class Runner {
 
   input(input: Input): void {
     this.#inputs.push(input);
+    this.#schedule();
+  }
+
+  chunkResult(result: ChunkResult): void {
+    if (this.#dead) return;
+    this.#chunkResults.push(result);
     this.#schedule();
   }
 
@@ -213,7 +230,21 @@ export class Runner {
       this.#requests = [];
       this.#step({ kind: "requests", requests });
     }
+    if (this.#chunkResults.length > 0) this.#step({ kind: "chunks", results: this.#takeChunkResults() });
     if (kernel.nextWake() <= now()) this.#step({ kind: "wake" });
+  }
+
+  /** N4 */
+  #takeChunkResults(): ChunkResult[] {
+    const results = this.#chunkResults;
+    let count = 0, bytes = 0;
+    while (count < results.length && bytes < READ_BYTES_PER_TURN) {
+      const result = results[count++]!;
+      if (result.kind === "read") bytes += result.bytes?.length ?? 0;
+    }
+    this.#chunkResults = results.splice(count);
+    if (this.#chunkResults.length > 0) this.#schedule();
+    return results;
   }
 
   #step(input: Input): void {
@@ -232,6 +263,7 @@ export class Runner {
       if (this.#audits.size > 0 && this.#auditAsked(client, id, response)) continue;
       transport.reply(client, id, this.#completed(response));
     }
+    for (const op of effects.chunkOps) this.#options.chunks.take(op);
     for (const note of effects.notes) this.#options.noted(note);
     for (const offer of effects.keyOffers) this.#options.keyOffered(offer);
     if (effects.makeKey !== null) this.#options.makeKey(effects.makeKey);

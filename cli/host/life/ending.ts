@@ -87,7 +87,8 @@ const NO_TABLES_TEXT = /file is not a database|database disk image is malformed/
 const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
 const FULL_TEXT = /no space left on device|disk quota exceeded|database or disk is full/i;
 
-function isFull(error: Error): boolean {
+/** Whether it says that the disk, or this user's share of it, is full. */
+export function isFull(error: Error): boolean {
   return FULL.has(codeOf(error)) || FULL_TEXT.test(error.message);
 }
 

@@ -14,6 +14,7 @@ import type { GenerationSecret } from "../../../core/wire/session.ts";
 import { TablesCorruptError } from "../../../core/tables/errors.ts";
 import type { NodeStatus, Trouble } from "../../../core/wire/requests.ts";
 import { AuditLog } from "../audit.ts";
+import { ChunkFiles } from "../chunks/chunks.ts";
 import { NO_CREDENTIALS } from "../credentials.ts";
 import type { DataDirectory, NodeIdentity } from "../directory.ts";
 import type { Keyring } from "../identity/keyring.ts";
@@ -64,6 +65,7 @@ export class Life {
   #identity: NodeIdentity | null = null;
   #journal: JournalFiles | null = null;
   #tables: DiskTables | null = null;
+  #chunks: ChunkFiles | null = null;
   #runner: Runner | null = null;
   #node: Node | null = null;
   #keyring: Keyring | null = null;
@@ -146,6 +148,8 @@ export class Life {
     this.#catchingUp.close();
     this.#keys?.close();
     this.#renewal?.close();
+    // Nothing of this life is written beside the next one.
+    await this.#chunks?.close();
     await this.#audit?.close();
     this.#options.start.recorder?.end(failed ? "failed" : "stopped");
     try {
@@ -356,9 +360,16 @@ export class Life {
     const options = { id, address, origin, random: Random.fromSeed(randomSeed()), tables };
     const node = this.#node =
       recorder?.begin(options, view.network, () => this.#keys?.vault() ?? OPEN_VAULT) ?? new Node(options);
+    const chunks = this.#chunks = new ChunkFiles({
+      folder: this.#options.directory.chunks,
+      answer: (result) => this.#runner?.chunkResult(result),
+      wrote: (bytes) => space.wroteBytes(bytes),
+      warn: (what) => log.warn("{what}", { what }),
+    });
     const runner: Runner = this.#runner = new Runner({
       journal,
       tables,
+      chunks,
       transport,
       status: (status) => this.#completed(status),
       committed: () => {
@@ -467,6 +478,7 @@ export class Life {
       ["journal segment bytes", this.#journal!.segmentBytes],
       ["memory bytes", Deno.memoryUsage().rss],
       ...(recorder?.counters() ?? []),
+      ...this.#chunks!.counters(),
       ["slowest turn microseconds", Math.round(this.#runner!.takeSlowestTurn() * 1000)],
       ...transport.counters(),
     ] as const;

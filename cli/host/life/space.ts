@@ -71,6 +71,12 @@ export class SpaceWatch {
     if (this.#written > this.#writtenMax) this.look();
   }
 
+  /** So much was written elsewhere on the same disk. */
+  wroteBytes(bytes: number): void {
+    this.#written += bytes;
+    if (this.#written > this.#writtenMax) this.look();
+  }
+
   look(): void {
     if (this.#blind) return;
     try {

@@ -48,6 +48,7 @@ async function ranWith({ later }: { later: boolean }): Promise<string[]> {
       finishCheckpoint: never,
     },
     tables: { endStep: () => {}, durable: () => {}, checkpoint: never },
+    chunks: { take: never },
     transport: {
       send: () => queued++,
       reply: never,
