@@ -20,6 +20,12 @@ export const CHECK_NAMES = [
   "rights are kept",
   "the evicted stay out",
   "one generation of keys is left",
+  "objects are what was written",
+  "objects are linearizable",
+  "no committed object lost",
+  "nothing is left over of objects",
+  "rot is found",
+  "repair moves no more than it must",
   "converged",
 ] as const;
 export type CheckName = typeof CHECK_NAMES[number];
@@ -30,6 +36,9 @@ export const LIVENESS: readonly CheckName[] = [
   "one generation of keys is left",
   "watches tell all in order",
   "placement as the epoch says",
+  "no committed object lost",
+  "nothing is left over of objects",
+  "rot is found",
   "converged",
 ];
 
@@ -41,4 +50,14 @@ export const PRIVATE: readonly CheckName[] = [
   "rights are kept",
   "the evicted stay out",
   "one generation of keys is left",
+];
+
+/** What is checked only where there are objects. */
+export const OBJECTS: readonly CheckName[] = [
+  "objects are what was written",
+  "objects are linearizable",
+  "no committed object lost",
+  "nothing is left over of objects",
+  "rot is found",
+  "repair moves no more than it must",
 ];

@@ -74,10 +74,12 @@ export class DiskFaults {
     for (const machine of machines) {
       // The reserve is half of the room: what is left may be more, or less already.
       world.setRoom(machine, random.below(fault.room + 1), Math.ceil(fault.room / 2));
+      machine.chunks.room = machine.disk.room;
     }
     this.#stage.later(fault.for, random, () => {
       for (const machine of machines) {
         world.setRoom(machine, Infinity, 0);
+        machine.chunks.room = Infinity;
         if (machine.power === "down") world.restart(machine);
       }
     });
@@ -86,10 +88,11 @@ export class DiskFaults {
 
   #slow(fault: FaultOf<"slow-disk">, random: Random): void {
     const machines = this.#stage.targets(fault, random);
-    for (const { disk } of machines) disk.extraSyncUs = fault.by;
-    this.#stage.later(fault.for, random, () => {
-      for (const { disk } of machines) disk.extraSyncUs = 0;
-    });
+    const delay = (us: number) => {
+      for (const { disk, chunks } of machines) disk.extraSyncUs = chunks.extraUs = us;
+    };
+    delay(fault.by);
+    this.#stage.later(fault.for, random, () => delay(0));
     this.#stage.note("slow-disk", machines);
   }
 

@@ -7,6 +7,7 @@ import type { Machine } from "./machine.ts";
 import type { BudgetMode } from "./scenario.ts";
 import type { Fault, FaultKind } from "./scenario_faults.ts";
 import type { Span } from "./scenario_fields.ts";
+import { FragmentBudget, type Loss } from "./objects/budget.ts";
 import { formatDuration } from "./units.ts";
 import type { World } from "./world.ts";
 
@@ -40,6 +41,8 @@ export class FaultStage {
   readonly counts = new Map<FaultKind, number>();
   readonly #settings: Settings;
   readonly #budget: BudgetMode;
+  /** Where there are objects. */
+  readonly #fragments: FragmentBudget | null;
   /** Undoes what is broken now, by number. */
   readonly #repairs = new Map<number, () => void>();
   #nextRepair = 0;
@@ -51,12 +54,20 @@ export class FaultStage {
       readonly cluster: Cluster;
       readonly settings: Settings;
       readonly budget: BudgetMode;
+      readonly objects: boolean;
     },
   ) {
     this.world = options.world;
     this.cluster = options.cluster;
     this.#settings = options.settings;
     this.#budget = options.budget;
+    const { cluster } = options;
+    this.#fragments = options.objects && options.budget !== "none"
+      ? new FragmentBudget(
+        () => cluster.machines.map((machine) => ({ chunks: machine.chunks, out: isOut(machine) })),
+        () => cluster.view()?.members.filter(({ state }) => state === "active").length ?? 0,
+      )
+      : null;
   }
 
   /** The faults have ended. */
@@ -105,7 +116,11 @@ export class FaultStage {
     const { all, count } = this.#candidates(fault, random), struck: Machine[] = [];
     for (const machine of all) {
       if (struck.length === count) break;
-      if (machine.running && this.#affords(machine, options.latent) && options.hurt(machine)) {
+      if (!machine.running || !this.#affords(machine, options.latent)) continue;
+      // Whoever finds its journal damaged gets another name, and keeps its fragments.
+      const bill = options.latent ? () => {} : this.#billFor(machine);
+      if (bill !== null && options.hurt(machine)) {
+        bill();
         struck.push(machine);
       }
     }
@@ -114,8 +129,25 @@ export class FaultStage {
 
   /** Whether a node may give its data away and go. */
   mayDrain(machine: Machine): boolean {
-    return this.#budget === "none" ||
-      drainable(machine.id, this.cluster.machines.map(standingOf), this.#settings);
+    if (this.#budget === "none") return true;
+    if (!drainable(machine.id, this.cluster.machines.map(standingOf), this.#settings)) return false;
+    // It goes when its partitions have moved, whether others have its fragments or not.
+    return this.mayLose([{ chunks: machine.chunks, fragments: null }]);
+  }
+
+  /** Whether these fragments may be hurt for good. Who asks does it. */
+  mayLose(losses: readonly Loss[]): boolean {
+    if (this.#fragments === null) return true;
+    if (!this.#fragments.affords(losses, this.world.loop.now)) return false;
+    this.#fragments.bill(losses)();
+    return true;
+  }
+
+  /** To be called when the machine is lost; null: it may not be. */
+  #billFor({ chunks }: Machine): (() => void) | null {
+    if (this.#fragments === null) return () => {};
+    const losses = [{ chunks, fragments: null }];
+    return this.#fragments.affords(losses, this.world.loop.now) ? this.#fragments.bill(losses) : null;
   }
 
   note(kind: FaultKind, machines: readonly Machine[]): void {
@@ -152,4 +184,9 @@ export class FaultStage {
 
 export function drawn(span: Span, random: Random): number {
   return span.min + random.below(span.max - span.min + 1);
+}
+
+/** Its fragments are lost to the network, or will be. */
+function isOut({ power, evicted, draining, retired }: Machine): boolean {
+  return power === "lost" || power === "broken" || evicted || draining || retired;
 }

@@ -6,6 +6,7 @@ import { DiskFaults } from "./disk_faults.ts";
 import { type FaultEvent, FaultStage } from "./fault_stage.ts";
 import { LinkFaults } from "./link_faults.ts";
 import { NodeFaults } from "./node_faults.ts";
+import { FragmentFaults } from "./objects/faults.ts";
 import type { AccessBook } from "./security/access.ts";
 import { SecurityFaults } from "./security/faults.ts";
 import type { BudgetMode } from "./scenario.ts";
@@ -26,6 +27,7 @@ export class FaultInjector {
   readonly #nodes: NodeFaults;
   readonly #links: LinkFaults;
   readonly #disks: DiskFaults;
+  readonly #fragments: FragmentFaults;
   readonly #security: SecurityFaults;
 
   constructor(
@@ -37,6 +39,7 @@ export class FaultInjector {
       readonly budget: BudgetMode;
       /** Of a private network. */
       readonly access: AccessBook | null;
+      readonly objects: boolean;
     },
   ) {
     this.#world = options.world;
@@ -46,6 +49,7 @@ export class FaultInjector {
     this.#nodes = new NodeFaults(this.#stage);
     this.#links = new LinkFaults(this.#stage);
     this.#disks = new DiskFaults(this.#stage);
+    this.#fragments = new FragmentFaults(this.#stage);
     this.#security = new SecurityFaults(this.#stage, options.access);
   }
 
@@ -113,6 +117,12 @@ export class FaultInjector {
       case "slow-disk":
       case "sync-fails":
         return this.#disks.strike(fault, random);
+      case "fragment-rot":
+      case "fragment-stray":
+      case "fragment-gone":
+      case "lose-fragments":
+      case "read-errors":
+        return this.#fragments.strike(fault, random);
       case "evict":
       case "rotate-keys":
       case "invite":

@@ -126,6 +126,7 @@ export class Run {
       random: random.fork("world"),
       network: scenario.network,
       disk: scenario.disk,
+      chunkDisk: scenario.objects?.disk,
       distance: distances(roles),
       kernel: kernelOf(scenario, options.kernel),
       frames: WIRE_FRAMES,
@@ -177,6 +178,7 @@ export class Run {
       settings,
       budget,
       access,
+      objects: scenario.objects !== undefined,
       random: random.fork("faults"),
     });
   }

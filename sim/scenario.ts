@@ -2,10 +2,11 @@ import { LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
 import { DEFAULT_SETTINGS, LIMITS, type Settings } from "../core/base/limits.ts";
 import { DEFAULT_TUNING, type Tuning, tuningOf } from "../core/base/tuning.ts";
-import { CHECK_NAMES, type CheckName, LIVENESS, PRIVATE } from "./checks.ts";
+import { CHECK_NAMES, type CheckName, LIVENESS, OBJECTS, PRIVATE } from "./checks.ts";
 import { DEFAULT_DISK } from "./disk.ts";
 import { DEFAULT_NETWORK } from "./network.ts";
-import { faultSchema, PRIVATE_FAULTS, SWARM_FAULTS } from "./scenario_faults.ts";
+import { faultSchema, OBJECT_FAULTS, PRIVATE_FAULTS, SWARM_FAULTS } from "./scenario_faults.ts";
+import { objectsSchema } from "./objects/options.ts";
 import { count, duration, none, ratio, span } from "./scenario_fields.ts";
 
 /** A scenario file that is not as it should be. Lines and columns count from 1. */
@@ -183,9 +184,10 @@ const swarmSchema = z.strictObject({
 export type BudgetMode = Scenario["budget"];
 
 /** The checks that a run of the scenario makes. */
-export function checksOf({ checks, budget, security }: Scenario): readonly CheckName[] {
+export function checksOf({ checks, budget, security, objects }: Scenario): readonly CheckName[] {
   return checks.filter((name) =>
-    (budget !== "none" || !LIVENESS.includes(name)) && (security === "private" || !PRIVATE.includes(name))
+    (budget !== "none" || !LIVENESS.includes(name)) && (security === "private" || !PRIVATE.includes(name)) &&
+    (objects !== undefined || !OBJECTS.includes(name))
   );
 }
 
@@ -207,6 +209,8 @@ const scenarioSchema = z.strictObject({
   disk: diskSchema.prefault({}),
   clock: clockSchema.prefault({}),
   workload: workloadSchema.prefault({}),
+  /** Where left out, there are no objects. A swarm draws them itself. */
+  objects: objectsSchema.optional(),
   faults: z.array(faultSchema).default([]),
   swarm: swarmSchema.optional(),
   /**
@@ -226,6 +230,15 @@ const scenarioSchema = z.strictObject({
     if (isPrivate || !(PRIVATE_FAULTS as readonly string[]).includes(fault.do)) continue;
     const message = `Only a private network can have the fault "${fault.do}": add "security: private"`;
     context.addIssue({ code: "custom", path: ["faults", i, "do"], message });
+  }
+  const hasObjects = scenario.objects !== undefined || scenario.swarm !== undefined;
+  for (const [i, fault] of scenario.faults.entries()) {
+    if (hasObjects || !(OBJECT_FAULTS as readonly string[]).includes(fault.do)) continue;
+    const message = `Only a network with objects can have the fault "${fault.do}": add "objects: {}"`;
+    context.addIssue({ code: "custom", path: ["faults", i, "do"], message });
+  }
+  if (scenario.objects !== undefined && scenario.cluster.kernel === "membership") {
+    context.addIssue({ code: "custom", path: ["objects"], message: "Objects need the full kernel" });
   }
   if (scenario.security === "private" && scenario.cluster.kernel === "membership") {
     const message = "A private network needs the full kernel";

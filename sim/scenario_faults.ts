@@ -98,6 +98,25 @@ export const faultSchema = z.discriminatedUnion("do", [
   z.strictObject({ do: z.literal("slow-disk"), ...timing, ...target, ...lasting, by: duration }),
   /** The next sync fails; the node is down for so long. */
   z.strictObject({ do: z.literal("sync-fails"), ...timing, ...target, for: span.default(seconds(1, 3)) }),
+  // What follows is for networks with objects: what is done to the fragments on disks.
+  /** Bits of fragments change; a fragment has the content of another; fragments are gone. */
+  z.strictObject({
+    do: z.literal(["fragment-rot", "fragment-stray", "fragment-gone"]),
+    ...timing,
+    ...target,
+    /** Of each node that is struck. */
+    fragments: z.int().min(1).default(1),
+  }),
+  /** All fragments of a node are gone. */
+  z.strictObject({ do: z.literal("lose-fragments"), ...timing, ...target }),
+  /** So many reads of fragments fail. */
+  z.strictObject({
+    do: z.literal("read-errors"),
+    ...timing,
+    ...target,
+    ...lasting,
+    errors: ratio.default({ numerator: 1, denominator: 2 }),
+  }),
   // What follows is for private networks.
   z.strictObject({
     do: z.literal("evict"),
@@ -147,6 +166,15 @@ export const PRIVATE_FAULTS = [
   "access-drop",
 ] as const;
 
+/** Faults that only a network with objects can have. */
+export const OBJECT_FAULTS = [
+  "fragment-rot",
+  "fragment-stray",
+  "fragment-gone",
+  "lose-fragments",
+  "read-errors",
+] as const;
+
 /** What a swarm may draw: kinds of faults, and ways of using them. */
 export const SWARM_FAULTS = [
   "crash",
@@ -171,6 +199,7 @@ export const SWARM_FAULTS = [
   "slow-disk",
   "sync-fails",
   ...PRIVATE_FAULTS,
+  ...OBJECT_FAULTS,
 ] as const;
 export type SwarmFault = typeof SWARM_FAULTS[number];
 

@@ -14,6 +14,7 @@ import { LIMITS } from "../core/base/limits.ts";
 import type { Tuning } from "../core/base/tuning.ts";
 import { zoneName } from "./cast.ts";
 import { type Scenario, type ScenarioInput, scenarioOf } from "./scenario.ts";
+import { drawObjectFaults, drawObjects, isObjectFault, type ObjectFault } from "./objects/swarm.ts";
 import { PRIVATE_FAULTS, SWARM_FAULTS, type SwarmFault } from "./scenario_faults.ts";
 
 type FaultInput = NonNullable<ScenarioInput["faults"]>[number];
@@ -59,7 +60,7 @@ export function drawSwarm(swarm: Scenario, seed: number): ScenarioInput {
   const tuning = drawTuning(random.fork("tuning"));
   const kinds = swarm.swarm?.faults ?? SWARM_FAULTS;
   const faults = kinds.flatMap((kind) =>
-    !isPrivateFault(kind) && random.chance(1, 2) ? drawFaults(kind, shape) : []
+    !isPrivateFault(kind) && !isObjectFault(kind) && random.chance(1, 2) ? drawFaults(kind, shape) : []
   );
   // From a stream of its own: an open network is the same whether its seed might have drawn a private one or not.
   const secret = random.fork("security");
@@ -69,6 +70,15 @@ export function drawSwarm(swarm: Scenario, seed: number): ScenarioInput {
     const shapeOfSecret = { ...shape, random: secret };
     for (const kind of kinds) {
       if (isPrivateFault(kind) && secret.chance(1, 2)) faults.push(...drawPrivateFaults(kind, shapeOfSecret));
+    }
+  }
+  const things = random.fork("objects");
+  const objects = drawObjects(things, swarm.objects !== undefined);
+  if (objects !== null) {
+    for (const kind of kinds) {
+      if (isObjectFault(kind) && things.chance(1, 2)) {
+        faults.push(...drawObjectFaults(kind, things, durationMs));
+      }
     }
   }
   return {
@@ -92,6 +102,7 @@ export function drawSwarm(swarm: Scenario, seed: number): ScenarioInput {
       ? {}
       : { offset: ms(random.below(5_000)), driftPpm: random.pick([0, 50, 500, 20_000]) },
     workload: drawWorkload(random.fork("workload")),
+    ...(objects === null ? {} : { objects }),
     faults,
     budget: random.chance(1, 20) ? "none" : swarm.budget,
     ...(isPrivate ? { security: "private" as const } : {}),
@@ -200,7 +211,7 @@ function drawWorkload(random: Random): NonNullable<ScenarioInput["workload"]> {
 }
 
 /** One kind of fault as this seed has it: when, to whom, how long. */
-function drawFaults(kind: Exclude<SwarmFault, PrivateFault>, shape: Shape): FaultInput[] {
+function drawFaults(kind: Exclude<SwarmFault, PrivateFault | ObjectFault>, shape: Shape): FaultInput[] {
   const { random, durationMs, graceMs } = shape;
   const when = () => ({ rate: ms(Math.max(500, Math.floor(durationMs / random.between(1, 5)))) });
   const once = () => ({ at: ms(random.below(durationMs)) });

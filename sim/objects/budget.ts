@@ -71,11 +71,12 @@ export class FragmentBudget {
     return true;
   }
 
-  /** They are hurt. To be told before it happens. */
-  spend(losses: readonly Loss[]): void {
-    for (const [name, hits] of this.#hits(losses)) {
-      this.#hurt.set(name, (this.#hurt.get(name) ?? 0) + hits.length);
-    }
+  /** To be asked before they are hurt; what it returns is to be called when they are. */
+  bill(losses: readonly Loss[]): () => void {
+    const hits = [...this.#hits(losses)].map(([name, { length }]) => ({ name, length }));
+    return () => {
+      for (const { name, length } of hits) this.#hurt.set(name, (this.#hurt.get(name) ?? 0) + length);
+    };
   }
 
   /** Chunks that lack something since they were hurt. */

@@ -23,7 +23,7 @@ function stage(scheme: Scheme, indexes: readonly number[], machines: number) {
   const budget = new FragmentBudget((): readonly Keeper[] => keepers, () => machines);
   const losses = (...which: number[]) => which.map((i) => ({ chunks: keepers[i]!.chunks, fragments: null }));
   const lose = (i: number) => {
-    budget.spend(losses(i));
+    budget.bill(losses(i))();
     keepers[i]!.chunks.lose();
   };
   return { keepers, budget, losses, lose };
