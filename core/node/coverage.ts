@@ -13,6 +13,8 @@ export type Use = "read" | "write";
 const OBJECTS = "so://";
 /** Rows of objects: newest and older versions, pages of segments, uploads, parts, garbage. */
 const OF_OBJECTS = "ovmupg";
+/** Before the bucket's name in the row of a fence: the mark, the letter and four digits. */
+const FENCED = 6;
 
 /** `prefix` lies within `outer`, where rights on keys and on objects are two worlds (Z6). */
 export function within(prefix: string, outer: string): boolean {
@@ -33,18 +35,20 @@ export function secretOwner(name: string): string | null {
 export function coversKey(right: Right, use: Use, name: string): boolean {
   if (!isRow(name)) return right[use] && !isOfObjects(right.prefix) && name.startsWith(right.prefix);
   const kind = name.charAt(1);
+  const bucket = kind === "b" ? name.slice(2) : kind === "f" ? name.slice(FENCED) : null;
   // No bucket's name has a slash, after which another one's keys would begin.
-  if (kind === "b" && name.includes("/")) return right[use] && right.prefix === "";
+  if (bucket?.includes("/") === true) return right[use] && right.prefix === "";
   // Who writes an object makes sure that its segments are still registered.
   if (kind === "s" && use === "read") return coversObjects(right, "read") || coversObjects(right, "write");
   if (kind === "s") return coversObjects(right, "write");
-  if (kind === "b" && use === "read" && (right.read || right.write) && touchesBucket(right, name.slice(2))) {
+  // Who writes an object reads what the bucket says, and makes sure that it is not being removed.
+  if (bucket !== null && use === "read" && (right.read || right.write) && touchesBucket(right, bucket)) {
     return true;
   }
   if (!right[use]) return false;
   if (right.prefix === "") return true;
   if (!isOfObjects(right.prefix)) return false;
-  if (kind === "b") return `${OBJECTS}${name.slice(2)}/`.startsWith(right.prefix);
+  if (bucket !== null) return `${OBJECTS}${bucket}/`.startsWith(right.prefix);
   return OF_OBJECTS.includes(kind) && kind !== "" && name.startsWith(rowPrefix(right.prefix, kind));
 }
 
@@ -55,8 +59,9 @@ export function coversSpan(right: Right, start: string, end: string | null): boo
   const kind = start.charAt(1);
   // One kind of rows: else it might run into the secrets.
   if (kind === "" || kind === "k" || !holdsSpan(ROW_MARK + kind, start, end)) return false;
-  if (right.prefix === "" || right.prefix === OBJECTS) return true;
+  if (right.prefix === "") return true;
   if (!isOfObjects(right.prefix)) return false;
+  if (kind === "s") return right.prefix === OBJECTS;
   // Names of buckets: a right within one of them does not cover others that begin with its name.
   if (kind === "b" && bucketEnd(right.prefix) >= 0) return false;
   return (kind === "b" || OF_OBJECTS.includes(kind)) && holdsSpan(rowPrefix(right.prefix, kind), start, end);

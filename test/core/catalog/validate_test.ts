@@ -107,6 +107,19 @@ const REFUSED: readonly [
   ],
   ["a range without a limit", range("", null, 0), "invalid", /1 to 1000.*not 0/],
   ["a range with too high a limit", range("", null, 1001), "invalid", /not 1001/],
+  [
+    "a range out of the rows of objects",
+    range("\u0001o", null),
+    "invalid",
+    /ends at "\\u0002" at the latest, not at the last key/,
+  ],
+  ["a range past the rows of objects", range("\u0001o", "\u0003"), "invalid", /not at "\\u0003"/],
+  [
+    "a watch out of the rows of objects",
+    { kind: "watch", start: "\u0001", end: null, from: [] },
+    "invalid",
+    /at the latest/,
+  ],
   ["a bound over the limit", range("", "z".repeat(1282)), "too-large", /1281 bytes.*not 1282/],
   ["a bound with half a surrogate pair", range("\udc00", null), "invalid", /surrogate/],
   [
@@ -181,13 +194,16 @@ for (const [name, op, reason, message, withSession] of REFUSED) {
 Deno.test("validate() accepts everything at its limits", () => {
   const options: PutOptions = { ttlMs: LIMITS.leaseTtlMsMin, history: LIMITS.historyVersionsMax };
   const accepted: DataRequest[] = [
-    { op: put("k".repeat(1024), ""), session: session(0) },
+    { op: put("k".repeat(1280), ""), session: session(0) },
     {
       op: { kind: "put", key: "a\0", value: value(LIMITS.valueBytesMax), ...options },
       session: session(7, 7),
     },
     { op: put("a", "v", { lease: "c" }) },
-    { op: range("", "z".repeat(1024) + "\0", 1000) },
+    { op: range("", "z".repeat(1280) + "\0", 1000) },
+    { op: range("\u0001o", "\u0002") },
+    { op: range("\u0001o", "\u0001p", 1000) },
+    { op: range("\u0002", null) },
     { op: transact({ then: Array.from({ length: 128 }, (_, i) => get(`a${i}`)), otherwise: [get("a")] }) },
     { op: { kind: "grant", lease: "l", ttlMs: LIMITS.leaseTtlMsMax } },
     { op: { kind: "watch", start: "", end: null, from: [] } },

@@ -328,3 +328,44 @@ Deno.test("Leader with too much under way to end a lease goes on, and ends it la
   };
   network.until(isOut, 10_000_000, "The lamp is out");
 });
+
+Deno.test("Node shows the rows of objects to no range that does not begin among them (R4)", () => {
+  const network = new Network(THREE);
+  network.settle();
+  const keys = ["\u0001bmaps", "\u0001omaps\0a", "\u0001omaps\0b", "star/1", "star/2"];
+  for (const key of keys) assert.equal(network.ask("Alnilam", put(key, "v")).kind, "written");
+  const shown = (op: Op) => {
+    const response = network.ask("Bellatrix", op);
+    assert.ok(response.kind === "values", JSON.stringify(response));
+    return response.items.map((item) => item.key);
+  };
+  assert.deepEqual(shown(range(9)), ["star/1", "star/2"]);
+  assert.deepEqual(shown(range(9, "", true)), ["star/2", "star/1"]);
+  assert.deepEqual(shown(range(9, "\0")), ["star/1", "star/2"]);
+  for (let p = 1; p <= 4; p++) {
+    const found = shown({ ...range(9), partition: p } as Op);
+    assert.ok(found.every((key) => key.startsWith("star/")), JSON.stringify(found));
+  }
+  assert.deepEqual(shown({ ...range(9, "\u0001o"), end: "\u0001p" } as Op), [
+    "\u0001omaps\0a",
+    "\u0001omaps\0b",
+  ]);
+  assert.deepEqual(shown({ ...range(9, "\u0001"), end: "\u0002" } as Op), keys.slice(0, 3));
+  const refused = network.ask("Bellatrix", range(9, "\u0001"));
+  assert.ok(refused.kind === "refused" && refused.reason === "invalid");
+});
+
+Deno.test("Node tells a watch of the rows of objects only where it was begun among them (W6)", () => {
+  const network = new Network(THREE);
+  network.settle();
+  const begin = (id: number, start: string, end: string | null) =>
+    network.ask("Alnilam", { kind: "watch", start, end, from: [] }, { client: id });
+  begin(71, "", null);
+  begin(72, "\u0001o", "\u0001p");
+  for (const key of ["\u0001omaps\0a", "\u0001bmaps", "star/1"]) network.ask("Bellatrix", put(key, "v"));
+  network.run(2_000_000);
+  const events = network.replies.flatMap(({ response }) =>
+    response.kind === "events" ? response.events.map((event) => event.key) : []
+  );
+  assert.deepEqual(events.sort(), ["\u0001omaps\0a", "star/1"]);
+});

@@ -1,6 +1,18 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { hashString32 } from "../../../core/base/hash.ts";
+import {
+  bucketRow,
+  garbageRow,
+  newestRow,
+  pageRow,
+  partRow,
+  secretRow,
+  segmentRow,
+  uploadRow,
+  versionRow,
+} from "../../../core/objects/rows.ts";
+import { partitionId } from "../../../core/base/ids.ts";
 import { partitionOf } from "../../../core/placement/key.ts";
 
 /** The rule of the Redis Cluster specification ("Hash tags"), letter by letter. */
@@ -53,4 +65,65 @@ Deno.test("partitionOf() refuses a number of partitions out of bounds", () => {
   for (const wrong of [0, 1025, 1.5, NaN]) {
     assert.throws(() => partitionOf("a", wrong), { name: "RangeError" });
   }
+});
+
+const bucket = fc.stringMatching(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/);
+/** Braces mean nothing in an object's key, and no key holds NUL. */
+const objectKey = fc.array(fc.constantFrom("{", "}", "/", "a", "b", "é", "🌟", "\u0001"), {
+  minLength: 1,
+  maxLength: 8,
+}).map((parts) => parts.join(""));
+const name = fc.stringMatching(/^[0-9a-f]{1,32}$/);
+
+Deno.test("partitionOf() puts all rows of one object where the hash of its bucket and key says", () => {
+  fc.assert(
+    fc.property(bucket, objectKey, name, fc.integer({ min: 1, max: 1024 }), (b, k, id, partitions) => {
+      const rows = [
+        newestRow(b, k),
+        versionRow(b, k, id),
+        pageRow(b, k, id, 7),
+        uploadRow(b, k, id),
+        partRow(b, k, id, 9),
+        garbageRow(b, k, id),
+      ];
+      const wanted = hashString32(`${b}\0${k}`) % partitions + 1;
+      for (const row of rows) assert.equal(partitionOf(row, partitions), wanted, JSON.stringify(row));
+    }),
+  );
+});
+
+Deno.test("partitionOf() puts the rows of segments where they say, and those of buckets and secrets by their whole name", () => {
+  const segment = "00112233445566778899aabbccddeeff";
+  for (const p of [1, 9, 10, 64, 255, 256, 1024]) {
+    assert.equal(partitionOf(segmentRow(partitionId(p), segment), 1024), p);
+  }
+  const whole = (row: string, partitions: number) => hashString32(row) % partitions + 1;
+  for (const row of [bucketRow("maps"), bucketRow("a{b}c"), secretRow("SOABCDEF"), secretRow("{x}y")]) {
+    assert.equal(partitionOf(row, 1024), whole(row, 1024), JSON.stringify(row));
+  }
+  assert.equal(partitionOf(segmentRow(partitionId(65), segment), 64), whole(`\u0001s0041${segment}`, 64));
+});
+
+Deno.test("partitionOf() takes names that look like rows and are none, whatever they are", () => {
+  const rows = [
+    "\u0001",
+    "\u0001s",
+    "\u0001s0000",
+    "\u0001szzzz",
+    "\u0001s00",
+    "\u0001o",
+    "\u0001ox",
+    "\u0001o\0",
+    "\u0001x{a}",
+  ];
+  const rest = (row: string) => row.startsWith("\u0001o") ? row.slice(2) : row;
+  for (const row of rows) {
+    assert.equal(partitionOf(row, 64), hashString32(rest(row)) % 64 + 1, JSON.stringify(row));
+  }
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), fc.integer({ min: 1, max: 1024 }), (text, partitions) => {
+      const p = partitionOf(`\u0001${text}`, partitions);
+      assert.ok(Number.isInteger(p) && p >= 1 && p <= partitions);
+    }),
+  );
 });
