@@ -52,8 +52,9 @@ Deno.test("parseScenario() names what is wrong with a fault of disks, with its l
 
 Deno.test("checksOf() asks nobody to become well again who may have nothing left", () => {
   const quorum = parseScenario(MINIMAL, "x.yaml"), none = parseScenario(`${MINIMAL}budget: none\n`, "x.yaml");
-  const hidden = parseScenario(`${MINIMAL}security: private\n`, "x.yaml");
+  const hidden = parseScenario(`${MINIMAL}security: private\nobjects: {}\n`, "x.yaml");
   assert.deepEqual(checksOf(hidden), CHECK_NAMES);
+  assert.ok(!checksOf(quorum).includes("objects are linearizable"));
   assert.ok(!checksOf(quorum).includes("rights are kept") && checksOf(quorum).includes("converged"));
   assert.ok(checksOf(none).includes("linearizability") && !checksOf(none).includes("converged"));
 });
@@ -62,6 +63,23 @@ Deno.test("parseScenario() lets no open network have the faults of a private one
   const text = `${MINIMAL}faults:\n  - { do: rotate-keys, at: 1s }\n`;
   assert.match(problems(text)[0]!, /Only a private network can have the fault "rotate-keys"/);
   assert.deepEqual(parseScenario(`${text}security: private\n`, "x.yaml").faults.length, 1);
+});
+
+Deno.test("parseScenario() reads what a scenario says of objects, and lets nobody else have their faults", () => {
+  const text = `${MINIMAL}faults:\n  - { do: fragment-rot, at: 1s }\n`;
+  assert.match(problems(text)[0]!, /Only a network with objects can have the fault "fragment-rot"/);
+  const { objects } = parseScenario(
+    `${text}objects:\n  buckets:\n    - { name: some, scheme: 4+2 }\n    - { name: more, scheme: "2" }\n`,
+    "x.yaml",
+  );
+  assert.deepEqual(objects?.buckets.map(({ scheme }) => scheme), [
+    { kind: "striped", data: 4, parity: 2 },
+    { kind: "replicated", copies: 2 },
+  ]);
+  assert.match(
+    problems(`${MINIMAL}objects: { buckets: [{ name: some, scheme: 4-2 }] }\n`)[0]!,
+    /A scheme is/,
+  );
 });
 
 Deno.test("parseScenario() tells where YAML itself is wrong", () => {
