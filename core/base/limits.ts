@@ -140,6 +140,7 @@ export const LIMITS = {
   /** Of a holder: bytes being written, and fragments being read for others. */
   fragmentBytesWritingMax: 64 * MiB,
   fragmentsReadingMax: 64,
+  fragmentsReadWaitingMax: 1024,
   /** Lists of fragments that a holder is asked about at once; more are not answered. */
   fragmentChecksMax: 256,
   /** A reader asks another holder when the first has not answered for so long. */
@@ -155,6 +156,8 @@ export const LIMITS = {
   forwardHopsMax: 3,
   /** Bytes waiting to be written to one peer; past it messages to it are dropped, as a network may. */
   peerQueueBytesMax: 32 * MiB,
+  /** The same of messages with fragments, which have a connection of their own. */
+  bulkQueueBytesMax: 64 * MiB,
   clientQueueBytesMax: 16 * MiB,
 
   // The S3 face.

@@ -43,9 +43,14 @@ export type Proof =
     readonly clockMs: number;
   };
 
+/** What a peer's connection is for. bulk: messages with fragments of objects, which nothing else is to wait behind. */
+export type Lane = "ordinary" | "bulk";
+
 export interface Hello {
   readonly version: number;
   readonly role: "peer" | "client";
+  /** A client's is always ordinary. */
+  readonly lane: Lane;
   /** null: a client that takes any network, or a node that is about to join one. */
   readonly network: string | null;
   /** The peer that connects; null for a client. */
@@ -74,30 +79,42 @@ export interface HelloReply {
 }
 
 /** What a member says to another; its certificate is its proof. */
-export function peerHello(self: { network: string | null; node: NodeId; address: string }): Hello {
-  const { network, node, address } = self;
-  return { version: WIRE_VERSION, role: "peer", network, node, address, proof: null };
+export function peerHello(
+  { network, node, address }: { network: string | null; node: NodeId; address: string },
+  lane: Lane = "ordinary",
+): Hello {
+  return { version: WIRE_VERSION, role: "peer", lane, network, node, address, proof: null };
 }
 
 /** What a client says, and a node that is about to join. */
 export function clientHello(network: string | null, proof: Proof | null): Hello {
-  return { version: WIRE_VERSION, role: "client", network, node: null, address: null, proof };
+  return {
+    version: WIRE_VERSION,
+    role: "client",
+    lane: "ordinary",
+    network,
+    node: null,
+    address: null,
+    proof,
+  };
 }
 
 /** The payload of the first frame, with room for the frame's header in front. */
 export function encodeHello(hello: Hello, headroom = 0): Uint8Array {
-  const { version, role, network, node, address, proof } = hello;
-  const shown = proof === null ? null : proofWire(proof);
-  return encode([FRAME.hello, version, [ROLE_OF_PEER.codes[role], network, node, address, shown]], headroom);
+  const { version, role, lane, network, node, address, proof } = hello;
+  const shown = proof === null ? null : proofWire(proof), bulk = lane === "bulk";
+  const fields: Wire = [ROLE_OF_PEER.codes[role], bulk, network, node, address, shown];
+  return encode([FRAME.hello, version, fields], headroom);
 }
 
 /** @throws {WireError} with the reason "version" when the other end speaks another version */
 export function decodeHello(payload: Uint8Array): Hello {
   const { reader, version } = open(payload, FRAME.hello);
-  reader.tuple(5);
+  reader.tuple(6);
   const hello: Hello = {
     version,
     role: reader.choice(ROLE_OF_PEER.names),
+    lane: reader.boolean() ? "bulk" : "ordinary",
     network: reader.skipNull() ? null : readName(reader),
     node: reader.nodeIdOrNull(),
     address: reader.skipNull() ? null : readAddress(reader),
@@ -106,6 +123,9 @@ export function decodeHello(payload: Uint8Array): Hello {
   reader.end();
   if (hello.role === "peer" && (hello.node === null || hello.address === null)) {
     reader.fail("invalid", "A peer says hello without its id and address");
+  }
+  if (hello.role === "client" && hello.lane === "bulk") {
+    reader.fail("invalid", "A client says hello on the peers' bulk lane");
   }
   return hello;
 }

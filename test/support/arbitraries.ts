@@ -490,6 +490,7 @@ export const arbHello: Arb<Hello> = fc.oneof(
   whole<Hello>({
     version: fc.constant(WIRE_VERSION),
     role: fc.constant("peer"),
+    lane: fc.constantFrom("ordinary", "bulk"),
     network: orNull(arbHex32),
     node: arbNodeId,
     address: arbAddress,
@@ -498,6 +499,7 @@ export const arbHello: Arb<Hello> = fc.oneof(
   whole<Hello>({
     version: fc.constant(WIRE_VERSION),
     role: fc.constant("client"),
+    lane: fc.constant("ordinary"),
     network: orNull(arbHex32),
     node: fc.constant(null),
     address: fc.constant(null),

@@ -9,7 +9,7 @@ import type { JournalRecord } from "../../core/wire/kernel.ts";
 import type { Configuration, Entry, Message, SystemView, Update } from "../../core/wire/messages.ts";
 import { type ChunkResult, type ChunkStatus, NO_CHUNKS } from "../../core/wire/objects.ts";
 import type { KeyValue, Request, Response } from "../../core/wire/requests.ts";
-import type { Hello, HelloReply } from "../../core/wire/session.ts";
+import { clientHello, type Hello, type HelloReply, peerHello } from "../../core/wire/session.ts";
 import { WIRE_VERSION } from "../../core/wire/tags.ts";
 
 export type Samples<T> = Readonly<Record<string, T>>;
@@ -453,8 +453,9 @@ export const RECORDS: Samples<JournalRecord> = {
 };
 
 export const HELLOS: Samples<Hello> = {
-  "peer": { version: WIRE_VERSION, role: "peer", network, node: vega, address: "[::1]:7000", proof: null },
-  "client": { version: WIRE_VERSION, role: "client", network: null, node: null, address: null, proof: null },
+  "peer": peerHello({ network, node: vega, address: "[::1]:7000" }),
+  "peer, bulk": peerHello({ network, node: vega, address: "[::1]:7000" }, "bulk"),
+  "client": clientHello(null, null),
 };
 
 export const PROVEN_HELLOS: Samples<Hello> = {
