@@ -8,8 +8,10 @@
 import { LIMITS } from "../base/limits.ts";
 import { encode, Reader, type Wire, WireError } from "../wire/cbor.ts";
 import { listWire, readList } from "../wire/lists.ts";
-import type { Scheme } from "../wire/objects.ts";
+import { readScheme, schemeWire } from "../wire/object_codec.ts";
 import type { Bucket, CorsRule, LifecycleRule, Pair, Segment, Versioning } from "./types.ts";
+
+export { readScheme, schemeWire };
 
 export interface BucketRecord {
   readonly bucket: Bucket;
@@ -19,7 +21,6 @@ export interface BucketRecord {
 
 const BUCKET_FORMAT = 1;
 const VERSIONING: readonly Versioning[] = ["off", "enabled", "suspended"];
-const REPLICATED = 1, STRIPED = 2;
 const KEY_BYTES = 32;
 /** Names of metadata, tags, rules and owners; values are bounded by the sum that the programs check. */
 const NAME_BYTES_MAX = 1024;
@@ -129,23 +130,6 @@ export function hexOf(bytes: Uint8Array): string {
   let hex = "";
   for (const byte of bytes) hex += byte.toString(16).padStart(2, "0");
   return hex;
-}
-
-export function schemeWire(scheme: Scheme): Wire {
-  return scheme.kind === "replicated"
-    ? [REPLICATED, scheme.copies, 0]
-    : [STRIPED, scheme.data, scheme.parity];
-}
-export function readScheme(reader: Reader): Scheme {
-  reader.tuple(3);
-  const code = reader.integer(), first = reader.integer(), second = reader.integer();
-  if (code === REPLICATED && first >= 1 && first <= LIMITS.copiesMax && second === 0) {
-    return { kind: "replicated", copies: first };
-  }
-  if (code === STRIPED && first >= 1 && second >= 1 && first + second <= LIMITS.stripeMax) {
-    return { kind: "striped", data: first, parity: second };
-  }
-  return reader.fail("invalid", `No scheme is ${code} with ${first} and ${second}`);
 }
 
 function lifecycleWire(rule: LifecycleRule): Wire {

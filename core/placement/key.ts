@@ -10,7 +10,7 @@ import { LIMITS } from "../base/limits.ts";
  * U+0001 and a letter, know no tags, for braces in the name of an object mean nothing:
  *
  * - o v m u p g: hashed is what they all begin with, "bucket NUL key", so that all rows of one object lie together
- * - s: where the row says, in four hexadecimal digits behind the letter
+ * - s f: where the row says, in four hexadecimal digits behind the letter
  * - any other, and any that is not as it should be: hashed as a whole
  *
  * @throws {RangeError} when `partitions` is not an integer from 1 to LIMITS.partitionsMax
@@ -32,14 +32,14 @@ export function partitionOf(key: string, partitions: number): PartitionId {
 
 const ROW_MARK = 1;
 const OF_OBJECTS = "ovmupg";
-const SEGMENT_PLACE = /^[0-9a-f]{4}$/;
+const NAMED_PLACE = /^[0-9a-f]{4}$/;
 
 function partitionOfRow(row: string, partitions: number): PartitionId {
   const letter = row.charAt(1);
   if (letter !== "" && OF_OBJECTS.includes(letter)) return hashed(objectPart(row), partitions);
-  if (letter === "s") {
+  if (letter === "s" || letter === "f") {
     const place = row.slice(2, 6);
-    const named = SEGMENT_PLACE.test(place) ? parseInt(place, 16) : 0;
+    const named = NAMED_PLACE.test(place) ? parseInt(place, 16) : 0;
     if (named >= 1 && named <= partitions) return named as PartitionId;
   }
   return hashed(row, partitions);
