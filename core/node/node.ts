@@ -10,6 +10,9 @@ import { fmix32 } from "../base/hash.ts";
 import { invariant, unreachable } from "../base/invariant.ts";
 import { DEFAULT_TUNING } from "../base/tuning.ts";
 import { Membership } from "../membership/membership.ts";
+import { erasureCoder } from "../objects/erasure.ts";
+import type { Presence } from "../objects/holders.ts";
+import { Objects } from "../objects/objects.ts";
 import { admit } from "../system/security.ts";
 import { findMember } from "../system/system.ts";
 import { type ClientRequest, Effects, type Input, type JournalRecord, type Kernel } from "../wire/kernel.ts";
@@ -18,6 +21,7 @@ import type { Configuration, Member, Message, SystemView } from "../wire/message
 import type { LocalOp, Refused, Response, SystemOp } from "../wire/requests.ts";
 import type { Principal } from "../wire/security.ts";
 import { Gate, requestBy } from "./gate.ts";
+import { ViewHolders } from "./holders.ts";
 import { KeyKeeper } from "./keys.ts";
 import { Layout } from "./layout.ts";
 import type { NodeOptions } from "./options.ts";
@@ -50,6 +54,9 @@ export class Node implements Kernel {
   readonly #room: Room;
   readonly #gate: Gate;
   readonly #keys: KeyKeeper;
+  readonly #objects: Objects;
+  /** Of the newest view; null: not looked for yet. */
+  #holders: ViewHolders | null = null;
   readonly #counters = new Map<string, number>();
   #now = 0 as Instant;
   #started = false;
@@ -138,6 +145,30 @@ export class Node implements Kernel {
       passOver: (partition, node) => this.#router.passOver(partition, node),
       firstNumber: 1 + random.fork("watches").below(FIRST_NUMBER_MAX),
     });
+    this.#objects = new Objects({
+      self: id,
+      effects,
+      tuning: options.tuning ?? DEFAULT_TUNING,
+      coder: options.coder ?? erasureCoder,
+      holders: () => this.#holders ??= new ViewHolders(this.#layout.view),
+      presence: (node) => this.#presence(node),
+      low: () => this.#room.low,
+      partitions: () => settings.partitions,
+      version: () => this.#layout.view.version,
+      firstNumber: 1 + random.fork("objects").below(FIRST_NUMBER_MAX),
+    });
+  }
+
+  #presence(node: NodeId): Presence {
+    switch (this.#membership.liveness(node)) {
+      case "alive":
+        return "here";
+      case "dead":
+      case "left":
+        return "away";
+      default:
+        return "doubtful";
+    }
   }
 
   // ---- Kernel
@@ -161,6 +192,7 @@ export class Node implements Kernel {
       this.#steward.nextWake(),
       this.#layout.nextWake(),
       this.#keys.nextWake(),
+      this.#objects.nextWake(),
       this.#stopBy === null || this.#effects.stopped ? NEVER : this.#stopBy,
       this.#standingAt,
     ) as Instant;
@@ -201,6 +233,7 @@ export class Node implements Kernel {
         this.#replicas.wake(now);
         this.#router.wake(now);
         this.#watches.wake(now);
+        this.#objects.wake(now);
         return;
       case "messages":
         for (const message of input.messages) this.#receive(input.from, message, now);
@@ -217,16 +250,18 @@ export class Node implements Kernel {
       case "client-gone":
         this.#gate.clientGone(input.client);
         this.#router.clientGone(input.client);
+        this.#objects.clientGone(input.client, now);
         return this.#watches.clientGone(input.client);
       case "space":
         return this.#spaceChanged(input.low, now);
       case "chunks":
-        return;
+        return this.#objects.results(input.results, now);
       case "peer-lost":
         this.#room.forget(input.peer);
         this.#membership.peerLost(input.peer, now, this.#effects);
         this.#router.peerDown(input.peer, now);
         this.#watches.peerDown(input.peer, now);
+        this.#objects.peerDown(input.peer, now);
         return this.#replicas.peerLost(input.peer, now);
       case "keys":
         return this.#keys.held(input);
@@ -335,7 +370,7 @@ export class Node implements Kernel {
       case "fragment-check":
       case "fragment-check-reply":
       case "segments-gone":
-        return;
+        return this.#objects.handle(from, message, now);
       default:
         return unreachable(message);
     }
@@ -371,6 +406,10 @@ export class Node implements Kernel {
       case "unwatch":
         this.#watches.close(client, op.watch);
         return this.#effects.reply(client, id, { kind: "done", version: this.#layout.view.version });
+      case "chunk-put":
+      case "chunk-get":
+      case "segments-gone":
+        return this.#objects.request({ client, id }, op, now);
       default:
         return this.#router.take({ kind: "client", client, id }, requestBy(request, by), now);
     }
@@ -444,15 +483,16 @@ export class Node implements Kernel {
     do {
       this.#keys.evaluate(now);
       this.#evaluateReplicas(now);
-    } while (this.#keys.waiting);
+    } while (this.#objects.settle(now) || this.#keys.waiting);
     this.#layout.fetch(now);
     if (this.#stopBy !== null) this.#finishStopping(now);
     this.#replicas.finish(this.#checkpointHead);
     this.#gate.finish();
     this.#count();
-    const { keyOffers, makeKey } = this.#effects;
+    const { keyOffers, makeKey, chunkOps } = this.#effects;
     this.#fingerprint = fmix32(
-      this.#fingerprint ^ (keyOffers.length << 20) ^ ((makeKey ?? 0) << 24) ^ this.#replicas.fingerprint() ^
+      this.#fingerprint ^ Math.imul(chunkOps.length, 0x9e3779b9) ^ (keyOffers.length << 20) ^
+        ((makeKey ?? 0) << 24) ^ this.#replicas.fingerprint() ^
         this.#membership.fingerprint() ^
         (this.#effects.persistedUpTo << 8) ^
         (this.#effects.sendNow.length << 4) ^ this.#effects.sendAfterPersist.length ^
@@ -475,6 +515,8 @@ export class Node implements Kernel {
         this.#replicas.suspected(node, now);
         this.#router.peerDown(node, now);
         this.#watches.peerDown(node, now);
+        // Who is only suspected may be about to answer.
+        if (status !== "suspect") this.#objects.peerDown(node, now);
       }
       this.#steward.lookSoon(now);
     }
@@ -487,6 +529,7 @@ export class Node implements Kernel {
   }
 
   #viewChanged(view: SystemView, before: SystemView, now: Instant): void {
+    this.#holders = null;
     // Membership stops watching who left: partitions that such a member still leads must not rely on it.
     for (const { id, state } of view.members) {
       if (isFormer(state) && !isFormer(findMember(before, id)?.state ?? "joining")) {
@@ -506,6 +549,7 @@ export class Node implements Kernel {
       this.#room.forget(node);
       this.#router.peerDown(node, now);
       this.#watches.peerDown(node, now);
+      this.#objects.peerDown(node, now);
       // It could find out by itself no more, where its connections are cut at once.
       if (this.#replicas.get(SYSTEM_PARTITION)?.replica.isLeader) {
         this.#effects.send(node, { kind: "layout-is", view });

@@ -1,5 +1,5 @@
 import type { NodeId } from "../base/ids.ts";
-import type { Tables } from "../base/ports.ts";
+import type { ErasureCoder, Tables } from "../base/ports.ts";
 import type { Random } from "../base/random.ts";
 import type { Tuning } from "../base/tuning.ts";
 import type { SystemView } from "../wire/messages.ts";
@@ -23,6 +23,8 @@ export interface NodeOptions {
   readonly tables: Tables;
   /** Limits of its own; DEFAULT_TUNING where left out. */
   readonly tuning?: Tuning | undefined;
+  /** The one in core/objects where left out. All nodes of a network make the same shards of the same bytes. */
+  readonly coder?: ErasureCoder | undefined;
 }
 
 // The class Node in node.ts implements Kernel (wire/kernel.ts) and adds:
