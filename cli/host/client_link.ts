@@ -18,6 +18,9 @@ const FIRST_REQUESTS = 32;
 /** Requests with more than this are also counted by their bytes. */
 const LARGE_BYTES = 4096;
 
+/** Of a chunk, which count as one request more. */
+const WEIGHT_BYTES = 32 * 1024;
+
 /** What a decoded request takes beside its bytes, about. */
 const REQUEST_BYTES = 256;
 
@@ -50,8 +53,8 @@ interface Unread {
  * C1. What a client's answers take is bounded: no more of its requests are handed over than have room for answers as
  *     large as its largest of late. It is not read from while any wait to be handed over, or while it does not take
  *     its answers.
- * C2. So is what its requests take that the node has and has not answered: one that is too large for what is left of the
- *     bound waits, unless it is alone.
+ * C2. So is what its requests take that the node has and has not answered, with the chunks that they ask for: one that
+ *     is too large for what is left of the bound waits, unless it is alone.
  * C3. A client that lets watch events pile up past twice the bound is cut off: nobody can hold those back.
  * C4. A frame is looked into when the first of its requests can go, so a client whose turn is far costs no more than
  *     the bytes of one read.
@@ -131,11 +134,12 @@ export class ClientLink implements Requester, Holder {
       if (fitting === 0) break;
       const from = this.#backlogFrom;
       const taken = this.#backlog.slice(from, from + fitting);
+      const weight = taken.reduce((sum, { request }) => sum + weightOf(request.op), 0);
       this.#backlogFrom += fitting;
       this.#underWay += fitting;
       this.#bucket.take(fitting);
       this.#note(taken);
-      served += fitting;
+      served += weight;
       this.#options.hand(taken);
     }
     this.#steer();
@@ -215,11 +219,16 @@ export class ClientLink implements Requester, Holder {
     this.#handed.clear();
   }
 
-  /** A watch goes on until it is ended: it is not under way. Of two requests with one id the second one is not counted. */
+  /**
+   * A watch goes on until it is ended: it is not under way. How long chunks take says how quick disks and the network are,
+   * not how busy this node is, and it has a bound of its own for them. Of two requests with one id the second one is not
+   * counted.
+   */
   #note(requests: readonly ClientRequestFrame[]): void {
     const now = this.#clock(), before = this.#handed.size;
     for (const { id, request } of requests) {
-      if (request.op.kind !== "watch" && !this.#handed.has(id)) this.#handed.set(id, now);
+      const { kind } = request.op, counts = kind !== "watch" && kind !== "chunk-put" && kind !== "chunk-get";
+      if (counts && !this.#handed.has(id)) this.#handed.set(id, now);
     }
     this.#options.turns.taken(this.#handed.size - before, now);
   }
@@ -350,9 +359,24 @@ export class ClientLink implements Requester, Holder {
   }
 }
 
-/** About how many bytes `op` takes, where that may be many. */
+/** As how many requests it counts in a turn (O1): a chunk takes as long as many small ones. */
+function weightOf(op: Op): number {
+  switch (op.kind) {
+    case "chunk-put":
+    case "chunk-get":
+      return 1 + Math.floor(sizeOfOp(op) / WEIGHT_BYTES);
+    default:
+      return 1;
+  }
+}
+
+/** About how many bytes `op` takes, where that may be many; or its answer, where that is known before. */
 function sizeOfOp(op: Op): number {
   switch (op.kind) {
+    case "chunk-put":
+      return op.bytes.length;
+    case "chunk-get":
+      return Math.min(op.length, LIMITS.fragmentBytesMax);
     case "put":
       return op.value.length;
     case "cas":
@@ -389,6 +413,8 @@ function sizeOf(response: Response): number {
         (sum, item) => sum + 64 + item.key.length + (item.value?.length ?? 0),
         256,
       );
+    case "chunk":
+      return 256 + response.bytes.length;
     case "transacted":
       return response.results.reduce((sum, item) => sum + 64 + (item?.value?.length ?? 0), 256);
     case "members":

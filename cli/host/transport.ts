@@ -19,12 +19,15 @@ import {
   type GenerationSecret,
   type Hello,
   type HelloReply,
+  type Lane,
   peerHello,
 } from "../../core/wire/session.ts";
 import { FRAME, type HelloRefusal } from "../../core/wire/tags.ts";
 import { ClientLink } from "./client_link.ts";
 import { AuthorityDesk } from "./authority_desk.ts";
 import { authorityAnswer, type NodeCredentials } from "./credentials.ts";
+import { BulkIntake } from "./bulk_intake.ts";
+import { BulkLink, isBulk } from "./bulk_link.ts";
 import { Doorkeeper, type Guest, type Incident } from "./doorkeeper.ts";
 import { Gate, sourceOf } from "./gate.ts";
 import { Handshakes } from "./handshakes.ts";
@@ -71,7 +74,12 @@ export class Transport {
   readonly #doorkeeper: Doorkeeper;
   readonly #guests = new Map<FrameSocket, Guest>();
   readonly #peers = new Map<NodeId, PeerLink>();
-  readonly #incoming = new Map<NodeId, FrameSocket>();
+  readonly #bulk = new Map<NodeId, BulkLink>();
+  readonly #incoming: Readonly<Record<Lane, Map<NodeId, FrameSocket>>> = {
+    ordinary: new Map(),
+    bulk: new Map(),
+  };
+  readonly #intake = new BulkIntake((from, messages) => this.#events.messages(from, messages));
   readonly #clients = new Map<number, ClientLink>();
   /** What each peer forwards for its clients. */
   readonly #forwards = new Map<NodeId, PeerRequests>();
@@ -142,8 +150,10 @@ export class Transport {
    */
   pause(why: string): void {
     this.#open = false;
-    for (const link of this.#peers.values()) link.close();
+    for (const link of [...this.#peers.values(), ...this.#bulk.values()]) link.close();
     this.#peers.clear();
+    this.#bulk.clear();
+    this.#intake.close();
     for (const requests of this.#forwards.values()) this.#turns.gone(requests);
     this.#forwards.clear();
     this.#dirtyPeers = [];
@@ -153,7 +163,7 @@ export class Transport {
 
   /** Closes connections with who may not be here any more. After each change of the view. */
   reconsider(): void {
-    for (const link of this.#peers.values()) link.reconsider();
+    for (const link of [...this.#peers.values(), ...this.#bulk.values()]) link.reconsider();
     for (const [connection, guest] of [...this.#guests]) {
       const why = this.#doorkeeper.objection(guest);
       if (why === null) continue;
@@ -169,6 +179,7 @@ export class Transport {
 
   send(to: NodeId, message: Message): void {
     if (!this.#open) return;
+    if (isBulk(message)) return this.#bulkLinkTo(to).send(message);
     const link = this.#linkTo(to);
     if (link.queue(message)) this.#dirtyPeers.push(link);
   }
@@ -243,6 +254,11 @@ export class Transport {
       ...this.#handshakes.counters(),
       ...this.#turns.counters(),
       ...this.#memory.counters(),
+      [
+        "bulk bytes waiting for peers",
+        [...this.#bulk.values()].reduce((sum, link) => sum + link.waitingBytes, 0),
+      ],
+      ["bulk bytes waiting for the node", this.#intake.waitingBytes],
       ...[...this.#counters].sort(([a], [b]) => a < b ? -1 : 1),
     ];
   }
@@ -255,7 +271,8 @@ export class Transport {
     this.#memory.close();
     this.#handshakes.close();
     const closed = this.#listener.close();
-    for (const link of this.#peers.values()) link.close();
+    for (const link of [...this.#peers.values(), ...this.#bulk.values()]) link.close();
+    this.#intake.close();
     this.#reception.close("this node is stopping");
     return closed;
   }
@@ -281,14 +298,23 @@ export class Transport {
   }
 
   #link(peer: NodeId): PeerLink {
-    return new PeerLink({
+    return new PeerLink({ ...this.#way(peer, "ordinary"), lost: (why) => this.#events.peerLost(peer, why) });
+  }
+
+  #bulkLinkTo(peer: NodeId): BulkLink {
+    let link = this.#bulk.get(peer);
+    if (link === undefined) this.#bulk.set(peer, link = new BulkLink(this.#way(peer, "bulk")));
+    return link;
+  }
+
+  #way(peer: NodeId, lane: Lane) {
+    return {
       peer,
       address: () => this.#addressOf(peer),
       credentials: () => this.#self?.credentials ?? null,
-      hello: () => peerHello(this.#self!),
-      lost: (why) => this.#events.peerLost(peer, why),
-      count: (name, by) => this.count(name, by),
-    });
+      hello: () => peerHello(this.#self!, lane),
+      count: (name: string, by: number) => this.count(name, by),
+    };
   }
 
   #authorities(source: string): Uint8Array | null {
@@ -333,7 +359,7 @@ export class Transport {
     this.#guests.set(connection, found);
     if (found.key !== null) this.#handshakes.proved(sourceOf(newcomer.host));
     const role = found.kind === "peer"
-      ? this.#takePeer(connection, found.node)
+      ? this.#takePeer(connection, found.node, hello.lane)
       : this.#takeClient(newcomer, found);
     return {
       ...role,
@@ -381,22 +407,26 @@ export class Transport {
     )));
   }
 
-  #takePeer(connection: FrameSocket, peer: NodeId): Role {
+  #takePeer(connection: FrameSocket, peer: NodeId, lane: Lane): Role {
     this.#peers.get(peer)?.hurry();
+    this.#bulk.get(peer)?.hurry();
+    const incoming = this.#incoming[lane];
     return {
       take: (payloads) => {
         // Not at the hello already: it may have been for a node that had this address before, and goes no further.
-        if (this.#incoming.get(peer) !== connection) {
-          this.#incoming.get(peer)?.close("the peer made a new connection");
-          this.#incoming.set(peer, connection);
+        if (incoming.get(peer) !== connection) {
+          incoming.get(peer)?.close("the peer made a new connection");
+          incoming.set(peer, connection);
         }
+        if (lane === "bulk") return this.#intake.take(peer, connection, payloads);
         for (const payload of payloads) {
           if (frameTag(payload) === FRAME.secrets) this.#events.secrets(peer, decodeSecrets(payload));
           else this.#heard(peer, decodeMessages(payload));
         }
       },
       gone: () => {
-        if (this.#incoming.get(peer) === connection) this.#incoming.delete(peer);
+        if (incoming.get(peer) === connection) incoming.delete(peer);
+        this.#intake.forget(connection);
       },
       drained: () => {},
     };

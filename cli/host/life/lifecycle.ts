@@ -18,7 +18,7 @@ import type { Principal } from "../../../core/wire/security.ts";
 import { DataDirectory } from "../directory.ts";
 import type { Incident } from "../doorkeeper.ts";
 import { LogLimit, RepeatLimit } from "../log_limit.ts";
-import { REFUSED_EVICTED, REFUSED_FOREIGN } from "../peer_link.ts";
+import { REFUSED_EVICTED, REFUSED_FOREIGN } from "../peer_connection.ts";
 import { formatAddress, parseAddress } from "../socket.ts";
 import { OTHER_AUTHORITY } from "../tls.ts";
 import { Transport } from "../transport.ts";
