@@ -185,6 +185,23 @@ export class RawConnection {
   }
 }
 
+/** The first bytes of a client's handshake, as they are: whoever has them can begin many and pays for none. */
+export function tlsClientHello(profile: Profile): Promise<Uint8Array> {
+  return new Promise((resolve) => {
+    const server = net.createServer((socket) => {
+      socket.once("data", (bytes: Uint8Array) => {
+        resolve(bytes);
+        socket.destroy();
+        server.close();
+      });
+    });
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as net.AddressInfo;
+      new RawConnection(`127.0.0.1:${port}`, null, profile);
+    });
+  });
+}
+
 export interface Ran {
   readonly code: number;
   readonly stdout: string;

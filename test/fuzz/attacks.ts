@@ -7,9 +7,8 @@ import { encodeRequests } from "../../core/wire/codec.ts";
 import { frame } from "../../core/wire/framing.ts";
 import type { Op } from "../../core/wire/requests.ts";
 import { clientHello, encodeHello, PREAMBLE } from "../../core/wire/session.ts";
-import net from "node:net";
 import { type Profile, readProfile } from "../../cli/client/profile.ts";
-import { RawConnection } from "../cli/support.ts";
+import { RawConnection, tlsClientHello } from "../cli/support.ts";
 import { arbRequest } from "../support/arbitraries.ts";
 import { drawn } from "./decoder.ts";
 import { mutant, noise, type Pool } from "./mutate.ts";
@@ -36,6 +35,8 @@ const HELD_MAX = {
   "slow preamble": 100,
   "handshakes never finished": 500,
 } as const;
+/** More than may be under way from one address, and than handshakes begin soon, however slow the machine is that attacks. */
+const AT_FIRST = 300;
 /** Of a record with a ClientHello: a node looks no further before a handshake's turn has come. */
 const CLIENT_HELLO_START = Uint8Array.of(0x16, 3, 1, 0x02, 0x00, 1);
 
@@ -80,7 +81,7 @@ class Attacker {
     const hello = tlsClientHello(profile);
     return [
       this.#repeat("garbage instead of TLS", 5, () => this.#garbageTls()),
-      this.#repeat("handshakes never finished", 5, async () => this.#unfinished(await hello)),
+      this.#handshakesNeverFinished(hello),
       ...Array.from({ length: 8 }, () => this.#repeat("handshakes", 0, () => this.#handshake(profile))),
       ...Array.from({ length: 4 }, () => this.#repeat("wrong log-ins", 5, () => this.#wrongLogIn(profile))),
     ];
@@ -184,7 +185,8 @@ class Attacker {
 
   /** Thousands that never say hello. */
   async #silent(): Promise<void> {
-    for (let i = 0; i < 25; i++) this.#hold("no hello", PREAMBLE.open);
+    const many = this.totals["no hello"]!.connections === 0 ? AT_FIRST : 25;
+    for (let i = 0; i < many; i++) this.#hold("no hello", PREAMBLE.open);
     await delay(10);
   }
 
@@ -252,14 +254,23 @@ class Attacker {
     this.#close(name, connection);
   }
 
+  /** Many at once, and then one after the other. */
+  async #handshakesNeverFinished(clientHello: Promise<Uint8Array>): Promise<void> {
+    const hello = await clientHello;
+    for (let i = 0; i < AT_FIRST && !this.#over; i++) this.#unfinished(hello);
+    await this.#repeat("handshakes never finished", 5, async () => {
+      this.#unfinished(hello);
+      await delay(1);
+    });
+  }
+
   /** Begins as a client does, whole or in part, and says no more. */
-  async #unfinished(hello: Uint8Array): Promise<void> {
+  #unfinished(hello: Uint8Array): void {
     const name = "handshakes never finished";
     const connection = this.#hold(name, this.#tlsPreamble());
     if (connection === null) return;
     const whole = this.#random.chance(2, 3);
     this.#send(name, connection, whole ? hello : hello.subarray(0, this.#random.below(hello.length)));
-    await delay(1);
   }
 
   /** Whole handshakes, one after the other: they cost the node more than what follows. */
@@ -303,23 +314,6 @@ class Attacker {
     return connection;
   }
   readonly #held = new Map<string, Set<RawConnection>>();
-}
-
-/** The first bytes of a handshake, as they are. */
-function tlsClientHello(profile: Profile): Promise<Uint8Array> {
-  return new Promise((resolve) => {
-    const server = net.createServer((socket) => {
-      socket.once("data", (bytes: Uint8Array) => {
-        resolve(bytes);
-        socket.destroy();
-        server.close();
-      });
-    });
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as net.AddressInfo;
-      new RawConnection(`127.0.0.1:${port}`, null, profile);
-    });
-  });
 }
 
 function delay(ms: number): Promise<void> {
