@@ -15,18 +15,28 @@ export interface FileOnDisk {
   readonly text: string;
 }
 
-/** Every file below `directory`, in the order of their paths. */
+/** Every file below `directory`, in the order of their paths. Running nodes may remove some meanwhile: these are left out. */
 export function filesBelow(directory: string): FileOnDisk[] {
   const files: FileOnDisk[] = [];
   for (const { name, isDirectory } of Deno.readDirSync(directory)) {
     const path = join(directory, name);
     if (isDirectory) files.push(...filesBelow(path));
     else {
-      const bytes = Deno.readFileSync(path), mode = Deno.statSync(path).mode! & 0o7777;
-      files.push({ path, mode, bytes, text: characters(bytes) });
+      const file = readIfThere(path);
+      if (file !== null) files.push(file);
     }
   }
   return files.sort((a, b) => a.path < b.path ? -1 : 1);
+}
+
+function readIfThere(path: string): FileOnDisk | null {
+  try {
+    const bytes = Deno.readFileSync(path), mode = Deno.statSync(path).mode! & 0o7777;
+    return { path, mode, bytes, text: characters(bytes) };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
 }
 
 /** `directory` and every folder below it, with its rights. */
