@@ -45,8 +45,15 @@ async function fill(path: string): Promise<string> {
   return name;
 }
 
+const STATUS_TRIES = 4;
+
+/** Asked anew where no answer came: when a life of the node ends, so does the connection on which it was asked. */
 async function statusOf(address: string): Promise<NodeStatus> {
-  return JSON.parse((await program("status", "--json", "--connect", address)).stdout);
+  for (let tries = 1;; tries++) {
+    const { code, stdout, stderr } = await program("status", "--json", "--connect", address);
+    if (code === 0) return JSON.parse(stdout);
+    if (tries === STATUS_TRIES) throw new Error(`status ended with exit code ${code}: ${stderr}`);
+  }
 }
 
 /**

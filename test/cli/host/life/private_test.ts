@@ -13,10 +13,12 @@ import { askToJoin } from "../../../../cli/host/join.ts";
 import { foundingKeyring } from "../../../../cli/host/life/founding.ts";
 import type { Right } from "../../../../core/wire/security.ts";
 import { text, until } from "../../support.ts";
-import { withLives } from "./lives.ts";
+import { statusAt, withLives } from "./lives.ts";
 import { keysOf, type PrivateLives, withPrivate } from "./private_lives.ts";
 
 const denied = { reason: "denied" };
+/** Seconds, on a machine that is busy with much else: far from the months for which its certificate is valid. */
+const EVICTED_MS_MAX = 30_000;
 
 /** A profile with an access key of its own. */
 async function accessTo({ operator, profile }: PrivateLives, rights: readonly Right[]): Promise<Profile> {
@@ -120,11 +122,11 @@ Deno.test("an evicted node is cut off within seconds, says why it is down, and n
     // Whoever has heard nothing of the others' new keys still believes it.
     const alone = { ...lives.profile, addresses: [address] };
     await until("c to be down", async () => {
-      using at = await connect({ profile: alone, timeoutMs: 2000 });
-      const { state, trouble } = await at.status(at.home);
+      const { state, trouble } = await statusAt(address, alone);
       return state === "down" && trouble?.kind === "evicted";
     });
-    assert(performance.now() - began < 10_000, `it took ${performance.now() - began} ms`);
+    const ms = performance.now() - began;
+    assert(ms < EVICTED_MS_MAX, `it took ${ms} ms`);
     assert.equal((await lives.view()).members.find(({ id }) => id === "c")!.state, "evicted");
     await operator.put("k", "w");
     await lives.nodes.get("c")!.stop();
