@@ -17,7 +17,7 @@ import { admit } from "../system/security.ts";
 import { findMember } from "../system/system.ts";
 import { type ClientRequest, Effects, type Input, type JournalRecord, type Kernel } from "../wire/kernel.ts";
 import { isFormer } from "../wire/members.ts";
-import type { Configuration, Member, Message, SystemView } from "../wire/messages.ts";
+import type { Configuration, Message, SystemView } from "../wire/messages.ts";
 import type { LocalOp, Refused, Response, SystemOp } from "../wire/requests.ts";
 import type { Principal } from "../wire/security.ts";
 import { Gate, requestBy } from "./gate.ts";
@@ -27,10 +27,11 @@ import { Layout } from "./layout.ts";
 import type { NodeOptions } from "./options.ts";
 import { Replicas, type Slot } from "./replicas.ts";
 import { refusal } from "../wire/ops.ts";
-import { denial, viewFor } from "./rights.ts";
+import { denial } from "./rights.ts";
 import { Room } from "./room.ts";
 import { Router } from "./router.ts";
-import { memberStatuses, nodeStatus } from "./status.ts";
+import { Standing } from "./standing.ts";
+import { answerLocally } from "./status.ts";
 import { Steward, STEWARD_TOKEN } from "./steward.ts";
 import { Watches } from "./watches.ts";
 
@@ -38,8 +39,6 @@ import { Watches } from "./watches.ts";
 const STOP_US = 2_000_000;
 /** Requests and watches of a life are numbered from somewhere below this: small integers, for the maps' sake. */
 const FIRST_NUMBER_MAX = 2 ** 29;
-/** How often a node that the network holds for gone, or that has drained, tries to change that. */
-const STANDING_US = 1_000_000;
 
 export class Node implements Kernel {
   readonly id: NodeId;
@@ -54,6 +53,7 @@ export class Node implements Kernel {
   readonly #room: Room;
   readonly #gate: Gate;
   readonly #keys: KeyKeeper;
+  readonly #standing: Standing;
   readonly #objects: Objects;
   /** Of the newest view; null: not looked for yet. */
   #holders: ViewHolders | null = null;
@@ -62,11 +62,6 @@ export class Node implements Kernel {
   #started = false;
   /** While it stops: when it stops waiting for others to take over. */
   #stopBy: Instant | null = null;
-  #standingAt: Instant = NEVER;
-  /** Where it stood in the view when it last said so. */
-  #standing: Layout["state"] | null = null;
-  /** Its own record in the last view that named it. */
-  #known: Member | null;
   #fingerprint = 0;
 
   constructor(options: NodeOptions) {
@@ -78,7 +73,6 @@ export class Node implements Kernel {
     const view = origin.kind === "recovered" ? origin.recovered.view : origin.view;
     invariant(view !== null, "A node that ran before has a view in its journal");
     const { settings } = view;
-    this.#known = findMember(view, id);
     this.#membership = new Membership({
       self: id,
       address,
@@ -145,6 +139,16 @@ export class Node implements Kernel {
       passOver: (partition, node) => this.#router.passOver(partition, node),
       firstNumber: 1 + random.fork("watches").below(FIRST_NUMBER_MAX),
     });
+    this.#standing = new Standing({
+      self: id,
+      address,
+      layout: this.#layout,
+      effects,
+      view,
+      empty: () => this.#replicas.all.length === 0,
+      stopping: () => this.#stopBy !== null,
+      ask: (op, now) => this.#ask(op, now),
+    });
     this.#objects = new Objects({
       self: id,
       effects,
@@ -194,7 +198,7 @@ export class Node implements Kernel {
       this.#keys.nextWake(),
       this.#objects.nextWake(),
       this.#stopBy === null || this.#effects.stopped ? NEVER : this.#stopBy,
-      this.#standingAt,
+      this.#standing.nextWake(),
     ) as Instant;
   }
 
@@ -286,7 +290,7 @@ export class Node implements Kernel {
     this.#layout.introduce(now);
     this.#membership.wake(now, this.#effects);
     this.#adoptAgreed(now);
-    this.#checkStanding(now);
+    this.#standing.check(now);
   }
 
   /** Begins the partitions of a new network that are held here and not open yet. */
@@ -444,33 +448,17 @@ export class Node implements Kernel {
   }
 
   #answerLocally(op: LocalOp, who: Principal | null): Response {
-    const view = this.#layout.view;
-    switch (op.kind) {
-      case "status":
-        return {
-          kind: "status",
-          status: nodeStatus({
-            id: this.id,
-            view,
-            state: this.#layout.state,
-            slots: this.#replicas.all,
-            counters: this.#counters,
-            low: this.#room.low,
-          }),
-        };
-      case "members":
-        return {
-          kind: "members",
-          members: memberStatuses(this.id, view, this.#router.leaders(), this.#membership),
-        };
-      case "layout":
-        return { kind: "layout", view: viewFor(view, who), leaders: this.#router.leaders() };
-      case "audit":
-        // What was noted is the host's, which puts it in here.
-        return { kind: "audit", events: [] };
-      default:
-        return unreachable(op);
-    }
+    return answerLocally(op, who, {
+      id: this.id,
+      view: this.#layout.view,
+      state: this.#layout.state,
+      slots: this.#replicas.all,
+      counters: this.#counters,
+      low: this.#room.low,
+      chunks: this.#objects.status(),
+      leaders: () => this.#router.leaders(),
+      membership: this.#membership,
+    });
   }
 
   // ---- what follows from an input
@@ -479,7 +467,7 @@ export class Node implements Kernel {
     this.#membershipChanged(now);
     this.#evaluateReplicas(now);
     this.#steward.wake(now);
-    if (this.#standingAt <= now) this.#checkStanding(now);
+    this.#standing.wake(now);
     do {
       this.#keys.evaluate(now);
       this.#evaluateReplicas(now);
@@ -537,10 +525,10 @@ export class Node implements Kernel {
       }
     }
     if (view.security !== null) this.#securityChanged(view, now);
-    this.#known = findMember(view, this.id) ?? this.#known;
+    this.#standing.follow(view);
     this.#replicas.follow(view, now);
     this.#steward.decided(now);
-    this.#checkStanding(now);
+    this.#standing.check(now);
   }
 
   #securityChanged(view: SystemView, now: Instant): void {
@@ -576,46 +564,6 @@ export class Node implements Kernel {
     if (token !== STEWARD_TOKEN) this.#router.answer(token, response, this.#now);
     else if (response.kind === "refused") this.#steward.refused(this.#now);
     else this.#steward.decided(this.#now);
-  }
-
-  /**
-   * A member that was away too long comes back by joining again; one that has moved all its data off reports so;
-   * one that has a new address says so. One that was removed or evicted stays out, whether it runs on or starts again.
-   */
-  #checkStanding(now: Instant): void {
-    const { state } = this.#layout;
-    if (state !== this.#standing) this.#effects.note({ kind: "standing", state });
-    this.#standing = state;
-    const op = this.#standingOp();
-    this.#standingAt = op === null ? NEVER : after(now, STANDING_US);
-    if (op === null || this.#stopBy !== null) return;
-    if (op.kind !== "set-state" || this.#replicas.all.length === 0) this.#ask(op, now);
-  }
-
-  #standingOp(): SystemOp | null {
-    const member = findMember(this.#layout.view, this.id);
-    const { address } = this.#options;
-    if (member === null) return this.#rejoinForgotten();
-    if (member.state === "gone") {
-      return { kind: "join", member: { ...member, address }, network: this.#layout.view.network };
-    }
-    if (member.state === "removed" || member.state === "evicted") return null;
-    if (member.state === "draining") {
-      return { kind: "set-state", node: this.id, state: "removed", force: true };
-    }
-    return member.address === address ? null : { kind: "set-address", node: this.id, address };
-  }
-
-  /**
-   * Away for so long that the network forgot it with other former members (S5). Who was to leave stays out, and so does
-   * whose key is forgotten too: that one needs an invite.
-   */
-  #rejoinForgotten(): SystemOp | null {
-    const known = this.#known;
-    if (known === null || this.#layout.view.security !== null) return null;
-    if (known.state === "draining" || known.state === "removed") return null;
-    const { address } = this.#options;
-    return { kind: "join", member: { ...known, address }, network: this.#layout.view.network };
   }
 
   #finishStopping(now: Instant): void {

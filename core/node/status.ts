@@ -1,9 +1,12 @@
 /** What a node tells of itself and of the network as it sees it. */
 import type { NodeId } from "../base/ids.ts";
+import { unreachable } from "../base/invariant.ts";
 import type { Membership } from "../membership/membership.ts";
 import type { SystemView } from "../wire/messages.ts";
-import { NO_CHUNKS } from "../wire/objects.ts";
-import type { MemberStatus, NodeStatus, ReplicaStatus } from "../wire/requests.ts";
+import type { ChunkStatus } from "../wire/objects.ts";
+import type { LocalOp, MemberStatus, NodeStatus, ReplicaStatus, Response } from "../wire/requests.ts";
+import type { Principal } from "../wire/security.ts";
+import { viewFor } from "./rights.ts";
 import type { Slot } from "./replicas.ts";
 
 export interface StatusSources {
@@ -14,12 +17,34 @@ export interface StatusSources {
   readonly counters: ReadonlyMap<string, number>;
   /** Short of disk space. */
   readonly low: boolean;
+  readonly chunks: ChunkStatus;
+  /** Of each partition, as far as is known. */
+  readonly leaders: () => (NodeId | null)[];
+  readonly membership: Membership;
 }
 
 /** Among the counters of a node that is short of disk space, and of no other. */
 export const SPACE_LOW = "disk space low";
 
-export function nodeStatus({ id, view, state, slots, counters, low }: StatusSources): NodeStatus {
+/** What the node that is asked answers from what it knows. */
+export function answerLocally(op: LocalOp, who: Principal | null, sources: StatusSources): Response {
+  const { id, view, leaders, membership } = sources;
+  switch (op.kind) {
+    case "status":
+      return { kind: "status", status: nodeStatus(sources) };
+    case "members":
+      return { kind: "members", members: memberStatuses(id, view, leaders(), membership) };
+    case "layout":
+      return { kind: "layout", view: viewFor(view, who), leaders: leaders() };
+    case "audit":
+      // What was noted is the host's, which puts it in here.
+      return { kind: "audit", events: [] };
+    default:
+      return unreachable(op);
+  }
+}
+
+function nodeStatus({ id, view, state, slots, counters, low, chunks }: StatusSources): NodeStatus {
   const told: [string, number][] = [...counters];
   if (low) told.push([SPACE_LOW, 1]);
   return {
@@ -31,7 +56,7 @@ export function nodeStatus({ id, view, state, slots, counters, low }: StatusSour
     replicas: slots.map(replicaStatus),
     counters: told.sort(([a], [b]) => (a < b ? -1 : 1)),
     trouble: null,
-    chunks: NO_CHUNKS,
+    chunks,
   };
 }
 
@@ -52,7 +77,7 @@ function replicaStatus({ partition, replica }: Slot): ReplicaStatus {
   };
 }
 
-export function memberStatuses(
+function memberStatuses(
   self: NodeId,
   view: SystemView,
   leaders: readonly (NodeId | null)[],

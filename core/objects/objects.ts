@@ -13,7 +13,13 @@ import type { ErasureCoder } from "../base/ports.ts";
 import type { Tuning } from "../base/tuning.ts";
 import type { Effects } from "../wire/kernel.ts";
 import type { Message } from "../wire/messages.ts";
-import type { ChunkResult, FragmentId, SegmentId } from "../wire/objects.ts";
+import {
+  type ChunkResult,
+  type ChunkStatus,
+  type FragmentId,
+  NO_CHUNKS,
+  type SegmentId,
+} from "../wire/objects.ts";
 import { refusal } from "../wire/ops.ts";
 import type { ChunkRequestOp, Refused } from "../wire/requests.ts";
 import { Asks } from "./asks.ts";
@@ -51,6 +57,7 @@ export interface ObjectsListener {
   rotten(fragment: FragmentId, now: Instant): void;
   /** Somebody says that these are registered no more. */
   gone(segments: readonly SegmentId[], now: Instant): void;
+  status(): ChunkStatus;
 }
 
 type ObjectMessage = Extract<Message, { kind: `fragment-${string}` | "segments-gone" }>;
@@ -101,6 +108,10 @@ export class Objects {
   /** Requests of clients under way. */
   get requests(): number {
     return this.#gateway.size;
+  }
+
+  status(): ChunkStatus {
+    return this.listener?.status() ?? NO_CHUNKS;
   }
 
   // ---- inputs
