@@ -4,17 +4,20 @@ import type { Call } from "./call.ts";
 import { asS3Error, type S3Error } from "./errors.ts";
 import { type Xml, xml, XML_DECLARATION, xmlDocument, xmlElement } from "./xml.ts";
 
-const streams = new WeakSet<ReadableStream>();
+const streams = new WeakSet<Response>();
 
-/** A body that is made while it is sent: whoever counts requests waits for its end. Nothing is made before it is asked for. */
-export function asStream(source: UnderlyingDefaultSource<Uint8Array>): ReadableStream<Uint8Array> {
-  const stream = new ReadableStream<Uint8Array>(source, { highWaterMark: 0 });
-  streams.add(stream);
-  return stream;
+/**
+ * An answer that is made while it is sent, and not before it is asked for: whoever counts requests waits for its end.
+ * It is known by itself and not by its body, for to look at the body of any answer would make a stream of that.
+ */
+export function streamResponse(source: UnderlyingDefaultSource<Uint8Array>, init: ResponseInit): Response {
+  const response = new Response(new ReadableStream<Uint8Array>(source, { highWaterMark: 0 }), init);
+  streams.add(response);
+  return response;
 }
 
-export function isStream(body: ReadableStream): boolean {
-  return streams.has(body);
+export function isStream(response: Response): boolean {
+  return streams.has(response);
 }
 
 export function xmlResponse(root: Xml, headers: Headers = new Headers()): Response {
@@ -63,7 +66,7 @@ export async function patiently(
   if (first !== null) return xmlResponse(first.root, first.headers);
   const encoder = new TextEncoder();
   let blanks: ReturnType<typeof setInterval> | undefined;
-  const body = asStream({
+  return streamResponse({
     async start(controller) {
       const send = (text: string) => {
         try {
@@ -85,8 +88,7 @@ export async function patiently(
       } catch { /* The client is gone. */ }
     },
     cancel: () => clearInterval(blanks),
-  });
-  return new Response(body, { headers: { "content-type": "application/xml" } });
+  }, { headers: { "content-type": "application/xml" } });
 }
 
 export interface Context {

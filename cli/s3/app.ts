@@ -58,7 +58,8 @@ export interface S3LogEntry {
 }
 
 export interface S3App {
-  readonly fetch: (request: Request) => Promise<Response>;
+  /** `signal`: the client is gone. That of the request is not used: Deno aborts it after every answer. */
+  readonly fetch: (request: Request, signal?: AbortSignal) => Promise<Response>;
   /** An answer without looking at the request: for who bounds how many there are. */
   readonly slowDown: () => Response;
 }
@@ -75,12 +76,12 @@ export function s3App(options: S3Options): S3App {
         id,
       );
     },
-    async fetch(request) {
+    async fetch(request, signal = new AbortController().signal) {
       const id = newRequestId(), startedMs = performance.now();
       const incoming = new Incoming(request);
       let call: Call | null = null, response: Response, code: string | null = null, broken: unknown = null;
       try {
-        call = new Call(request, options.domain ?? null, incoming);
+        call = new Call(request, options.domain ?? null, incoming, signal);
         response = request.method === "OPTIONS"
           ? preflight(await corsOf(options, call), request.headers)
           : await answer(call, id);
@@ -89,9 +90,14 @@ export function s3App(options: S3Options): S3App {
         code = told.code;
         if (told.code === "InternalError" || told.code === "ServiceUnavailable") broken = error;
         response = errorResponse(told, id, call?.path ?? "", request.method === "HEAD");
-        if (!await incoming.drain()) response.headers.set("connection", "close");
+        await incoming.drain();
       }
       finish(response, id);
+      // Where there is no body, Deno gives no leave to send it, and botocore that waits for leave and gets the answer takes
+      // the next answer on the same connection for none: so there is no next one.
+      if (request.headers.has("expect") && request.headers.get("content-length") === "0") {
+        response.headers.set("connection", "close");
+      }
       const origin = request.headers.get("origin");
       if (origin !== null && call !== null && request.method !== "OPTIONS") {
         const rules = await corsOf(options, call).catch(() => []);

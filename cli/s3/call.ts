@@ -60,11 +60,11 @@ export class Call {
   #store: ObjectStore | null = null;
 
   /** @throws {S3Error} where the path is not well-formed */
-  constructor(request: Request, domain: string | null, incoming: Incoming) {
+  constructor(request: Request, domain: string | null, incoming: Incoming, signal: AbortSignal) {
     this.request = request;
     this.isHead = request.method === "HEAD";
     this.method = this.isHead ? "GET" : request.method;
-    this.signal = request.signal;
+    this.signal = signal;
     const [, authority = "", path = "/", query = ""] =
       /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)([^?#]*)(?:\?([^#]*))?/i.exec(request.url) ?? [];
     this.host = request.headers.get("host") ?? authority;

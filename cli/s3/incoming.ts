@@ -4,21 +4,16 @@ import { S3Error } from "./errors.ts";
 
 export class Incoming {
   readonly #stream: ReadableStream<Uint8Array> | null;
-  /** The client waits for leave before it sends, and is told to by the first read. */
-  readonly #asksFirst: boolean;
-  #begun = false;
   #ended: boolean;
 
   constructor(request: Request) {
     this.#stream = request.body;
-    this.#asksFirst = request.headers.get("expect")?.toLowerCase() === "100-continue";
     this.#ended = request.body === null;
   }
 
   /** @throws {S3Error} RequestTimeout; IncompleteBody where the connection ends first */
   async *read(idleMs: number = LIMITS.s3IdleMs): AsyncGenerator<Uint8Array, void, undefined> {
     if (this.#stream === null || this.#ended) return;
-    this.#begun = true;
     const reader = this.#stream.getReader();
     // One timer for the whole body, looked at now and then: one for each read would cost more than the read.
     let readAt = performance.now();
@@ -66,21 +61,18 @@ export class Incoming {
 
   /**
    * Reads what little is left, so that a client that is still sending sees the answer and may use the connection again.
-   * False: there is more than that, and the connection is to be closed.
+   * Where there is more than that, the server closes the connection. (A client that asks before it sends is told to send
+   * by Deno, whatever comes then.)
    */
-  async drain(): Promise<boolean> {
-    if (this.#ended) return true;
-    if (this.#asksFirst && !this.#begun) return false;
+  async drain(): Promise<void> {
+    if (this.#ended) return;
     const until = performance.now() + LIMITS.s3DrainMs;
     let bytes = 0;
     try {
       for await (const piece of this.read(LIMITS.s3DrainMs)) {
         bytes += piece.length;
-        if (bytes > LIMITS.s3DrainBytesMax || performance.now() > until) return false;
+        if (bytes > LIMITS.s3DrainBytesMax || performance.now() > until) return;
       }
-      return true;
-    } catch {
-      return false;
-    }
+    } catch { /* It is the refusal that is answered. */ }
   }
 }

@@ -10,7 +10,7 @@ import {
   type Span,
 } from "../../core/objects/types.ts";
 import type { Got } from "../objects/store.ts";
-import { asStream, type Context, empty, type Handler, xmlResponse } from "./answers.ts";
+import { type Context, empty, type Handler, streamResponse, xmlResponse } from "./answers.ts";
 import type { Call } from "./call.ts";
 import type { CheckedBody } from "./checked_body.ts";
 import { readConditions, readRange, readWriteConditions, unquote } from "./conditions.ts";
@@ -93,12 +93,13 @@ export const getObject: Handler = async (context) => {
     setChecksums(answer, version.metadata);
   }
   const status = isPart && version.bytes > 0 ? 206 : 200;
-  return new Response(got.body === undefined ? null : streamOf(got.body), { status, headers: answer });
+  const init = { status, headers: answer };
+  return got.body === undefined ? new Response(null, init) : streamResponse(pulled(got.body), init);
 };
 
 /** Pulled by the client: what it does not take is not read; when it goes away, reading ends. */
-function streamOf(body: AsyncIterableIterator<Uint8Array>): ReadableStream<Uint8Array> {
-  return asStream({
+function pulled(body: Got["body"]): UnderlyingDefaultSource<Uint8Array> {
+  return {
     async pull(controller) {
       const { done, value } = await body.next();
       if (done) controller.close();
@@ -107,7 +108,7 @@ function streamOf(body: AsyncIterableIterator<Uint8Array>): ReadableStream<Uint8
     async cancel() {
       await body.return?.();
     },
-  });
+  };
 }
 
 /** A range that is asked for only if the object is still the same (If-Range) is dropped where it is not. */

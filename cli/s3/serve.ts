@@ -33,11 +33,13 @@ export function serveS3(
 ): S3Server {
   let underWay = 0;
   const cut = new AbortController();
-  const handler = async (request: Request): Promise<Response> => {
+  const handler = async (request: Request, info: Deno.ServeHandlerInfo): Promise<Response> => {
     if (underWay >= requestsMax) return app.slowDown();
     underWay++;
+    const gone = new AbortController();
+    info.completed.catch(() => gone.abort());
     try {
-      return whenDone(await app.fetch(request), () => underWay--);
+      return whenDone(await app.fetch(request, gone.signal), () => underWay--);
     } catch (error) {
       underWay--;
       throw error;
@@ -69,12 +71,11 @@ export function serveS3(
 
 /** A request is under way until its answer was sent, or nobody takes it any more. */
 function whenDone(response: Response, done: () => void): Response {
-  const { body } = response;
-  if (body === null || !isStream(body)) {
+  if (!isStream(response) || response.body === null) {
     done();
     return response;
   }
-  const reader = body.getReader();
+  const reader = response.body.getReader();
   let idle: ReturnType<typeof setTimeout> | undefined, ended = false;
   const end = () => {
     clearTimeout(idle);
