@@ -129,6 +129,7 @@ export const LIMITS = {
   uploadPartsMax: 10_000,
   /** Of all parts but the last. */
   partBytesMin: 5 * MiB,
+  partBytesMax: 5 * 1024 * MiB,
   /** Fragments asked about in one message, listed in one answer of the disk, removed at once; segments of one hint. */
   fragmentsPerCheckMax: 1000,
   segmentsPerHintMax: 1000,
@@ -147,6 +148,27 @@ export const LIMITS = {
   hedgeUs: 100_000,
   /** A writer tries a spare holder besides when the first has not answered for so long. */
   putPatienceUs: 1_000_000,
+
+  /** Repair and garbage collection. Fragments whose segment is not registered are removed when they are older than this. */
+  orphanAgeUs: 3_600_000_000,
+  /** All that a node holds is held against the registry this often, and this long after the members changed last. */
+  lookUs: 600_000_000,
+  lookDelayUs: 2_000_000,
+  /** Fragments listed, and rows read, at once while a node looks. */
+  lookPageMax: 1000,
+  /** Chunks and fragments judged in one step. */
+  lookBudget: 500,
+  /** Fragments that wait for their repair, and that are being repaired; bytes fetched in a second for it. */
+  repairQueueMax: 4096,
+  repairsMax: 8,
+  repairBytesPerSecond: 64 * MiB,
+  /** Bytes of the node's own fragments read in a second to see whether they are whole; between two rounds it rests. */
+  scrubBytesPerSecond: 8 * MiB,
+  scrubRestUs: 600_000_000,
+  /** Of fragments that could not be had so many are remembered, of questions about fragments, and of hints. */
+  lostMax: 16_384,
+  promisesMax: 65_536,
+  inquiriesMax: 10_000,
 
   clientsMax: 10_000,
   /** Requests of one client connection under way. */

@@ -19,14 +19,26 @@ export interface Tuning {
   readonly watchEventsKept: number;
   readonly hedgeUs: number;
   readonly putPatienceUs: number;
+  readonly orphanAgeUs: number;
+  readonly lookUs: number;
+  readonly lookDelayUs: number;
+  /** From twice LIMITS.stripeMax: a page always holds all fragments of one chunk. */
+  readonly lookPageMax: number;
+  readonly lookBudget: number;
+  readonly repairQueueMax: number;
+  readonly repairsMax: number;
+  readonly repairBytesPerSecond: number;
+  /** From 0: no scrubbing. */
+  readonly scrubBytesPerSecond: number;
+  readonly scrubRestUs: number;
 }
 
 /** From 1 up to the limit of the same name. @throws {RangeError} naming the first value that is not */
 export function tuningOf(given: Partial<Tuning> = {}): Tuning {
-  const pick = (name: keyof Tuning): number => {
+  const pick = (name: keyof Tuning, least = 1): number => {
     const value = given[name] ?? LIMITS[name];
-    if (!Number.isSafeInteger(value) || value < 1 || value > LIMITS[name]) {
-      throw new RangeError(`Tuning ${name} is an integer from 1 to ${LIMITS[name]}, not ${value}`);
+    if (!Number.isSafeInteger(value) || value < least || value > LIMITS[name]) {
+      throw new RangeError(`Tuning ${name} is an integer from ${least} to ${LIMITS[name]}, not ${value}`);
     }
     return value;
   };
@@ -44,6 +56,16 @@ export function tuningOf(given: Partial<Tuning> = {}): Tuning {
     watchEventsKept: pick("watchEventsKept"),
     hedgeUs: pick("hedgeUs"),
     putPatienceUs: pick("putPatienceUs"),
+    orphanAgeUs: pick("orphanAgeUs"),
+    lookUs: pick("lookUs"),
+    lookDelayUs: pick("lookDelayUs"),
+    lookPageMax: pick("lookPageMax", 2 * LIMITS.stripeMax),
+    lookBudget: pick("lookBudget"),
+    repairQueueMax: pick("repairQueueMax"),
+    repairsMax: pick("repairsMax"),
+    repairBytesPerSecond: pick("repairBytesPerSecond"),
+    scrubBytesPerSecond: pick("scrubBytesPerSecond", 0),
+    scrubRestUs: pick("scrubRestUs"),
   };
   if (tuning.logEntriesKept >= tuning.logEntriesMax || tuning.logBytesKept >= tuning.logBytesMax) {
     throw new RangeError(

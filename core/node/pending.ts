@@ -1,12 +1,16 @@
 import { type Instant, NEVER, type NodeId, type PartitionId } from "../base/ids.ts";
-import type { Request } from "../wire/requests.ts";
+import type { Request, Response } from "../wire/requests.ts";
 
-/** Who waits for an answer: a client of this node, a peer that forwarded a client's request, or this node itself. */
+/**
+ * Who waits for an answer: a client of this node, a peer that forwarded a client's request, this node itself, or a part of
+ * it that is called back, perhaps within the call that asked.
+ */
 export type Asker =
   | { readonly kind: "client"; readonly client: number; readonly id: number }
   | { readonly kind: "peer"; readonly peer: NodeId; readonly id: number }
   | { readonly kind: "part"; readonly whole: number; readonly part: number }
-  | { readonly kind: "self" };
+  | { readonly kind: "self" }
+  | { readonly kind: "inner"; readonly done: (response: Response, now: Instant) => void };
 
 export interface Waiting {
   readonly token: number;

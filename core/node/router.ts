@@ -285,6 +285,8 @@ export class Router {
         return this.#collect(asker.whole, response, now);
       case "self":
         return;
+      case "inner":
+        return asker.done(response, now);
       default:
         return unreachable(asker);
     }

@@ -8,6 +8,7 @@ import {
   describeBytes,
   describeChunkOp,
   describeChunkResult,
+  describeFragment,
   describeFragmentMessage,
 } from "./describe_objects.ts";
 import {
@@ -230,6 +231,16 @@ export function describeNote(note: Note): string {
     case "duplicate":
     case "leases-ended":
       return `${note.kind} p${note.partition}`;
+    case "fragment-repaired": {
+      const { fragment, bytes, fetched } = note;
+      return `fragment-repaired ${describeFragment(fragment)} ${bytes}B of ${fetched}B`;
+    }
+    case "fragment-rotten":
+      return `fragment-rotten ${describeFragment(note.fragment)}`;
+    case "fragment-removed":
+      return `fragment-removed ${describeFragment(note.fragment)}: ${note.why}`;
+    case "look":
+      return `look ${note.done ? "done" : "begun"}`;
     case "audit":
       return `audit ${note.client} ${note.who}: ${note.what}: ${note.outcome}`;
     default:

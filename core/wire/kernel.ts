@@ -1,6 +1,6 @@
 import type { Instant, LogIndex, NodeId, PartitionId, Term } from "../base/ids.ts";
 import type { Configuration, Entry, Liveness, MemberState, Message, SystemView } from "./messages.ts";
-import type { ChunkOp, ChunkResult } from "./objects.ts";
+import type { ChunkOp, ChunkResult, FragmentId } from "./objects.ts";
 import type { Request, Response } from "./requests.ts";
 import type { Principal } from "./security.ts";
 
@@ -202,6 +202,26 @@ export type Note =
     readonly message: Message["kind"];
     readonly why: string;
   }
+  /** Fetched, or made again of others, and written; `fetched`: bytes from others. */
+  | {
+    readonly kind: "fragment-repaired";
+    readonly fragment: FragmentId;
+    readonly bytes: number;
+    readonly fetched: number;
+  }
+  /** What was kept under this name is not that fragment, or cannot be read. */
+  | { readonly kind: "fragment-rotten"; readonly fragment: FragmentId }
+  /**
+   * moved: those who should hold it do. orphan: its segment is not registered, and it is old. gone: its segment was deleted.
+   * excess: its segment is registered, and has no such fragment.
+   */
+  | {
+    readonly kind: "fragment-removed";
+    readonly fragment: FragmentId;
+    readonly why: "moved" | "orphan" | "gone" | "excess";
+  }
+  /** A look at all that this node holds begins, or has been at everything. */
+  | { readonly kind: "look"; readonly done: boolean }
   /** A client had something done that matters to the network's safety, or was kept from it. */
   | {
     readonly kind: "audit";

@@ -215,6 +215,7 @@ Deno.test("describeInput() says what a trace needs, in one line", () => {
   );
 });
 
+const fragment = { partition: p3, segment: "00112233445566778899aabbccddeeff", chunk: 7, index: 1 };
 const NOTES: Samples<Note> = {
   member: { kind: "member", node: sirius, status: "suspect", incarnation: 4 },
   leader: { kind: "leader", partition: p3, term: t2 },
@@ -232,6 +233,10 @@ const NOTES: Samples<Note> = {
   duplicate: { kind: "duplicate", partition: p3 },
   view: { kind: "view", version: 300, epoch: 7 },
   standing: { kind: "standing", state: "removed" },
+  "fragment-repaired": { kind: "fragment-repaired", fragment, bytes: 144, fetched: 288 },
+  "fragment-rotten": { kind: "fragment-rotten", fragment },
+  "fragment-removed": { kind: "fragment-removed", fragment, why: "moved" },
+  look: { kind: "look", done: true },
   refused: { kind: "refused", from: sirius, message: "append", why: "not a member" },
 };
 
@@ -255,6 +260,10 @@ Deno.test("describeNote() says what a trace needs, in one line", () => {
     duplicate p3
     view v300 e7
     standing removed
+    fragment-repaired p3 00112233/7.1 144B of 288B
+    fragment-rotten p3 00112233/7.1
+    fragment-removed p3 00112233/7.1: moved
+    look done
     refused append from sirius: not a member
   `),
   );
