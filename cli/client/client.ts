@@ -295,6 +295,11 @@ export class Client implements Disposable {
     return expected("audit", await this.#ask({ kind: "audit", limit }, node)).events;
   }
 
+  /** Whatever is asked, with its answer as it is, refusals too. */
+  request(op: Op): Promise<Response> {
+    return this.#ask(op);
+  }
+
   /** Ends all connections. What is under way is refused with "closing". */
   close(): void {
     this.#driver.close();

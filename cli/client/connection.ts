@@ -206,6 +206,8 @@ function sizeOf({ op }: Request): number {
           (sum, item) => sum + 128 + (item.kind === "put" ? item.value.length : 0),
           0,
         );
+    case "chunk-put":
+      return 512 + op.bytes.length;
     default:
       return 512;
   }
