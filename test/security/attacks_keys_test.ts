@@ -15,6 +15,8 @@ import { text, until } from "../cli/support.ts";
 import { right } from "../support/credentials.ts";
 import { helloAs, inClients, Intruder } from "./attacks_tools.ts";
 
+/** All nodes know soon, on a machine that is busy too: what puts a connection out is the news, and no time that passes. */
+const PUT_OUT_MS_MAX = 20_000;
 const bytes = (value: string) => new TextEncoder().encode(value);
 const all = (prefix: string): Right => right(prefix, "rw");
 
@@ -267,7 +269,7 @@ Deno.test("attack: a key is used as fast as can be while it is revoked: once tha
     const began = performance.now();
     await until("all to be put out", () => Promise.resolve(intruders.every(({ closed }) => closed !== null)));
     const ms = performance.now() - began;
-    assert(ms < 5000, `it took ${ms} ms`);
+    assert(ms < PUT_OUT_MS_MAX, `it took ${ms} ms`);
     stopped = true;
     await Promise.all(flood);
     const there = async () => {

@@ -107,6 +107,9 @@ Deno.test("a node whose files cannot be read as it starts is down, and starts wh
     assert.equal(text((await (await lives.client(address)).get("k"))?.value), "v");
   }));
 
+/** Less than a node that is up takes at most: one that is down has nothing to wait for, on whatever machine. */
+const STOPPED_MS_MAX = 7000;
+
 Deno.test("a node that is down ends at once when it is told to stop", () =>
   withLives(async (lives) => {
     const node = await lives.start("a");
@@ -117,7 +120,8 @@ Deno.test("a node that is down ends at once when it is told to stop", () =>
     await until("the node to be down", async () => (await statusAt(address)).state === "down");
     const began = performance.now();
     await node.stop();
-    assert(performance.now() - began < 3000);
+    const ms = performance.now() - began;
+    assert(ms < STOPPED_MS_MAX, `it took ${ms} ms`);
   }));
 
 Deno.test("below its reserve a node takes no writes and says why; reads go on", () =>
