@@ -43,13 +43,14 @@ export function openChunk(
   const decipher = createDecipheriv(ALGORITHM, key, nonceOf(chunk), OPTIONS);
   decipher.setAAD(nameOf(segment, chunk), { plaintextLength: length });
   decipher.setAuthTag(sealed.subarray(length));
-  const plaintext = decipher.update(sealed.subarray(0, length));
+  const { buffer, byteOffset } = decipher.update(sealed.subarray(0, length));
   try {
     decipher.final();
   } catch {
     return null;
   }
-  return plaintext;
+  // Not as the Buffer that it is.
+  return new Uint8Array(buffer, byteOffset, length);
 }
 
 function nonceOf(chunk: number): Uint8Array {

@@ -68,7 +68,7 @@ interface Asking extends Candidate {
   readonly startedAt: Instant;
 }
 
-interface Fetch extends Due {
+interface Fetching extends Due {
   readonly number: number;
   readonly wanted: WantedChunk;
   /** So many different fragments are enough. */
@@ -87,15 +87,15 @@ interface Fetch extends Due {
   readonly asking: Map<number, Asking>;
   /** Somebody may hold a fragment and did not say. */
   unsure: boolean;
-  readonly done: (fetch: Fetch, now: Instant) => void;
+  readonly done: (fetching: Fetching, now: Instant) => void;
 }
 
 export class Fetcher {
   readonly #options: FetcherOptions;
-  readonly #fetches = new Map<number, Fetch>();
-  readonly #due = new DeadlineHeap<Fetch>();
+  readonly #fetches = new Map<number, Fetching>();
+  readonly #due = new DeadlineHeap<Fetching>();
   /** Those that have nobody left to ask. */
-  readonly #exhausted: Fetch[] = [];
+  readonly #exhausted: Fetching[] = [];
   #next = 1;
   #hedges = 0;
 
@@ -118,17 +118,21 @@ export class Fetcher {
     now: Instant,
     done: (fetched: FetchedChunk, now: Instant) => void,
   ): number {
-    const fetch = this.#begin(wanted, { until, withoutSelf, needed: neededCount(wanted.scheme) }, (f, at) => {
-      const { found, fetchedBytes } = f;
-      if (found.size < f.needed) return done({ kind: f.unsure ? "unsure" : "absent" }, at);
-      done(
-        { kind: "found", sealed: joinFragments([...found.values()], this.#options.coder), fetchedBytes },
-        at,
-      );
-    });
-    fetch.queue = this.#ideals(fetch, now);
-    this.#pump(fetch, now);
-    return fetch.number;
+    const fetching = this.#begin(
+      wanted,
+      { until, withoutSelf, needed: neededCount(wanted.scheme) },
+      (f, at) => {
+        const { found, fetchedBytes } = f;
+        if (found.size < f.needed) return done({ kind: f.unsure ? "unsure" : "absent" }, at);
+        done(
+          { kind: "found", sealed: joinFragments([...found.values()], this.#options.coder), fetchedBytes },
+          at,
+        );
+      },
+    );
+    fetching.queue = this.#ideals(fetching, now);
+    this.#pump(fetching, now);
+    return fetching.number;
   }
 
   /**
@@ -142,22 +146,22 @@ export class Fetcher {
     now: Instant,
     done: (fetched: FetchedFragment, now: Instant) => void,
   ): number {
-    const fetch = this.#begin(wanted, { until, withoutSelf: false, needed: 1 }, (f, at) => {
+    const fetching = this.#begin(wanted, { until, withoutSelf: false, needed: 1 }, (f, at) => {
       const fragment = f.found.get(index);
       done(
         fragment === undefined ? { kind: f.unsure ? "unsure" : "absent" } : { kind: "found", fragment },
         at,
       );
     });
-    fetch.widened = true;
-    fetch.queue = from.map((node) => ({ node, index }));
-    this.#pump(fetch, now);
-    return fetch.number;
+    fetching.widened = true;
+    fetching.queue = from.map((node) => ({ node, index }));
+    this.#pump(fetching, now);
+    return fetching.number;
   }
 
   cancel(number: number, now: Instant): void {
-    const fetch = this.#fetches.get(number);
-    if (fetch !== undefined) this.#end(fetch, now);
+    const fetching = this.#fetches.get(number);
+    if (fetching !== undefined) this.#end(fetching, now);
   }
 
   wake(now: Instant): void {
@@ -180,9 +184,9 @@ export class Fetcher {
   #begin(
     wanted: WantedChunk,
     { until, withoutSelf, needed }: { until: Instant; withoutSelf: boolean; needed: number },
-    done: (fetch: Fetch, now: Instant) => void,
-  ): Fetch {
-    const fetch: Fetch = {
+    done: (fetching: Fetching, now: Instant) => void,
+  ): Fetching {
+    const fetching: Fetching = {
       number: this.#next++,
       wanted,
       needed,
@@ -198,120 +202,122 @@ export class Fetcher {
       deadline: until,
       slot: 0,
     };
-    this.#fetches.set(fetch.number, fetch);
-    this.#due.add(fetch);
-    return fetch;
+    this.#fetches.set(fetching.number, fetching);
+    this.#due.add(fetching);
+    return fetching;
   }
 
   /** Asks for what is lacking (G1), and sees to being woken when what was asked is late. */
-  #pump(fetch: Fetch, now: Instant): void {
-    const { hedgeUs } = this.#options, { asking } = fetch;
+  #pump(fetching: Fetching, now: Instant): void {
+    const { hedgeUs } = this.#options, { asking } = fetching;
     let late = 0, firstLateAt = NEVER;
     for (const { startedAt } of asking.values()) {
       const lateAt = after(startedAt, hedgeUs);
       if (lateAt <= now) late++;
       else if (lateAt < firstLateAt) firstLateAt = lateAt;
     }
-    for (let fresh = asking.size - late; fresh < fetch.needed - fetch.found.size; fresh++) {
-      const candidate = this.#nextOf(fetch, now);
+    for (let fresh = asking.size - late; fresh < fetching.needed - fetching.found.size; fresh++) {
+      const candidate = this.#nextOf(fetching, now);
       if (candidate === null) break;
       if (late > 0) this.#hedges++;
-      this.#ask(fetch, candidate, now);
+      this.#ask(fetching, candidate, now);
       if (firstLateAt === NEVER) firstLateAt = after(now, hedgeUs);
     }
-    const more = fetch.queue.length > 0 || !fetch.widened;
-    this.#due.move(fetch, Math.min(fetch.until, more ? firstLateAt : NEVER) as Instant);
-    if (asking.size === 0) this.#exhausted.push(fetch); // G6
+    const more = fetching.queue.length > 0 || !fetching.widened;
+    this.#due.move(fetching, Math.min(fetching.until, more ? firstLateAt : NEVER) as Instant);
+    if (asking.size === 0) this.#exhausted.push(fetching); // G6
   }
 
   /** Ends what has nobody left to ask. Called before a step ends. True: something ended. */
   settle(now: Instant): boolean {
     if (this.#exhausted.length === 0) return false;
-    for (const fetch of this.#exhausted.splice(0)) {
-      if (this.#fetches.get(fetch.number) === fetch && fetch.asking.size === 0) this.#finish(fetch, now);
+    for (const fetching of this.#exhausted.splice(0)) {
+      if (this.#fetches.get(fetching.number) === fetching && fetching.asking.size === 0) {
+        this.#finish(fetching, now);
+      }
     }
     return true;
   }
 
-  #nextOf(fetch: Fetch, now: Instant): Candidate | null {
+  #nextOf(fetching: Fetching, now: Instant): Candidate | null {
     for (;;) {
-      const candidate = fetch.queue.shift();
+      const candidate = fetching.queue.shift();
       if (candidate === undefined) {
-        if (fetch.widened) return null;
-        fetch.widened = true;
-        fetch.queue = this.#others(fetch, now);
+        if (fetching.widened) return null;
+        fetching.widened = true;
+        fetching.queue = this.#others(fetching, now);
         continue;
       }
-      if (candidate.index !== null && fetch.found.has(candidate.index)) continue;
+      if (candidate.index !== null && fetching.found.has(candidate.index)) continue;
       if (this.#presence(candidate.node) === "away") {
-        fetch.unsure = true; // G5
+        fetching.unsure = true; // G5
         continue;
       }
       return candidate;
     }
   }
 
-  #ask(fetch: Fetch, { node, index }: Candidate, now: Instant): void {
-    const { asks } = this.#options, { wanted, until } = fetch, { scheme, sealedBytes } = wanted;
+  #ask(fetching: Fetching, { node, index }: Candidate, now: Instant): void {
+    const { asks } = this.#options, { wanted, until } = fetching, { scheme, sealedBytes } = wanted;
     let id: number;
     if (index === null) {
       const fragments = Array.from({ length: fragmentCount(scheme) }, (_, i) => idOf(wanted, i));
-      id = asks.check(node, { fragments, until }, now, (held, at) => this.#checked(fetch, id, held, at));
+      id = asks.check(node, { fragments, until }, now, (held, at) => this.#checked(fetching, id, held, at));
     } else {
       const bytes = FRAGMENT_HEADER_BYTES + payloadBytes(scheme, sealedBytes);
       id = asks.get(
         node,
         { fragment: idOf(wanted, index), bytes, until },
         now,
-        (answer, at) => this.#got(fetch, id, answer, at),
+        (answer, at) => this.#got(fetching, id, answer, at),
       );
     }
-    fetch.asking.set(id, { node, index, startedAt: now });
+    fetching.asking.set(id, { node, index, startedAt: now });
   }
 
-  #got(fetch: Fetch, id: number, answer: GetAnswer, now: Instant): void {
-    const asked = fetch.asking.get(id);
+  #got(fetching: Fetching, id: number, answer: GetAnswer, now: Instant): void {
+    const asked = fetching.asking.get(id);
     if (asked === undefined) return;
-    fetch.asking.delete(id);
-    if (answer.kind === "lost") fetch.unsure = true;
-    if (answer.kind === "found" && this.#fits(fetch.wanted, answer.fragment)) { // G4
+    fetching.asking.delete(id);
+    if (answer.kind === "lost") fetching.unsure = true;
+    if (answer.kind === "found" && this.#fits(fetching.wanted, answer.fragment)) { // G4
       const { fragment } = answer;
-      if (asked.node !== this.#options.self && !fetch.found.has(fragment.id.index)) {
-        fetch.fetchedBytes += fragment.file.length;
+      if (asked.node !== this.#options.self && !fetching.found.has(fragment.id.index)) {
+        fetching.fetchedBytes += fragment.file.length;
       }
-      fetch.found.set(fragment.id.index, fragment);
-      if (fetch.found.size >= fetch.needed) return this.#finish(fetch, now);
+      fetching.found.set(fragment.id.index, fragment);
+      if (fetching.found.size >= fetching.needed) return this.#finish(fetching, now);
     }
-    this.#pump(fetch, now);
+    this.#pump(fetching, now);
   }
 
-  #checked(fetch: Fetch, id: number, held: readonly boolean[] | null, now: Instant): void {
-    const asked = fetch.asking.get(id);
+  #checked(fetching: Fetching, id: number, held: readonly boolean[] | null, now: Instant): void {
+    const asked = fetching.asking.get(id);
     if (asked === undefined) return;
-    fetch.asking.delete(id);
-    if (held === null) fetch.unsure = true;
+    fetching.asking.delete(id);
+    if (held === null) fetching.unsure = true;
     const there: Candidate[] = [];
     for (const [index, holds] of (held ?? []).entries()) {
-      if (holds && !fetch.found.has(index)) there.push({ node: asked.node, index });
+      if (holds && !fetching.found.has(index)) there.push({ node: asked.node, index });
     }
-    fetch.queue = [...there, ...fetch.queue];
-    this.#pump(fetch, now);
+    fetching.queue = [...there, ...fetching.queue];
+    this.#pump(fetching, now);
   }
 
   #fits({ scheme, sealedBytes }: WantedChunk, fragment: Fragment): boolean {
     return fragment.sealedBytes === sealedBytes && equalSchemes(fragment.scheme, scheme);
   }
 
-  #finish(fetch: Fetch, now: Instant): void {
-    this.#end(fetch, now);
-    fetch.done(fetch, now);
+  #finish(fetching: Fetching, now: Instant): void {
+    this.#end(fetching, now);
+    fetching.done(fetching, now);
   }
 
-  #end(fetch: Fetch, now: Instant): void {
-    invariant(this.#fetches.delete(fetch.number), "A fetch ends once");
-    this.#due.remove(fetch);
-    for (const id of fetch.asking.keys()) this.#options.asks.cancel(id, now);
-    fetch.asking.clear();
+  #end(fetching: Fetching, now: Instant): void {
+    invariant(this.#fetches.delete(fetching.number), "A fetch ends once");
+    this.#due.remove(fetching);
+    for (const id of fetching.asking.keys()) this.#options.asks.cancel(id, now);
+    fetching.asking.clear();
   }
 
   // ---- whom to ask
@@ -321,24 +327,24 @@ export class Fetcher {
   }
 
   /** G2. */
-  #ideals(fetch: Fetch, now: Instant): Candidate[] {
-    const { self, holders } = this.#options, { scheme, segment, chunk } = fetch.wanted;
+  #ideals(fetching: Fetching, now: Instant): Candidate[] {
+    const { self, holders } = this.#options, { scheme, segment, chunk } = fetching.wanted;
     const placed = holders().place(fragmentHash(segment.segment, chunk), fragmentCount(scheme));
     const striped = scheme.kind === "striped";
     const candidates = placed.map((node, position) => ({ node, index: striped ? position : 0 }))
-      .filter(({ node }) => node !== self || !fetch.withoutSelf);
+      .filter(({ node }) => node !== self || !fetching.withoutSelf);
     return this.#sorted(candidates, now, striped ? null : self);
   }
 
   /** G3. Who should hold one fragment of a stripe may hold another, from before the members changed. */
-  #others(fetch: Fetch, now: Instant): Candidate[] {
-    const { self, holders } = this.#options, { scheme, segment, chunk } = fetch.wanted;
+  #others(fetching: Fetching, now: Instant): Candidate[] {
+    const { self, holders } = this.#options, { scheme, segment, chunk } = fetching.wanted;
     const known = holders(), count = fragmentCount(scheme);
     const striped = scheme.kind === "striped";
     const placed = known.place(fragmentHash(segment.segment, chunk), count + SPARES_IN_ORDER);
     const ideals = placed.slice(0, count);
     const asked = new Set(striped ? [] : ideals);
-    if (fetch.withoutSelf) asked.add(self);
+    if (fetching.withoutSelf) asked.add(self);
     const order = new Set([...known.leaving, ...placed.slice(count), ...ideals, ...known.all]);
     const candidates = [...order].filter((node) => !asked.has(node))
       .map((node) => ({ node, index: striped ? null : 0 }));

@@ -84,7 +84,7 @@ interface Put extends Due {
 }
 interface Get {
   readonly asker: Asker;
-  readonly fetch: number;
+  readonly fetching: number;
   readonly weight: number;
 }
 
@@ -113,7 +113,7 @@ export class Gateway {
     const { segment, chunk, scheme, length } = op;
     const refused = this.#problem(op, length) ?? this.#busy(length);
     if (refused !== null) return this.#reply(asker, refused);
-    const fetch = this.#options.fetcher.fetchChunk(
+    const fetching = this.#options.fetcher.fetchChunk(
       { segment, chunk, scheme, sealedBytes: length },
       { until: after(now, LIMITS.requestUs) },
       now,
@@ -122,7 +122,7 @@ export class Gateway {
         this.#reply(asker, answerOf(op, fetched));
       },
     );
-    const get: Get = { asker, fetch, weight: length };
+    const get: Get = { asker, fetching, weight: length };
     this.#gets.add(get);
     this.#bytes += length;
   }
@@ -278,7 +278,7 @@ export class Gateway {
     for (const put of this.#puts) if (put.asker.client === client && !put.answered) this.#end(put, now);
     for (const get of this.#gets) {
       if (get.asker.client !== client) continue;
-      this.#options.fetcher.cancel(get.fetch, now);
+      this.#options.fetcher.cancel(get.fetching, now);
       this.#endGet(get);
     }
   }
