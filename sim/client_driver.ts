@@ -24,6 +24,7 @@ export class ClientDriver implements Client {
   readonly #connections = new Map<NodeId, number>();
   readonly #nodes = new Map<number, NodeId>();
   #wakeAt = Infinity;
+  #closed = false;
   /** Requests sent, each attempt counted. */
   attempts = 0;
   /** Connections that broke. */
@@ -65,6 +66,16 @@ export class ClientDriver implements Client {
     this.#flush();
   }
 
+  /** Its process ends: it hears nothing any more, and what it had asked for may happen or not. */
+  close(): void {
+    this.#closed = true;
+    for (const connection of this.#nodes.keys()) this.#world.disconnect(connection);
+    this.#connections.clear();
+    this.#nodes.clear();
+    this.#waiting.clear();
+    this.#watches.clear();
+  }
+
   /** From now on with another access key: all connections are made anew. */
   relogin(login: Login): void {
     this.#login = login;
@@ -80,6 +91,7 @@ export class ClientDriver implements Client {
   // ---- Client
 
   wake(): void {
+    if (this.#closed) return;
     if (this.#world.loop.now >= this.#wakeAt) this.#wakeAt = Infinity;
     this.machine.wake(this.#now);
     this.#flush();

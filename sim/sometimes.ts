@@ -11,6 +11,8 @@ interface Situation {
 }
 
 const often = (meaning: string): Situation => ({ meaning, within: 200 });
+/** In a third of a swarm's seeds there are objects. */
+const objects = (meaning: string): Situation => ({ meaning, within: 600 });
 const rarely = (meaning: string): Situation => ({ meaning, within: 2000 });
 
 export const SOMETIMES = {
@@ -111,6 +113,12 @@ export const SOMETIMES = {
   "access key revoked under load": often("a client was denied that had worked with its key before"),
   "access beyond rights denied": often("a client asked for what its key does not cover"),
   "watch closed by revocation": often("a watch ended because its access key was revoked or changed"),
+  // Objects
+  "object client died amid an operation": objects("a process ended amid something that it did with objects"),
+  "conditional write of an object refused": objects(
+    "an object was not written, for its condition did not hold",
+  ),
+  "object was damaged for a while": rarely("too few fragments of a chunk could be had when it was read"),
   // The world
   "frame corrupted and refused": often("a frame was damaged on the way and not taken for a whole one"),
   "frame duplicated": often("a frame arrived twice"),

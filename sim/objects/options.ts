@@ -89,6 +89,8 @@ export const objectsSchema = z.strictObject({
   }).prefault({}),
   /** This share of operations is cut short: the client's process ends amid it, and another begins. */
   crash: ratio.default({ numerator: 1, denominator: 20 }),
+  /** What is registered before it is written lives so long unless it is kept alive. Fragments of nobody live longer. */
+  expiry: duration.default(20_000_000),
   /** Every node collects garbage of the partitions that it leads so often. */
   collect: duration.default(2_000_000),
   /** Within which nothing is left over, and everything has all its fragments, after the faults. */

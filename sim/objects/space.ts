@@ -17,6 +17,7 @@ import { place } from "../../core/placement/place.ts";
 import { rosterOf } from "../../core/placement/roster.ts";
 import type { SystemView } from "../../core/wire/messages.ts";
 import type { FragmentId } from "../../core/wire/objects.ts";
+import { formatDuration } from "../units.ts";
 import { type ChunkDisk, nameOf } from "./chunk_disk.ts";
 
 /** A row of the catalog that belongs to objects, where it was found. */
@@ -34,6 +35,8 @@ export interface Shelf {
 
 export interface SpaceReport {
   readonly problems: readonly string[];
+  /** Damaged fragments, and where they are. */
+  readonly rotten: readonly string[];
   readonly segments: number;
   readonly fragments: number;
   readonly versions: number;
@@ -51,13 +54,10 @@ export function spaceReport(
 ): SpaceReport {
   const catalog = new Catalog(rows);
   const fragments = expectedFragments(catalog.registered, view);
-  const problems = [...catalog.problems(), ...shelfProblems(fragments, view, shelves)];
-  return {
-    problems,
-    segments: catalog.registered.size,
-    fragments: fragments.size,
-    versions: catalog.versions,
-  };
+  const shelved = shelfProblems(fragments, view, shelves),
+    { versions, registered: { size: segments } } = catalog;
+  const problems = [...catalog.problems(), ...shelved.problems];
+  return { problems, rotten: shelved.rotten, segments, fragments: fragments.size, versions };
 }
 
 /** Rows, sorted by what they are. */
@@ -185,8 +185,8 @@ function shelfProblems(
   expected: ReadonlyMap<string, FragmentId>,
   view: SystemView,
   shelves: readonly Shelf[],
-): string[] {
-  const missing = new Map(expected), problems: string[] = [];
+): Pick<SpaceReport, "problems" | "rotten"> {
+  const missing = new Map(expected), problems: string[] = [], rotten: string[] = [];
   const active = new Set(view.members.filter(({ state }) => state === "active").map(({ id }) => id));
   for (const { node, chunks } of shelves) {
     if (!active.has(node)) continue;
@@ -194,13 +194,16 @@ function shelfProblems(
       const name = `${node} ${nameOf(fragment)}`, wanted = missing.get(name);
       if (wanted === undefined || wanted.partition !== fragment.partition) {
         problems.push(`${node} holds ${nameOf(fragment)}, ${length} bytes, which it should not`);
-      } else if (harm !== null) problems.push(`${node} holds ${nameOf(fragment)} damaged (${harm.kind})`);
-      else missing.delete(name);
-      if (harm !== null) missing.delete(name);
+      }
+      if (harm !== null) {
+        const since = formatDuration(harm.at);
+        rotten.push(`${node} holds ${nameOf(fragment)} damaged since ${since} (${harm.kind})`);
+      }
+      missing.delete(name);
     }
   }
   for (const name of missing.keys()) problems.push(`${name.replace(" ", " lacks ")}`);
-  return problems;
+  return { problems, rotten };
 }
 
 function show(name: string): string {
