@@ -92,6 +92,8 @@ export interface RunResult {
 const STALE_SLACK_US = 1_000_000;
 /** Watchers that lack something are given this long after the last read. */
 const WATCH_US = 20_000_000;
+/** For reading every version of every object. */
+const READ_OBJECTS_US = 300_000_000;
 /** Nodes that were evicted are given this long to answer a read. */
 const PROBE_US = 6_000_000;
 /** How often, in virtual time, a phase is asked whether it is over. */
@@ -298,7 +300,7 @@ export class Run {
       this.#lateness.push("the final reads were not all answered");
     }
     const read = this.#objects?.readAll();
-    if (read !== undefined) this.#until(read, this.#objects!.options.quiet);
+    if (read !== undefined) this.#until(read, READ_OBJECTS_US);
     this.#guard?.probeEvicted(this.#final.keys(), this.#scenario.cluster.settings.partitions);
     // What was lost on the way to a watcher is told again a little later.
     this.#until(() => this.#workload.watchProblems().length === 0, WATCH_US);

@@ -115,6 +115,7 @@ export const SOMETIMES = {
   "watch closed by revocation": often("a watch ended because its access key was revoked or changed"),
   // Objects
   "object client died amid an operation": objects("a process ended amid something that it did with objects"),
+  "upload in parts broken off": objects("a process ended amid an upload of several parts"),
   "conditional write of an object refused": objects(
     "an object was not written, for its condition did not hold",
   ),

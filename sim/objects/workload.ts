@@ -35,6 +35,7 @@ const VOID: readonly ObjectProblem[] = ["too-small", "invalid", "too-large", "ba
 /** A process that dies does so within so many asks. */
 const ASKS_MAX = 40;
 const PARTS_MAX = 4;
+const READERS = 8;
 const BUCKETS_AGAIN_US = 500_000;
 
 /** A version that somebody was told of, and nobody has removed. */
@@ -308,29 +309,30 @@ export class ObjectWorkload {
   }
 
   #multipart({ number: client, client: process, random, bucket, key, then }: Stage): void {
+    const draw = () => drawBody(random, this.#options);
     const parts = Array.from({ length: random.between(1, PARTS_MAX) }, () => {
-      const body = drawBody(random, this.#options);
+      const body = draw();
       return body.length === 0 ? Uint8Array.of(random.below(256)) : body;
     });
-    const body = joined(parts), object = objectName(bucket, key);
-    const number = this.history.number(object, body), recorded = this.#invoked(client, object, number, null);
-    const aborts = random.chance(1, 5);
-    this.#run(process, {
-      program: (programs) =>
-        makeUpload(programs, {
-          bucket,
-          key,
-          metadata: numbered(number),
-          parts: parts.map(({ length }) => length),
-          aborts,
-        }),
-      body,
-      diesAt: this.#death(random, 2),
+    const object = objectName(bucket, key), number = this.history.number(object, joined(parts));
+    const recorded = this.#invoked(client, object, number, null);
+    const plan = {
+      bucket,
+      key,
+      metadata: numbered(number),
+      parts,
+      draft: random.chance(1, 4) ? draw() : null,
+      surplus: random.chance(1, 4) ? draw() : null,
+      aborts: random.chance(1, 5),
+    };
+    this.#run<ObjectVersion | null>(process, {
+      program: (programs) => makeUpload(programs, plan),
+      diesAt: this.#death(random, 3),
       done: (outcome) => {
-        if (outcome.kind === "done" && outcome.value === null) recorded.void = true;
-        else if (outcome.kind === "done") {
-          this.#made(recorded, number, { kind: "done", value: outcome.value! });
-        } else this.#made(recorded, number, outcome);
+        if (outcome.kind === "died" && outcome.asks > 0) this.#sometimes.fire("upload in parts broken off");
+        if (outcome.kind !== "done") this.#made(recorded, number, outcome);
+        else if (outcome.value === null) recorded.void = true;
+        else this.#made(recorded, number, { kind: "done", value: outcome.value });
         then();
       },
     });
@@ -398,8 +400,7 @@ export class ObjectWorkload {
   } {
     const problems: string[] = [], left = this.history.objects();
     let open = left.length, read = 0;
-    const client = this.client("reader");
-    const next = () => {
+    const next = (client: ObjectClient) => {
       const object = left.shift();
       if (object === undefined) return;
       this.#readVersions(client, object, (each, outcome, problem) => {
@@ -407,10 +408,10 @@ export class ObjectWorkload {
         else problems.push(`${each}: ${problem}`);
       }, () => {
         open--;
-        next();
+        next(client);
       });
     };
-    next();
+    for (let i = 0; i < READERS; i++) next(this.client(`reader ${i}`));
     return { done: () => open === 0, problems, read: () => read };
   }
 
