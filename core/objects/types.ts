@@ -246,8 +246,10 @@ export interface ListOptions {
 export interface Listed {
   readonly objects: readonly { readonly key: string; readonly version: ObjectVersion }[];
   readonly prefixes: readonly string[];
-  /** Where to go on (`after`); null at the end. */
+  /** Where to go on (`after`); null at the end. A page may end early where much is deleted. */
   readonly next: string | null;
+  /** Keys whose records cannot be read. */
+  readonly damaged?: readonly string[];
 }
 export interface ListVersionsOptions extends ListOptions {
   /** With `after`: versions of that key after this one. */
@@ -261,9 +263,11 @@ export interface ListedVersions {
   }[];
   readonly prefixes: readonly string[];
   readonly next: { readonly key: string; readonly version: string | null } | null;
+  readonly damaged?: readonly string[];
 }
 export interface ListedUploads {
   readonly uploads: readonly Upload[];
   readonly prefixes: readonly string[];
   readonly next: { readonly key: string; readonly upload: string } | null;
+  readonly damaged?: readonly string[];
 }

@@ -21,8 +21,15 @@ import { rowsFrom } from "./paging.ts";
 import { drawVersion, getOlder, planNewest } from "./put.ts";
 import type { Place, World } from "./world.ts";
 
-/** Deletes the object; where versions are kept, by a marker; or exactly the version named. Nothing there is no error. */
-export function* deleteObject(world: World, options: DeleteOptions): Program<Deleted> {
+/**
+ * Deletes the object; where versions are kept, by a marker; or exactly the version named. Nothing there is no error. `ifMatchVersion`: only
+ * while that version is the newest.
+ */
+export function* deleteObject(
+  world: World,
+  options: DeleteOptions,
+  { ifMatchVersion }: { readonly ifMatchVersion?: string } = {},
+): Program<Deleted> {
   const { bucket, key, version } = options;
   checkKey(key);
   const place = yield* world.place(bucket, key);
@@ -30,6 +37,9 @@ export function* deleteObject(world: World, options: DeleteOptions): Program<Del
   return yield* change(world, place, function* (found): Program<Plan<Deleted>> {
     if (version !== undefined) return yield* planRemoval(world, place, found, version, options);
     judgeWrite(options.conditions, key, found.newest?.version ?? null);
+    if (ifMatchVersion !== undefined && found.newest?.version.id !== ifMatchVersion) {
+      return { kind: "done", value: { existed: false, version: null, marker: false } };
+    }
     if (found.bucket.versioning === "off") return planDelete(place, found);
     const facts = {
       deleted: true,
@@ -44,6 +54,26 @@ export function* deleteObject(world: World, options: DeleteOptions): Program<Del
     };
     const { plan, version: marker } = yield* planNewest(place, found, draw, facts);
     return { ...plan, value: { existed: true, version: idShown(marker), marker: true } };
+  });
+}
+
+/**
+ * Removes one version if it is an older one, or if it is the only one: for rules, which judged it a moment before.
+ */
+export function* removeIf(
+  world: World,
+  { bucket, key, version }: { readonly bucket: string; readonly key: string; readonly version: string },
+  only: "older" | "alone",
+): Program<Deleted> {
+  const place = yield* world.place(bucket, key);
+  return yield* change(world, place, function* (found): Program<Plan<Deleted>> {
+    const isNewest = found.newest?.version.id === version;
+    if (isNewest === (only === "alone")) {
+      if (only === "older" || (yield* nextOlder(world, place)) === null) {
+        return yield* planRemoval(world, place, found, version, {});
+      }
+    }
+    return { kind: "done", value: { existed: false, version, marker: false } };
   });
 }
 
@@ -111,13 +141,13 @@ export function* planRemoval(
 
 function* promote(
   world: World,
-  { bucket, key, partition }: Place,
+  place: Place,
   newest: VersionRow,
 ): Program<{ conditions: TransactOp["conditions"]; then: TransactItem[] }> {
-  const row = newestRow(bucket, key), start = versionRow(bucket, key, "");
-  const next = yield* rowsFrom(world, { start, end: prefixEnd(start), partition, wanted: 1 }).next();
+  const row = newestRow(place.bucket, place.key);
+  const next = yield* nextOlder(world, place);
   if (next === null) return { conditions: [], then: [{ kind: "delete", key: row }] };
-  const { version, upload } = versionRowOf({ bucket, key, partition }, next);
+  const { version, upload } = versionRowOf(place, next);
   const olderNull = newest.olderNull === version.id ? null : newest.olderNull;
   return {
     conditions: [{ key: next.key, expect: expectSame(next) }],
@@ -126,6 +156,12 @@ function* promote(
       { kind: "put", key: row, value: encodeVersion({ version, olderNull, upload }) },
     ],
   };
+}
+
+/** The row of the newest of the older versions. */
+function* nextOlder(world: World, { bucket, key, partition }: Place): Program<KeyValue | null> {
+  const start = versionRow(bucket, key, "");
+  return yield* rowsFrom(world, { start, end: prefixEnd(start), partition, wanted: 1 }).next();
 }
 
 /** Replaces the tags of the newest version, or of the one named. @throws {ObjectError} "deleted" for a marker */
