@@ -1,10 +1,10 @@
 /** Who sends a request: its signature, in the Authorization header or in the query, held against the secret. */
 import { LIMITS } from "../../core/base/limits.ts";
-import { parseAmzDate, parseHttpDate, parseWhole } from "./encoding.ts";
-import { amzDate } from "./encoding.ts";
+import { amzDate, parseAmzDate, parseHttpDate, parseWhole } from "./encoding.ts";
 import { S3Error } from "./errors.ts";
 import {
   ALGORITHM,
+  canonicalPaths,
   canonicalRequest,
   sameSignature,
   type Scope,
@@ -69,24 +69,23 @@ export async function authenticate(
     return [name, value ?? ""] as const;
   });
   checkSignedHeaders(request, claim);
-  const canonical = canonicalRequest({
-    method: request.method,
-    path: request.path,
-    query: request.query.filter(([name]) => name !== "X-Amz-Signature"),
-    headers,
-    payloadHash: claim.payload,
-  });
-  if (canonical === null) throw new S3Error("InvalidURI");
+  const paths = canonicalPaths(request.path);
+  if (paths === null) throw new S3Error("InvalidURI");
+  const query = request.query.filter(([name]) => name !== "X-Amz-Signature");
+  const candidates = paths.map((path) =>
+    canonicalRequest({ method: request.method, path, query, headers, payloadHash: claim.payload })
+  );
   const secret = await credentials.secretOf(claim.accessId);
   if (secret === null) {
     throw new S3Error("InvalidAccessKeyId", undefined, [["AWSAccessKeyId", claim.accessId]]);
   }
-  const key = signingKey(secret, claim.scope), text = stringToSign(claim.amzDate, claim.scope, canonical);
-  if (!sameSignature(sign(key, text), claim.signature)) {
+  const key = signingKey(secret, claim.scope);
+  const texts = candidates.map((canonical) => stringToSign(claim.amzDate, claim.scope, canonical));
+  if (!texts.some((text) => sameSignature(sign(key, text), claim.signature))) {
     throw new S3Error("SignatureDoesNotMatch", undefined, [
       ["AWSAccessKeyId", claim.accessId],
-      ["StringToSign", text],
-      ["CanonicalRequest", canonical],
+      ["StringToSign", texts[0] ?? ""],
+      ["CanonicalRequest", candidates[0] ?? ""],
     ]);
   }
   return {

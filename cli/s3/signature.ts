@@ -23,7 +23,7 @@ export function scopeText({ date, region, service }: Scope): string {
 
 export interface Signed {
   readonly method: string;
-  /** As it came, percent-encoded. */
+  /** One of canonicalPaths(). */
   readonly path: string;
   /** Decoded, in the order in which they came, without X-Amz-Signature. */
   readonly query: readonly (readonly [string, string])[];
@@ -32,17 +32,23 @@ export interface Signed {
   readonly payloadHash: string;
 }
 
-/** null: the path is not well-formed. */
-export function canonicalRequest({ method, path, query, headers, payloadHash }: Signed): string | null {
+/**
+ * The path as it is encoded by the rules; and as it came, where that is something else, for there are clients that sign
+ * what they send ("%2F" in a key). null: it is not well-formed.
+ */
+export function canonicalPaths(path: string): string[] | null {
   const decoded = percentDecode(path);
-  if (decoded === null) return null;
+  return decoded === null ? null : [...new Set([uriEncode(decoded, true), path])];
+}
+
+export function canonicalRequest({ method, path, query, headers, payloadHash }: Signed): string {
   const parameters = query
     .map(([name, value]) => [uriEncode(name), uriEncode(value)] as const)
     .sort(([a, x], [b, y]) => a < b ? -1 : a > b ? 1 : x < y ? -1 : x > y ? 1 : 0)
     .map(([name, value]) => `${name}=${value}`);
   return [
     method,
-    uriEncode(decoded, true),
+    path,
     parameters.join("&"),
     ...headers.map(([name, value]) => `${name}:${value.trim().replace(/ +/g, " ")}`),
     "",
