@@ -92,6 +92,14 @@ export function report({ result, wallSeconds, paint }: ReportOptions): string {
     const [half, most, nearly, all] = [p50, p90, p99, max].map(milliseconds);
     lines.push(`latency   p50 ${half}, p90 ${most}, p99 ${nearly}, max ${all}`);
   }
+  if (result.objects !== null) {
+    const { operations, died, refusals, collected } = result.objects;
+    lines.push(
+      `objects   ${operations} operations, ${died} cut short, ${collected} times garbage collected${
+        refusals.map(([reason, n]) => `, ${n} ${reason}`).join("")
+      }`,
+    );
+  }
   lines.push(
     `noticed   suspected ${describeSpread(timings.suspected)}; declared dead ${
       describeSpread(timings.declaredDead)

@@ -17,7 +17,7 @@ import { Sometimes, type SometimesName } from "./sometimes.ts";
 import { resolveScenario } from "./swarm.ts";
 import { MembershipKernel } from "./membership_kernel.ts";
 import type { NetworkCounters } from "./network.ts";
-import { ObjectStage } from "./objects/stage.ts";
+import { type ObjectsSummary, ObjectStage } from "./objects/stage.ts";
 import type { Tracer } from "./observer.ts";
 import type { CheckName } from "./checks.ts";
 import { checksOf, type Scenario } from "./scenario.ts";
@@ -79,6 +79,8 @@ export interface RunResult {
   };
   /** Events that watching clients were told. */
   readonly eventsTold: number;
+  /** Where there are objects. */
+  readonly objects: ObjectsSummary | null;
   /** In which situations of the registry this run was; see sometimes.ts. */
   readonly sometimes: readonly SometimesName[];
   readonly leadersElected: number;
@@ -201,7 +203,7 @@ export class Run {
     this.#phase("settle", () => this.#settle());
     this.#phase("faults", () => {
       this.#workload.start();
-      this.#objects?.workload.start();
+      this.#objects?.start();
       this.#injector.begin(scenario.faults, scenario.duration);
       const end = world.loop.now + scenario.duration;
       this.#until(() => world.loop.now >= end, scenario.duration);
@@ -339,6 +341,7 @@ export class Run {
         latencyUs: percentiles(this.#workload.latenciesUs),
       },
       eventsTold: this.#workload.eventsTold,
+      objects: this.#objects?.summary() ?? null,
       sometimes: this.#sometimes.fired,
       leadersElected: this.#raft.leadersElected,
       timings: this.#timings.report(),

@@ -116,6 +116,8 @@ export const SOMETIMES = {
   // Objects
   "object client died amid an operation": objects("a process ended amid something that it did with objects"),
   "upload in parts broken off": objects("a process ended amid an upload of several parts"),
+  "upkeep of objects broken off": objects("a node stopped amid its upkeep of a partition's objects"),
+  "garbage of objects collected by another": objects("a node removed what a client had left half removed"),
   "conditional write of an object refused": objects(
     "an object was not written, for its condition did not hold",
   ),

@@ -120,17 +120,22 @@ export class ObjectWorkload {
     this.#running = false;
   }
 
-  /** A client process of its own. */
-  client(name: string, login: Login | undefined = this.#login): ObjectClient {
-    const client = new ObjectClient({
+  /** A client process of its own, which `idle` waits for. */
+  client(name: string): ObjectClient {
+    const client = this.upkeepClient(name, this.#login);
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** A client process that never rests. */
+  upkeepClient(name: string, login: Login | undefined): ObjectClient {
+    return new ObjectClient({
       world: this.#world,
       random: this.#random.fork(name),
       login,
       programs: () => this.programs(),
       patienceUs: this.#options.patience,
     });
-    this.#clients.push(client);
-    return client;
   }
 
   programs(): ProgramWorld {
