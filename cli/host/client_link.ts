@@ -360,7 +360,7 @@ export class ClientLink implements Requester, Holder {
 }
 
 /** As how many requests it counts in a turn (O1): a chunk takes as long as many small ones. */
-function weightOf(op: Op): number {
+export function weightOf(op: Op): number {
   switch (op.kind) {
     case "chunk-put":
     case "chunk-get":
@@ -371,7 +371,7 @@ function weightOf(op: Op): number {
 }
 
 /** About how many bytes `op` takes, where that may be many; or its answer, where that is known before. */
-function sizeOfOp(op: Op): number {
+export function sizeOfOp(op: Op): number {
   switch (op.kind) {
     case "chunk-put":
       return op.bytes.length;

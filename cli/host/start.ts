@@ -1,5 +1,6 @@
 import { Lifecycle, type ReadyNode } from "./life/lifecycle.ts";
 import type { StartOptions } from "./life/options.ts";
+import type { Actor, LocalClient } from "./local_client.ts";
 
 export type { ReadyNode, StartOptions };
 
@@ -8,6 +9,11 @@ export interface RunningNode {
   readonly ready: Promise<ReadyNode>;
   /** Resolves when the node has stopped; rejects when it cannot go on and a person has to do something. */
   readonly done: Promise<void>;
+  /**
+   * A client of the network that asks through this node, in its process; whoever has it closes it, or the node does when it
+   * has stopped.
+   */
+  client(as: Actor): LocalClient;
   /** Hands leadership over, answers what is under way, syncs and closes. Whatever it does now, it ends. */
   stop(): Promise<void>;
 }
@@ -26,6 +32,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   return {
     ready: lifecycle.ready,
     done,
+    client: (as) => lifecycle.client(as),
     stop() {
       lifecycle.stop();
       return done;

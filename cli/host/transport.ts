@@ -33,6 +33,8 @@ import { Gate, sourceOf } from "./gate.ts";
 import { Handshakes } from "./handshakes.ts";
 import { Listener } from "./listener.ts";
 import { ClientMemory, Turns } from "./load.ts";
+import type { Actor, LocalHearing, LocalWay } from "./local_client.ts";
+import { LocalLink } from "./local_link.ts";
 import { PeerLink } from "./peer_link.ts";
 import { PeerRequests, waitsForTurn } from "./peer_requests.ts";
 import { type Newcomer, Reception, type Role } from "./reception.ts";
@@ -80,7 +82,9 @@ export class Transport {
     bulk: new Map(),
   };
   readonly #intake = new BulkIntake((from, messages) => this.#events.messages(from, messages));
-  readonly #clients = new Map<number, ClientLink>();
+  readonly #clients = new Map<number, ClientLink | LocalLink>();
+  /** Those of the clients that are in this process. */
+  readonly #locals = new Set<LocalLink>();
   /** What each peer forwards for its clients. */
   readonly #forwards = new Map<NodeId, PeerRequests>();
   readonly #clientAddresses = new Map<number, string>();
@@ -96,7 +100,7 @@ export class Transport {
   #addressOf: (peer: NodeId) => string | null = () => null;
   #clientNumber = 0;
   #dirtyPeers: PeerLink[] = [];
-  #dirtyClients: ClientLink[] = [];
+  #dirtyClients: (ClientLink | LocalLink)[] = [];
   #flushDue: ReturnType<typeof setImmediate> | null = null;
   /** Between begin() and pause(): peers are taken, and messages are sent. */
   #open = false;
@@ -159,6 +163,37 @@ export class Transport {
     this.#dirtyPeers = [];
     this.#dirtyClients = [];
     this.#reception.close(why);
+    for (const link of this.#locals) link.cutOff();
+  }
+
+  /** Takes requests from within this process. Closed, it is a client that has gone. */
+  openLocal(as: Actor, hearing: LocalHearing): LocalWay {
+    const client = ++this.#clientNumber;
+    const link = new LocalLink({
+      ...hearing,
+      hand: (requests) => this.#events.requests(client, requests, this.#principalOf(as)),
+      turns: this.#turns,
+      memory: this.#memory,
+    });
+    this.#clients.set(client, link);
+    this.#locals.add(link);
+    this.#memory.add(link);
+    return {
+      send: (requests) => link.send(requests),
+      close: () => {
+        link.gone();
+        this.#clients.delete(client);
+        this.#locals.delete(link);
+        this.#memory.delete(link);
+        this.#events.clientGone(client);
+      },
+    };
+  }
+
+  #principalOf(as: Actor): Principal | null {
+    const self = this.#self;
+    if (self === null || self.credentials === null) return null;
+    return as.kind === "node" ? { kind: "member", node: self.node } : as;
   }
 
   /** Closes connections with who may not be here any more. After each change of the view. */
@@ -243,8 +278,9 @@ export class Transport {
     return this.#clientAddresses.get(client) ?? "";
   }
 
+  /** Those who came over connections. */
   get clients(): number {
-    return this.#clients.size;
+    return this.#clients.size - this.#locals.size;
   }
 
   /** For a status answer: what was counted, and how things stand. */

@@ -3,10 +3,11 @@ import { copy } from "../../core/objects/programs/copy.ts";
 import { deleteObject, setTags } from "../../core/objects/programs/delete.ts";
 import { getBody, head } from "../../core/objects/programs/get.ts";
 import { list, listUploads, listVersions } from "../../core/objects/programs/list.ts";
+import * as multipart from "../../core/objects/programs/multipart.ts";
 import { put } from "../../core/objects/programs/put.ts";
 import { getBucket } from "../../core/objects/programs/bucket_row.ts";
 import { type Sizes, World } from "../../core/objects/programs/world.ts";
-import { type GetOptions, ObjectError, type Program } from "../../core/objects/types.ts";
+import type { GetOptions, Program } from "../../core/objects/types.ts";
 import { partitionOf } from "../../core/placement/key.ts";
 import { BodySink, BodySource } from "./bodies.ts";
 import { drive, type Requests } from "./drive.ts";
@@ -75,17 +76,13 @@ export function openStore(client: Requests, { sizes = {} }: StoreOptions = {}): 
     list: (options) => run(list(world, options)),
     listVersions: (options) => run(listVersions(world, options)),
 
-    createUpload: () => Promise.reject(notYet()),
-    upload: () => Promise.reject(notYet()),
-    putPart: () => Promise.reject(notYet()),
-    copyPart: () => Promise.reject(notYet()),
-    listParts: () => Promise.reject(notYet()),
-    completeUpload: () => Promise.reject(notYet()),
-    abortUpload: () => Promise.reject(notYet()),
+    createUpload: (options) => run(multipart.createUpload(world, options)),
+    upload: (bucket, key, upload) => run(multipart.getUpload(world, bucket, key, upload)),
+    putPart: (options, body, signal) => write(multipart.putPart(world, options), body, signal),
+    copyPart: (from, to, signal) => run(multipart.copyPart(world, from, to), signal),
+    listParts: (options) => run(multipart.listParts(world, options)),
+    completeUpload: (options) => run(multipart.completeUpload(world, options)),
+    abortUpload: (bucket, key, upload) => run(multipart.abortUpload(world, bucket, key, upload)),
     listUploads: (options) => run(listUploads(world, options)),
   };
-}
-
-function notYet(): ObjectError {
-  return new ObjectError("unavailable", "Uploads in parts are not there yet");
 }

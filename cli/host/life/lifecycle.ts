@@ -17,6 +17,7 @@ import type { Trouble } from "../../../core/wire/requests.ts";
 import type { Principal } from "../../../core/wire/security.ts";
 import { DataDirectory } from "../directory.ts";
 import type { Incident } from "../doorkeeper.ts";
+import { type Actor, LocalClient } from "../local_client.ts";
 import { LogLimit, RepeatLimit } from "../log_limit.ts";
 import { REFUSED_EVICTED, REFUSED_FOREIGN } from "../peer_connection.ts";
 import { formatAddress, parseAddress } from "../socket.ts";
@@ -64,6 +65,7 @@ export class Lifecycle {
   readonly #incidents = new LogLimit();
   /** Fewer: the audit log keeps a few megabytes, and what strangers try is not to push out what operators did. */
   readonly #incidentsKept = new LogLimit({ periodMs: INCIDENTS_KEPT_MS });
+  readonly #clients = new Set<LocalClient>();
   #address = "";
   #who: { readonly node: NodeId; readonly network: string | null };
   /** The newest view of the lives so far. */
@@ -177,7 +179,19 @@ export class Lifecycle {
     this.#stop.abort();
   }
 
+  /** A client in this process, which lasts over the lives of the node and ends with it. */
+  client(as: Actor): LocalClient {
+    const client = new LocalClient({
+      as,
+      open: (as, hearing) => this.#transport.openLocal(as, hearing),
+      closed: () => this.#clients.delete(client),
+    });
+    this.#clients.add(client);
+    return client;
+  }
+
   #close(): void {
+    for (const client of this.#clients) client.close();
     this.#space.close();
     this.#directory.close();
   }
