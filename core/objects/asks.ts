@@ -21,6 +21,8 @@ const RESEND_US = 1_000_000;
 const RESEND_BYTES_US = 2_500_000;
 /** What a question weighs besides the fragment that it brings or asks for. */
 const QUESTION_BYTES = 256;
+/** A peer that owed an answer which nobody waits for any more counts as silent for so long, then it is tried anew. */
+const SILENT_US = 10_000_000;
 
 /** lost: no answer came, and none will be waited for. */
 export type PutAnswer = FragmentPutOutcome | "lost";
@@ -76,7 +78,7 @@ interface Peer {
   /** Of what was sent and has no answer. */
   weight: number;
   readonly waiting: Ask[];
-  /** Since when it owes answers without having given any; NEVER: it owes none. */
+  /** Since when it owes an answer, waited for or not, and has given none to anything; NEVER: it owes none. */
   owesSince: Instant;
 }
 
@@ -139,8 +141,8 @@ export class Asks {
 
   /** It has not answered anything for so long, and owes an answer. */
   owesFor(node: NodeId, now: Instant): number {
-    const since = this.#peers.get(node)?.owesSince ?? NEVER;
-    return since === NEVER ? 0 : now - since;
+    const peer = this.#peers.get(node);
+    return peer === undefined || isForgiven(peer, now) ? 0 : now - peer.owesSince;
   }
 
   #ask(to: NodeId, question: Question, bytes: number, until: Instant, now: Instant): number {
@@ -192,9 +194,9 @@ export class Asks {
       const ask = peer.waiting[0]!;
       if (peer.weight > 0 && peer.weight + ask.weight > LIMITS.fragmentBytesInFlightMax) return;
       peer.waiting.shift();
+      if (isForgiven(peer, now)) peer.owesSince = now;
       peer.weight += ask.weight;
       ask.sent = true;
-      if (peer.owesSince === NEVER) peer.owesSince = now;
       this.#transmit(ask, now);
     }
   }
@@ -247,11 +249,12 @@ export class Asks {
 
   /** A2. */
   #answered(from: NodeId, id: number, kind: Question["kind"], now: Instant): Question | null {
-    const ask = this.#asks.get(id);
-    if (ask === undefined || ask.to !== from || ask.question.kind !== kind || !ask.sent) return null;
+    const ask = this.#asks.get(id), peer = this.#peers.get(from);
+    const counts = ask !== undefined && ask.to === from && ask.question.kind === kind && ask.sent;
+    // Too late is an answer as well: it is not silent.
+    if (peer !== undefined) peer.owesSince = peer.weight > (counts ? ask.weight : 0) ? now : NEVER;
+    if (!counts) return null;
     this.#take(ask, now);
-    const peer = this.#peers.get(from);
-    if (peer !== undefined && peer.weight > 0) peer.owesSince = now;
     return ask.question;
   }
 
@@ -263,7 +266,8 @@ export class Asks {
     if (ask.sent) peer.weight -= ask.weight;
     else peer.waiting.splice(peer.waiting.indexOf(ask), 1);
     this.#send(peer, now);
-    if (peer.weight === 0 && peer.waiting.length === 0) this.#peers.delete(ask.to);
+    const idle = peer.weight === 0 && peer.waiting.length === 0;
+    if (idle && peer.owesSince === NEVER) this.#peers.delete(ask.to);
   }
 
   #refuse(from: NodeId, message: "fragment-get-reply" | "fragment-check-reply", why: string): void {
@@ -310,6 +314,10 @@ export class Asks {
     }
     return true;
   }
+}
+
+function isForgiven({ weight, owesSince }: Peer, now: Instant): boolean {
+  return owesSince === NEVER || (weight === 0 && now - owesSince > SILENT_US);
 }
 
 function tellLost(question: Question, now: Instant): void {
