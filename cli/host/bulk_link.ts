@@ -39,7 +39,7 @@ export class BulkLink {
   /** How many of the queue were sent in the pass that runs. */
   #from = 0;
   #bytes = 0;
-  #pass: ReturnType<typeof setImmediate> | null = null;
+  #pass: ReturnType<typeof setTimeout> | null = null;
   #look: ReturnType<typeof setTimeout> | null = null;
   #usedAt = 0;
   #idle: ReturnType<typeof setTimeout> | null = null;
@@ -88,12 +88,12 @@ export class BulkLink {
     this.#connection.close();
   }
 
-  /** After what runs now: a turn of the node sends much, and what it wrote down comes first. */
+  /** After what runs now: a turn of the node sends much, and what it wrote down comes first. A timer: see bulk_intake.ts. */
   #pumpSoon(): void {
-    this.#pass ??= setImmediate(() => {
+    this.#pass ??= setTimeout(() => {
       this.#pass = null;
       this.#pump();
-    });
+    }, 0);
   }
 
   /** Q1 */
@@ -130,7 +130,7 @@ export class BulkLink {
     this.#queue = [];
     this.#from = 0;
     this.#bytes = 0;
-    if (this.#pass !== null) clearImmediate(this.#pass);
+    if (this.#pass !== null) clearTimeout(this.#pass);
     if (this.#look !== null) clearTimeout(this.#look);
     this.#pass = this.#look = null;
   }

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import net from "node:net";
 import { type NodeId, nodeId } from "../../../core/base/ids.ts";
 import { frame, FRAME_HEADER_BYTES, seal } from "../../../core/wire/framing.ts";
-import type { Member, MemberState, SystemView } from "../../../core/wire/messages.ts";
 import type { GenerationSecret } from "../../../core/wire/session.ts";
 import {
   clientHello,
@@ -12,73 +11,15 @@ import {
   peerHello,
   PREAMBLE,
 } from "../../../core/wire/session.ts";
-import type { NodeCredentials } from "../../../cli/host/credentials.ts";
 import { askAuthorities } from "../../../cli/host/ask_authorities.ts";
 import { certificatePem } from "../../../cli/host/identity/certificates.ts";
-import { newSeed, privateKeyPem, publicKeyOfSeed } from "../../../cli/host/identity/ed25519.ts";
-import { issueAuthority, issueMember } from "../../../cli/host/identity/issuing.ts";
 import { PeerLink } from "../../../cli/host/peer_link.ts";
 import { connectTo, FrameSocket } from "../../../cli/host/socket.ts";
-import { acceptTls, type OwnCertificate, ownCertificate } from "../../../cli/host/tls.ts";
+import { acceptTls } from "../../../cli/host/tls.ts";
 import { Carrier } from "../../../cli/host/tls_stream.ts";
 import { Transport, type TransportEvents } from "../../../cli/host/transport.ts";
 import { RawConnection, until } from "../support.ts";
-
-const NETWORK = "ab".repeat(16);
-
-interface Authority {
-  readonly secret: Uint8Array;
-  readonly der: Uint8Array;
-}
-async function authority(network = NETWORK, generation = 1): Promise<Authority> {
-  const secret = crypto.getRandomValues(new Uint8Array(32));
-  return { secret, der: await issueAuthority({ network, generation, secret, now: Date.now() }) };
-}
-interface Identity {
-  readonly key: string;
-  readonly own: OwnCertificate;
-}
-async function identity(by: Authority, node: string): Promise<Identity> {
-  const seed = newSeed(), key = publicKeyOfSeed(seed);
-  const der = await issueMember({
-    authority: by.der,
-    secret: by.secret,
-    node,
-    publicKey: key,
-    now: Date.now(),
-  });
-  return { key, own: ownCertificate(privateKeyPem(seed), der) };
-}
-
-/** What all of a test's nodes agree on. Changed in place by who is put into it. */
-class World {
-  readonly by: Authority;
-  readonly members = new Map<string, { key: string; state: MemberState }>();
-  constructor(by: Authority) {
-    this.by = by;
-  }
-  view(): SystemView {
-    const members = [...this.members].map(([id, { key, state }]) => ({
-      id: nodeId(id),
-      state,
-      identity: { key, holds: 1, uses: 1, statement: new Uint8Array(0) },
-    })) as unknown as Member[];
-    const keys = [{ id: 1, state: "current", authority: this.by.der }];
-    return {
-      network: NETWORK,
-      members,
-      security: { keys, access: [], invites: [] },
-    } as unknown as SystemView;
-  }
-  credentials({ own }: Identity): NodeCredentials {
-    return {
-      network: NETWORK,
-      tls: () => ({ own, authorities: [certificatePem(this.by.der)] }),
-      view: () => this.view(),
-      admit: () => Promise.reject(new Error("not here")),
-    };
-  }
-}
+import { authority, type Identity, identity, NETWORK, World } from "./members.ts";
 
 interface Heard {
   readonly messages: (readonly [NodeId, number])[];
