@@ -22,7 +22,7 @@ import type { Random } from "../base/random.ts";
 import type { SystemView } from "../wire/messages.ts";
 import type { LocalOp, Op, Refused, Request, Response } from "../wire/requests.ts";
 import { keyOf } from "../wire/ops.ts";
-import { classOf, isStale, namedPartition, type OpClass, verdictOf } from "./ops.ts";
+import { classOf, isStale, namedPartition, type OpClass, patienceUs, verdictOf } from "./ops.ts";
 import { Routes } from "./routes.ts";
 import { Pacing } from "./pacing.ts";
 import { PartitionSessions, type SessionWrite } from "./sessions.ts";
@@ -305,7 +305,7 @@ export class ClientMachine {
     p.attempts.push(id);
     this.#byAttempt.set(id, p);
     // W2: what must not be sent twice waits for its answer to the end.
-    const patience = p.class === "change" ? NEVER : after(now, this.#settings.attemptUs);
+    const patience = p.class === "change" ? NEVER : after(now, patienceUs(p.op, this.#settings.attemptUs));
     this.#schedule(p, patience);
     this.#outgoing.push({ node, id, request: this.#requestOf(p) });
     if (p !== this.#layoutAsked && this.#isLayoutStale(p, now)) this.#askLayout(now);

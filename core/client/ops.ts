@@ -1,4 +1,5 @@
 /** How each operation of a client travels: where it goes and whether sending it twice is safe. */
+import { LIMITS } from "../base/limits.ts";
 import type { PartitionId } from "../base/ids.ts";
 import { isSystemOp, isWriteOp } from "../wire/ops.ts";
 import type { Op, RefusalReason } from "../wire/requests.ts";
@@ -19,6 +20,16 @@ export function classOf(op: Op): OpClass {
 /** The partition that an operation names itself. */
 export function namedPartition(op: Op): PartitionId | null {
   return op.kind === "range" && op.partition !== undefined ? op.partition : null;
+}
+
+/**
+ * How long an attempt may go without an answer, in microseconds. A chunk is spread over several nodes and their disks, and the
+ * node asked answers for all of them in the time that it has: asking again before that would move every byte twice.
+ */
+export function patienceUs(op: Op, attemptUs: number): number {
+  return op.kind === "chunk-put" || op.kind === "chunk-get"
+    ? Math.max(attemptUs, LIMITS.requestUs)
+    : attemptUs;
 }
 
 export function isStale(op: Op): boolean {

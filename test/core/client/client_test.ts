@@ -411,3 +411,25 @@ Deno.test("ClientMachine ends a write with unsure whose only attempt got lost, a
     assert.equal(script.reason(), reason);
   }
 });
+
+Deno.test("ClientMachine gives a chunk as long as a node may take for it, then asks another", () => {
+  const script = new Script();
+  const chunk: Op = {
+    kind: "chunk-get",
+    segment: { partition: 1 as PartitionId, segment: "0f".repeat(16) },
+    chunk: 0,
+    scheme: { kind: "replicated", copies: 3 },
+    length: 100,
+  };
+  const ticket = script.submit(chunk, 20_000_000);
+  const first = script.one();
+  assert.equal(first.request.session, undefined, "it is harmless to repeat");
+  script.pass(LIMITS.requestUs - 1);
+  assert.deepEqual(script.sent(), []);
+  script.pass(1);
+  const second = script.one();
+  assert.notEqual(second.node, first.node);
+  const response: Response = { kind: "chunk", bytes: new Uint8Array(100) };
+  script.answer({ ...first, node: first.node ?? A }, response);
+  assert.deepEqual(script.done(), { ticket, response, final: true });
+});
