@@ -35,7 +35,7 @@ export function encodeBucket({ bucket, removal }: BucketRecord): Uint8Array {
     listWire(bucket.lifecycle, lifecycleWire),
     listWire(bucket.cors, corsWire),
     listWire(bucket.tags, pairWire),
-    removal,
+    removal === null ? null : hexWire(removal),
   ]);
 }
 
