@@ -77,7 +77,7 @@ export function openStore(client: Requests, { sizes = {} }: StoreOptions = {}): 
     listVersions: (options) => run(listVersions(world, options)),
 
     createUpload: (options) => run(multipart.createUpload(world, options)),
-    upload: (bucket, key, upload) => run(multipart.getUpload(world, bucket, key, upload)),
+    upload: (bucket, key, upload) => run(multipart.getUpload(bucket, key, upload)),
     putPart: (options, body, signal) => write(multipart.putPart(world, options), body, signal),
     copyPart: (from, to, signal) => run(multipart.copyPart(world, from, to), signal),
     listParts: (options) => run(multipart.listParts(world, options)),
