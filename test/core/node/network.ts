@@ -17,6 +17,7 @@ import type { Member, Message } from "../../../core/wire/messages.ts";
 import type { Op, Response, Session } from "../../../core/wire/requests.ts";
 import type { Principal, Security } from "../../../core/wire/security.ts";
 import { MemoryTables } from "../../../sim/tables.ts";
+import { MemoryChunks } from "../objects/chunk_disk.ts";
 
 const LATENCY_US = 1_000;
 const SYNC_US = 200;
@@ -47,6 +48,8 @@ export class Network {
   readonly cut = new Set<string>();
   /** What a crash leaves of each node: its journal, as of its last sync, and its tables. */
   readonly disks = new Map<NodeId, Disk>();
+  /** Fragments of objects: they outlive their nodes' lives, as disks do. */
+  readonly chunks = new Map<NodeId, MemoryChunks>();
   readonly #down = new Set<NodeId>();
   /** How long checkpoints take, and those of single nodes. */
   checkpointUs = SYNC_US;
@@ -102,6 +105,13 @@ export class Network {
     return this.start(nodeId(name), { kind: "recovered", recovered: foldRecords(this.disk(name).records) });
   }
 
+  chunksOf(name: string): MemoryChunks {
+    const id = nodeId(name);
+    let chunks = this.chunks.get(id);
+    if (chunks === undefined) this.chunks.set(id, chunks = new MemoryChunks());
+    return chunks;
+  }
+
   loseTables(name: string): void {
     const id = nodeId(name);
     this.disks.set(id, { ...this.disk(name), tables: new MemoryTables() });
@@ -151,6 +161,13 @@ export class Network {
         () =>
           this.nodes.get(id) === node &&
           this.step(id, { kind: "checkpointed", checkpoint: checkpoint.number }),
+      );
+    }
+    if (effects.chunkOps.length > 0) {
+      const results = effects.chunkOps.map((op) => this.chunksOf(id).take(op));
+      this.at(
+        this.now + SYNC_US,
+        () => this.nodes.get(id) === node && this.step(id, { kind: "chunks", results }),
       );
     }
     if (effects.stopped) this.stopped.add(id);
