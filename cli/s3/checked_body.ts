@@ -18,7 +18,7 @@ import {
 } from "./checksums.ts";
 import { parseWhole } from "./encoding.ts";
 import { S3Error } from "./errors.ts";
-import type { Incoming } from "./incoming.ts";
+import { Incoming } from "./incoming.ts";
 import { UNSIGNED_PAYLOAD } from "./signature.ts";
 
 const SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
@@ -34,7 +34,10 @@ export interface BodySource {
   readonly signer: ChunkSigner | null;
 }
 
-/** Reading it to the end without an error means that every byte is as the client meant it. */
+/**
+ * Reading it to the end without an error means that every byte is as the client meant it. The last piece is handed out
+ * when that is known: whoever reads no further than the bytes announced has not got them all before.
+ */
 export class CheckedBody implements AsyncIterable<Uint8Array> {
   /** null: the client does not say how long it is. */
   readonly bytes: number | null;
@@ -50,6 +53,7 @@ export class CheckedBody implements AsyncIterable<Uint8Array> {
     { hash: ReturnType<typeof checksummer>; expected: string | null }
   >();
   #verified: Pair[] = [];
+  #ended = false;
 
   /** @throws {S3Error} where what is said of it cannot be */
   constructor(source: BodySource) {
@@ -93,9 +97,22 @@ export class CheckedBody implements AsyncIterable<Uint8Array> {
     return this.#verified;
   }
 
+  /** Of an empty one nobody may want to read anything, so it is held against what is said of it before. */
+  async begin(): Promise<this> {
+    if (this.bytes === 0) await Incoming.whole(this, 0);
+    return this;
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    if (this.#ended) return;
     try {
-      yield* this.#check();
+      let held: Uint8Array | null = null;
+      for await (const piece of this.#check()) {
+        if (held !== null) yield held;
+        held = piece;
+      }
+      this.#ended = true;
+      if (held !== null) yield held;
     } catch (error) {
       this.failure = error instanceof S3Error ? error : null;
       throw error;

@@ -54,6 +54,7 @@ export const putObject: Handler = async ({ call, store }) => {
 /** What is wrong with a body is told as it was found, whatever the store made of it. */
 export async function reading<T>(body: CheckedBody, work: () => Promise<T>): Promise<T> {
   try {
+    await body.begin();
     return await work();
   } catch (error) {
     throw body.failure ?? error;
