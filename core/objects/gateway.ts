@@ -16,6 +16,7 @@ import { after, type Instant, NEVER, type NodeId } from "../base/ids.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { ErasureCoder } from "../base/ports.ts";
 import type { Effects } from "../wire/kernel.ts";
+import type { SegmentId } from "../wire/objects.ts";
 import { refusal } from "../wire/ops.ts";
 import type { ChunkRequestOp, Refused, Response } from "../wire/requests.ts";
 import type { Asks, PutAnswer } from "./asks.ts";
@@ -70,7 +71,9 @@ interface Slot {
 }
 interface Put extends Due {
   readonly asker: Asker;
-  readonly op: PutOp;
+  readonly segment: SegmentId;
+  readonly chunk: number;
+  /** By index. What came from the client is not kept besides: it may be part of a larger buffer. */
   readonly files: readonly Uint8Array[];
   readonly slots: Slot[];
   readonly spares: NodeId[];
@@ -145,7 +148,8 @@ export class Gateway {
     const order = holders().place(fragmentHash(segment.segment, chunk), wanted + SPARES_MAX);
     const put: Put = {
       asker,
-      op,
+      segment,
+      chunk,
       files: makeFragments(segment, chunk, { scheme, sealed: bytes, coder }),
       slots: [],
       spares: order.slice(wanted),
@@ -179,8 +183,8 @@ export class Gateway {
 
   #give(put: Put, slot: Slot, node: NodeId | null, now: Instant): void {
     if (node === null) return;
-    const { asks, putPatienceUs } = this.#options, { op, files, until } = put;
-    const fragment = fragmentOf(op.segment, op.chunk, slot.index);
+    const { asks, putPatienceUs } = this.#options, { segment, chunk, files, until } = put;
+    const fragment = fragmentOf(segment, chunk, slot.index);
     const id = asks.put(
       node,
       { fragment, bytes: files[slot.index]!, until },
@@ -337,9 +341,10 @@ function storedOf({ slots }: Put): number {
 }
 
 function failure(put: Put, stored: number): Refused {
-  const { op, quorum, problems, slots } = put;
-  const so = `Only ${stored} of ${slots.length} fragments of chunk ${op.chunk} of segment ` +
-    `${op.segment.segment} could be stored, and ${quorum} are needed`;
+  const { segment, chunk, quorum, problems, slots } = put;
+  const so =
+    `Only ${stored} of ${slots.length} fragments of chunk ${chunk} of segment ${segment.segment} could be ` +
+    `stored, and ${quorum} are needed`;
   if (problems.has("refused")) {
     return refusal("conflict", `${so}: another content stands under that name. Take a new segment`);
   }
