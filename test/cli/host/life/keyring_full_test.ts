@@ -2,9 +2,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Keyring } from "../../../../cli/host/identity/keyring.ts";
+import { RequestError } from "../../../../cli/client/errors.ts";
 import { text, until } from "../../support.ts";
 import { statusAt } from "./lives.ts";
 import { keysOf, type PrivateLives, withPrivate } from "./private_lives.ts";
+
+/** What a network that is busy answers, and one whose leader has gone. */
+const MAY_TRY_AGAIN: ReadonlySet<string> = new Set(["timeout", "unsure", "busy", "no-leader"]);
 
 /** While it lives, no byte goes into a new keyring in `directory`. All else that is written there is. */
 class KeyringFullDisk implements Disposable {
@@ -63,8 +67,14 @@ for (const who of ["makes", "is given"] as const) {
         });
         assert(full.writes > 0);
         assert.equal(Keyring.open({ directory: join(directory, id), readOnly: true }).has(2), false);
-        // The others go on meanwhile.
-        await operator.put("meanwhile", "1");
+        await until(
+          "the others to go on meanwhile",
+          () =>
+            operator.put("meanwhile", "1").then(() => true, (error) => {
+              if (error instanceof RequestError && MAY_TRY_AGAIN.has(error.reason)) return false;
+              throw error;
+            }),
+        );
       }
       await until("the node to be up again", async () => (await statusOf(lives, id)).state === "active");
       await until("the new keys with all", async () => keysOf(await lives.view()) === "2:current");
