@@ -183,23 +183,25 @@ function* casBucket(
   value: Uint8Array | null,
 ): Program<{ readonly kind: "applied"; readonly version: Version } | { readonly kind: "other" }> {
   const key = bucketRow(name);
-  const op: Op = { kind: "cas", key, expect: expectSame(found), value };
   for (let attempt = 1;; attempt++) {
-    const response = yield* ask(op);
-    if (response.kind === "cas") {
-      if (response.applied) return { kind: "applied", version: response.version };
-      if (attempt === 1) return { kind: "other" };
-      // An attempt before may have done it.
-      const { found: now } = response;
-      if (now === null || value === null) {
-        return now === value ? { kind: "applied", version: response.version } : { kind: "other" };
-      }
-      return sameBytes(now.value, value) ? { kind: "applied", version: now.version } : { kind: "other" };
+    const response = yield* ask({ kind: "cas", key, expect: expectSame(found), value });
+    if (response.kind === "cas" && response.applied) return { kind: "applied", version: response.version };
+    const isFirst = attempt === 1;
+    if (response.kind === "cas" && isFirst) return { kind: "other" };
+    if (response.kind !== "cas" && outcomeOf(response) === "known") throw strange(response);
+    const now = yield* getRow(key);
+    if (now === null && value === null) return { kind: "applied", version: NO_VERSION };
+    if (now !== null && value !== null && sameBytes(now.value, value)) {
+      return { kind: "applied", version: now.version };
     }
-    if (outcomeOf(response) === "known" || attempt === CAS_ATTEMPTS) throw strange(response);
+    if (response.kind === "cas") return { kind: "other" };
+    // A row may be absent twice: what was made and removed since would be made again.
+    if (found === null || attempt === CAS_ATTEMPTS) throw strange(response);
   }
 }
 const CAS_ATTEMPTS = 3;
+/** Of a row that is not there. */
+const NO_VERSION: Version = { term: 0 as Version["term"], index: 0 as Version["index"] };
 
 function* checkScheme(scheme: Scheme): Program<void> {
   const problem = schemeProblem(scheme);

@@ -9,7 +9,8 @@
  *  P3  A segment that a committed version or part names has a row; and the transaction that takes the name away takes the rows with
  *      it, or leaves a row of garbage that names them (garbage.ts).
  *  P4  A write of which it is not known whether it was applied is never answered as if it were known: it is looked for. It can be
- *      tried again only while the newest row is as it was read, for then at most one of the attempts is ever applied.
+ *      tried again only while the newest row is as it was read, for then at most one of the attempts is ever applied; and not at all
+ *      where there was none, for a row may be absent twice.
  */
 import { garbageRow, newestRow } from "../rows.ts";
 import { encodeGarbage } from "../records_upload.ts";
@@ -148,8 +149,11 @@ function* attemptOnce<T>(
     otherwise: [{ kind: "get", key: fence }, { kind: "get", key: row }],
   });
   if (outcomeOf(response) === "unknown") {
-    if (++doubt.unanswered === UNANSWERED_MAX) throw notKnown(place);
-    return null;
+    if (newestValue !== null && ++doubt.unanswered < UNANSWERED_MAX) return null;
+    // P4: absent is absent; what was made and removed since would be made again.
+    const [now] = yield* getRows([row]);
+    if ((yield* plan.applied(newestOf(place, now!))) === true) return { value: plan.value, attempt };
+    throw notKnown(place);
   }
   doubt.attempt = before;
   if (response.kind !== "transacted") throw strange(response);

@@ -48,7 +48,7 @@ import { head, openVersion } from "./get.ts";
 import { uploadOf } from "./list.ts";
 import { checkedMetadata, checkKey, checkTags, quote } from "./names.ts";
 import { rowsFrom } from "./paging.ts";
-import { drawVersion, planNewest, stage, type Staged, unstage } from "./put.ts";
+import { planNewest, stage, type Staged, unstage } from "./put.ts";
 import { DEFAULT_SCHEME, type Place, type World } from "./world.ts";
 
 interface UploadName {
@@ -79,22 +79,25 @@ export function* createUpload(
   const metadata = checkedMetadata([...options.metadata ?? [], ...options.late?.() ?? []]);
   const place = yield* world.place(bucket, key);
   yield* getBucket(bucket);
-  const id = hexOf(yield* random(16)), startedMs = yield* now();
-  const upload: Upload = { id, bucket, key, startedMs, owner, metadata, tags };
-  const row = uploadRow(bucket, key, id), fence = fenceRow(place.partition, bucket);
+  const startedMs = yield* now(), fence = fenceRow(place.partition, bucket);
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    // Each attempt has an id of its own: one that came late must not begin anew what was ended meanwhile.
+    const upload: Upload = { id: hexOf(yield* random(16)), bucket, key, startedMs, owner, metadata, tags };
+    const row = uploadRow(bucket, key, upload.id);
     const response = yield* ask({
       kind: "transact",
-      conditions: [{ key: fence, expect: { kind: "absent" } }, { key: row, expect: { kind: "absent" } }],
+      conditions: [{ key: fence, expect: { kind: "absent" } }],
       then: [{ kind: "put", key: row, value: encodeUpload(upload) }],
       otherwise: [{ kind: "get", key: fence }],
     });
-    if (outcomeOf(response) === "unknown") continue;
+    if (outcomeOf(response) === "unknown") {
+      if ((yield* getRow(row)) !== null) return upload;
+      continue;
+    }
     if (response.kind !== "transacted") throw strange(response);
+    if (response.held) return upload;
     const [fenced] = response.results;
-    // Not held and no fence: an attempt before was applied, for nobody else draws this id.
-    if (response.held || !fenced) return upload;
-    yield* liftFence(place, fenced);
+    if (fenced) yield* liftFence(place, fenced);
   }
   throw busy(options);
 }
@@ -286,8 +289,7 @@ function* commitParts(
 ): Program<ObjectVersion> {
   const metadata = checkedMetadata(merged(upload.metadata, options.metadata ?? []));
   const segments = parts.flatMap((part) => part.segments);
-  const draw = yield* drawVersion();
-  const staged: Staged = yield* stage(world, place, draw, segments, false);
+  const staged: Staged = yield* stage(world, place, segments, false);
   const content: Content = segments.length === 0
     ? { kind: "inline", bytes: new Uint8Array(0) }
     : staged.content;
@@ -308,7 +310,7 @@ function* commitParts(
   const decide = function* (found: Parameters<typeof planNewest>[1]): Program<Plan<ObjectVersion>> {
     if (!sameRow(yield* getRow(row.key), row)) throw new PartsChanged();
     judgeWrite(options.conditions, place.key, found.newest?.version ?? null);
-    const { plan } = yield* planNewest(place, found, draw, {
+    const { plan } = yield* planNewest(place, found, staged.draw, {
       deleted: false,
       bytes: parts.reduce((sum, part) => sum + part.bytes, 0),
       etag: etagOf(parts.map(({ number, etag }) => ({ number, etag }))),

@@ -28,7 +28,7 @@ import {
 } from "./change.ts";
 import { judgeWrite } from "./conditions.ts";
 import { BODY, discard, type Draft, livingRows, type Source, tookTooLong, writeDraft } from "./draft.ts";
-import { must, removeGarbage } from "./garbage.ts";
+import { removeGarbage } from "./garbage.ts";
 import { checkedMetadata, checkKey, checkTags } from "./names.ts";
 import { bucketRow } from "../rows.ts";
 import { DEFAULT_SCHEME, type Place, type World } from "./world.ts";
@@ -84,19 +84,18 @@ function* commitDraft(
   draft: Draft,
   described: Described,
 ): Program<ObjectVersion> {
-  const draw = yield* drawVersion();
   let staged: Staged | null = null;
   const giveUp = function* (): Program<void> {
     if (staged !== null) yield* unstage(world, place, staged);
     yield* discard(place, draft);
   };
   try {
-    staged = yield* stage(world, place, draw, draft.segments, true);
+    staged = yield* stage(world, place, draft.segments, true);
   } catch (error) {
     yield* giveUp();
     throw error;
   }
-  const { content, conditions, then } = staged;
+  const { draw, content, conditions, then } = staged;
   const living = staged.claim === null ? livingRows(place, draft.segments) : [];
   const present = draft.registered && staged.claim === null ? draft.segments : [];
   const decide = function* (found: Found): Program<Plan<ObjectVersion>> {
@@ -135,7 +134,7 @@ function* commitDraft(
       ],
       then: [...plan.then, ...living, ...then],
       lost: function* (): Program<void> {
-        if (draft.registered) yield* checkRegistered(place, present, staged?.claim ?? null);
+        yield* checkRegistered(place, present, staged?.claim ?? null);
       },
     };
   };
@@ -211,6 +210,8 @@ function olderOf({ version, upload }: VersionRow): Uint8Array {
 
 /** A content that is ready to be named by a version; its pages are written. */
 export interface Staged {
+  /** Of the version that names it. */
+  readonly draw: string;
   readonly content: Content;
   /** Of the transaction that names it. */
   readonly conditions: TransactOp["conditions"];
@@ -226,32 +227,28 @@ export interface Staged {
 export function* stage(
   world: World,
   place: Place,
-  draw: string,
   segments: readonly Segment[],
   owns: boolean,
 ): Program<Staged> {
   const { segmentsPerRow, segmentsPerPage } = world.sizes;
   if (segments.length <= segmentsPerRow) {
-    return { content: { kind: "segments", segments, pages: 0 }, conditions: [], then: [], claim: null };
+    const draw = yield* drawVersion(), content = { kind: "segments", segments, pages: 0 } as const;
+    return { draw, content, conditions: [], then: [], claim: null };
   }
   const { bucket, key } = place;
   const pages = Math.ceil(segments.length / segmentsPerPage);
-  const row = garbageRow(bucket, key, draw);
-  const at = yield* writeClaim(
-    row,
-    encodeGarbage({ kind: "claim", draw, pages, owns, startedMs: yield* now() }),
-  );
-  const claim = { row, at };
+  const { draw, ...claim } = yield* writeClaim(place, pages, owns);
   const staged: Staged = {
+    draw,
     content: { kind: "segments", segments: [], pages },
-    conditions: [{ key: row, expect: expectSame({ version: at }) }],
-    then: [{ kind: "delete", key: row }],
+    conditions: [{ key: claim.row, expect: expectSame({ version: claim.at }) }],
+    then: [{ kind: "delete", key: claim.row }],
     claim,
   };
   try {
     for (let page = 0; page < pages; page++) {
       const value = encodePage(segments.slice(page * segmentsPerPage, (page + 1) * segmentsPerPage));
-      yield* must({ kind: "put", key: pageRow(bucket, key, draw, page), value });
+      yield* whileClaimed(claim, [], [{ kind: "put", key: pageRow(bucket, key, draw, page), value }]);
     }
     if (owns) yield* makeLasting(world, place, segments, claim);
   } catch (error) {
@@ -272,17 +269,25 @@ export function* unstage(world: World, place: Place, { claim }: Staged): Program
   }
 }
 
-/** Made where it is absent, so that a late attempt cannot make it again when it was taken. */
-function* writeClaim(row: string, value: Uint8Array): Program<Version> {
+/**
+ * A claim of which it is not known whether it was made is not made again: it could come to be after the other was taken, and end in
+ * the removal of what lives by then. Another draw has a claim of its own.
+ */
+function* writeClaim(
+  { bucket, key }: Place,
+  pages: number,
+  owns: boolean,
+): Program<{ draw: string; row: string; at: Version }> {
   for (let attempt = 1;; attempt++) {
-    const response = yield* ask({ kind: "cas", key: row, expect: { kind: "absent" }, value });
-    if (response.kind === "cas") return response.applied ? response.version : response.found!.version;
+    const draw = yield* drawVersion(), row = garbageRow(bucket, key, draw);
+    const value = encodeGarbage({ kind: "claim", draw, pages, owns, startedMs: yield* now() });
+    const response = yield* ask({ kind: "put", key: row, value });
+    if (response.kind === "written") return { draw, row, at: response.version };
     if (outcomeOf(response) === "known" || attempt === CLAIM_ATTEMPTS) throw strange(response);
   }
 }
 const CLAIM_ATTEMPTS = 3;
 
-/** While the claim stands: once it was given up, rows that last would be nobody's. */
 function* makeLasting(
   world: World,
   place: Place,
@@ -292,23 +297,35 @@ function* makeLasting(
   const { rowsPerTransaction } = world.sizes;
   for (let i = 0; i < segments.length; i += rowsPerTransaction) {
     const some = segments.slice(i, i + rowsPerTransaction);
-    const present = some.map(({ id }) => ({
-      key: segmentRow(place.partition, id),
-      expect: { kind: "present" } as const,
-    }));
-    const op: TransactOp = {
-      kind: "transact",
-      conditions: [{ key: claim.row, expect: expectSame({ version: claim.at }) }, ...present],
-      then: livingRows(place, some),
-      otherwise: [],
-    };
-    let response = yield* ask(op);
-    for (let more = CLAIM_ATTEMPTS; more > 1 && outcomeOf(response) === "unknown"; more--) {
-      response = yield* ask(op);
-    }
-    if (response.kind !== "transacted") throw strange(response);
-    if (!response.held) throw tookTooLong();
+    yield* whileClaimed(
+      claim,
+      some.map(({ id }) => segmentRow(place.partition, id)),
+      livingRows(place, some),
+    );
   }
+}
+
+/** Writes rows while the claim stands and `present` are there: once it was given up or taken, they would be nobody's. */
+function* whileClaimed(
+  { row, at }: NonNullable<Staged["claim"]>,
+  present: readonly string[],
+  then: readonly TransactItem[],
+): Program<void> {
+  const op: TransactOp = {
+    kind: "transact",
+    conditions: [
+      { key: row, expect: expectSame({ version: at }) },
+      ...present.map((key) => ({ key, expect: { kind: "present" } as const })),
+    ],
+    then,
+    otherwise: [],
+  };
+  let response = yield* ask(op);
+  for (let more = CLAIM_ATTEMPTS; more > 1 && outcomeOf(response) === "unknown"; more--) {
+    response = yield* ask(op);
+  }
+  if (response.kind !== "transacted") throw strange(response);
+  if (!response.held) throw tookTooLong();
 }
 
 /** Why a commit that nobody else came before did not hold: what it was to name has ended. */
@@ -317,8 +334,9 @@ function* checkRegistered(
   present: readonly Segment[],
   claim: Staged["claim"],
 ): Program<void> {
-  const rows = present.map(({ id }) => segmentRow(place.partition, id));
-  if (claim !== null) rows.push(claim.row);
-  const found = yield* getRows(rows);
+  const found = yield* getRows(present.map(({ id }) => segmentRow(place.partition, id)));
   if (found.includes(null)) throw tookTooLong();
+  if (claim === null) return;
+  const row = yield* getRow(claim.row);
+  if (row === null || row.version.index !== claim.at.index) throw tookTooLong();
 }
