@@ -23,15 +23,18 @@ for (let i = 0, x = 1; i < 255; i++) {
   x = x << 1 ^ (x < 128 ? 0 : POLYNOMIAL);
 }
 
-/** Rows of 256 products, made as they are needed. */
-const PRODUCTS: (Uint8Array | undefined)[] = [];
+/** Bytes of a 32-bit word. */
+const LANES = 4;
+/** Columns that are summed up at once. */
+const BLOCK = 4096;
+
 const MATRICES = new Map<number, Matrix>();
 
 export const erasureCoder: ErasureCoder = {
   encode(shards, parity) {
     const rows = codingMatrix(shards.length, parity).slice(shards.length);
     requireEqualLengths(shards);
-    return rows.map((row) => combine(row, shards));
+    return combine(rows, shards);
   },
 
   reconstruct(shards, data) {
@@ -42,13 +45,11 @@ export const erasureCoder: ErasureCoder = {
     const inputs = there.map(({ shard }) => shard);
     requireEqualLengths(inputs);
     const matrix = codingMatrix(data, shards.length - data);
-    let inverse: Matrix | null = null;
-    return Array.from({ length: data }, (_, index) => {
-      const shard = shards[index] ?? null;
-      if (shard !== null) return shard;
-      inverse ??= inverted(there.map((t) => matrix[t.index]!));
-      return combine(inverse[index]!, inputs);
-    });
+    const missing = [...range(data)].filter((index) => (shards[index] ?? null) === null);
+    if (missing.length === 0) return inputs;
+    const inverse = inverted(there.map(({ index }) => matrix[index]!));
+    const made = combine(missing.map((index) => inverse[index]!), inputs);
+    return range(data).map((index) => shards[index] ?? made[missing.indexOf(index)]!);
   },
 };
 
@@ -61,32 +62,92 @@ function requireEqualLengths(shards: readonly Uint8Array[]): void {
   }
 }
 
-/** The sum of `inputs`, each times its coefficient. Four at a time: what is read from memory and written to it counts. */
-function combine(row: Uint8Array, inputs: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(inputs[0]!.length);
-  for (let i = 0; i < inputs.length; i += 4) {
-    if (i + 4 <= inputs.length) addFour(out, row.subarray(i, i + 4), inputs.slice(i, i + 4));
-    else for (let j = i; j < inputs.length; j++) addOne(out, row[j]!, inputs[j]!);
+/** For each row the sum of `inputs`, each times its coefficient. */
+function combine(rows: Matrix, inputs: readonly Uint8Array[]): Uint8Array[] {
+  const outputs: Uint8Array[] = [];
+  for (let r = 0; r < rows.length; r += LANES) {
+    const some = rows.slice(r, r + LANES);
+    outputs.push(...combineLanes(inputs.map((_, i) => productsOf(some, i)), inputs, some.length));
   }
-  return out;
+  return outputs;
 }
 
-function addFour(out: Uint8Array, row: Uint8Array, inputs: readonly Uint8Array[]): void {
+/**
+ * Up to four rows at once: one look into a table of 32-bit words gives what an input's byte adds to all of them. Block by
+ * block, so that the sums stay in the processor's nearest memory.
+ */
+function combineLanes(
+  tables: readonly Int32Array[],
+  inputs: readonly Uint8Array[],
+  lanes: number,
+): Uint8Array[] {
+  const length = inputs[0]!.length, sums = new Int32Array(Math.min(BLOCK, length));
+  const outputs = range(lanes).map(() => new Uint8Array(length));
+  for (let from = 0; from < length; from += BLOCK) {
+    const block: Block = { sums, from, size: Math.min(BLOCK, length - from) };
+    let i = 0;
+    for (; i + 4 <= inputs.length; i += 4) addFour(block, tables.slice(i, i + 4), inputs.slice(i, i + 4));
+    for (; i + 2 <= inputs.length; i += 2) addTwo(block, tables.slice(i, i + 2), inputs.slice(i, i + 2));
+    for (; i < inputs.length; i++) addOne(block, tables[i]!, inputs[i]!);
+    takeLanes(block, outputs);
+  }
+  return outputs;
+}
+
+interface Block {
+  readonly sums: Int32Array;
+  readonly from: number;
+  readonly size: number;
+}
+
+function addFour(
+  { sums, from, size }: Block,
+  tables: readonly Int32Array[],
+  inputs: readonly Uint8Array[],
+): void {
   const a = inputs[0]!, b = inputs[1]!, c = inputs[2]!, d = inputs[3]!;
-  const ta = products(row[0]!), tb = products(row[1]!), tc = products(row[2]!), td = products(row[3]!);
-  for (let i = 0; i < out.length; i++) {
-    out[i] = out[i]! ^ ta[a[i]!]! ^ tb[b[i]!]! ^ tc[c[i]!]! ^ td[d[i]!]!;
+  const ta = tables[0]!, tb = tables[1]!, tc = tables[2]!, td = tables[3]!;
+  for (let i = 0, j = from; i < size; i++, j++) {
+    sums[i] = sums[i]! ^ ta[a[j]!]! ^ tb[b[j]!]! ^ tc[c[j]!]! ^ td[d[j]!]!;
   }
 }
 
-function addOne(out: Uint8Array, factor: number, input: Uint8Array): void {
-  const table = products(factor);
-  for (let i = 0; i < out.length; i++) out[i] = out[i]! ^ table[input[i]!]!;
+function addTwo(
+  { sums, from, size }: Block,
+  tables: readonly Int32Array[],
+  inputs: readonly Uint8Array[],
+): void {
+  const a = inputs[0]!, b = inputs[1]!, ta = tables[0]!, tb = tables[1]!;
+  for (let i = 0, j = from; i < size; i++, j++) sums[i] = sums[i]! ^ ta[a[j]!]! ^ tb[b[j]!]!;
 }
 
-/** Of `factor` with every element. */
-function products(factor: number): Uint8Array {
-  return PRODUCTS[factor] ??= Uint8Array.from({ length: 256 }, (_, element) => times(factor, element));
+function addOne({ sums, from, size }: Block, table: Int32Array, input: Uint8Array): void {
+  for (let i = 0, j = from; i < size; i++, j++) sums[i] = sums[i]! ^ table[input[j]!]!;
+}
+
+/** Spreads the sums over the outputs, and begins anew. */
+function takeLanes({ sums, from, size }: Block, outputs: readonly Uint8Array[]): void {
+  for (const [lane, output] of outputs.entries()) {
+    const shift = 8 * lane;
+    for (let i = 0, j = from; i < size; i++, j++) output[j] = sums[i]! >>> shift;
+  }
+  sums.fill(0);
+}
+
+/** Of every element with the coefficients that `rows` have for input `input`, a byte for each row, the first lowest. */
+function productsOf(rows: Matrix, input: number): Int32Array {
+  const table = new Int32Array(256);
+  for (const [lane, row] of rows.entries()) {
+    const factor = row[input]!;
+    for (let element = 0; element < 256; element++) {
+      table[element] = table[element]! | times(factor, element) << 8 * lane;
+    }
+  }
+  return table;
+}
+
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i);
 }
 
 // ---- the field and its matrices
@@ -137,11 +198,15 @@ function inverted(square: Matrix): Matrix {
     invariant(pivot >= 0, "Any so many rows of a coding matrix can be inverted");
     [rows[c], rows[pivot]] = [rows[pivot]!, rows[c]!];
     scale(rows[c]!, EXP[255 - LOG[rows[c]![c]!]!]!);
-    for (let r = 0; r < size; r++) if (r !== c) addOne(rows[r]!, rows[r]![c]!, rows[c]!);
+    for (let r = 0; r < size; r++) if (r !== c) addTimes(rows[r]!, rows[r]![c]!, rows[c]!);
   }
   return rows.map((row) => row.slice(size));
 }
 
 function scale(row: Uint8Array, factor: number): void {
   for (let i = 0; i < row.length; i++) row[i] = times(row[i]!, factor);
+}
+
+function addTimes(row: Uint8Array, factor: number, other: Uint8Array): void {
+  for (let i = 0; i < row.length; i++) row[i] = row[i]! ^ times(factor, other[i]!);
 }
