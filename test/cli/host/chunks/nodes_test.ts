@@ -1,0 +1,118 @@
+/** Chunks in real nodes: on their disks, over both lanes, beside heartbeats. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { partitionId } from "../../../../core/base/ids.ts";
+import type { Scheme } from "../../../../core/wire/objects.ts";
+import type { NodeStatus } from "../../../../core/wire/requests.ts";
+import { type Client, connect } from "../../../../cli/client/client.ts";
+import { statusAt, withLives } from "../life/lives.ts";
+import { text, until } from "../../support.ts";
+
+const MiB = 1024 * 1024;
+const SCHEME: Scheme = { kind: "replicated", copies: 3 };
+const SEGMENT = { partition: partitionId(1), segment: "0123456789abcdef".repeat(2) };
+/** Sealed: a little more than 1 MiB. */
+const BYTES = MiB + 16;
+
+function chunkOf(chunk: number): Uint8Array {
+  const bytes = new Uint8Array(BYTES);
+  for (let at = 0; at < BYTES; at += 4) {
+    new DataView(bytes.buffer).setUint32(at, Math.imul(at + chunk, 0x9e3779b1));
+  }
+  return bytes;
+}
+
+async function putAll(client: Client, count: number): Promise<void> {
+  let next = 0;
+  await Promise.all(Array.from({ length: 6 }, async () => {
+    while (next < count) {
+      const chunk = next++;
+      const op = {
+        kind: "chunk-put",
+        segment: SEGMENT,
+        chunk,
+        scheme: SCHEME,
+        bytes: chunkOf(chunk),
+      } as const;
+      const response = await client.request(op);
+      assert.equal(response.kind, "stored", JSON.stringify(response));
+    }
+  }));
+}
+
+async function get(client: Client, chunk: number): Promise<Uint8Array | null> {
+  const op = { kind: "chunk-get", segment: SEGMENT, chunk, scheme: SCHEME, length: BYTES } as const;
+  const response = await client.request(op);
+  return response.kind === "chunk" ? response.bytes : null;
+}
+
+/** Of each partition, in which term it is: each election adds to one. */
+function termsOf({ replicas }: NodeStatus): string {
+  return replicas.map(({ partition, term }) => `${partition}: ${term}`).sort().join(", ");
+}
+
+function filesIn(data: string): string[] {
+  try {
+    return [...Deno.readDirSync(join(data, "chunks"))].flatMap(({ name }) =>
+      [...Deno.readDirSync(join(data, "chunks", name))].map((file) => file.name)
+    ).sort();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+Deno.test("three nodes keep chunks of 1 MiB, give them back through any of them and after a restart, and elect nobody meanwhile", () =>
+  withLives(async (lives) => {
+    const COUNT = 40;
+    const a = await lives.start("a"), at = (await a.ready).address;
+    const addresses = [at];
+    const nodes = [a];
+    for (const id of ["b", "c"]) {
+      const node = await lives.start(id, { join: [at] });
+      addresses.push((await node.ready).address);
+      nodes.push(node);
+    }
+    const statuses = () => Promise.all(addresses.map((address) => statusAt(address)));
+    const settled = (all: NodeStatus[]) =>
+      all.every(({ replicas, state }) =>
+        state === "active" && replicas.length === 3 &&
+        replicas.every(({ leader, voters }) => leader !== null && voters.length === 3)
+      );
+    await until("three members", async () => settled(await statuses()));
+    const before = (await statuses()).map(termsOf);
+    const client = await lives.client(at);
+    await putAll(client, COUNT);
+    assert.deepEqual((await statuses()).map(termsOf), before, "elections");
+    const folders = ["a", "b", "c"].map((id) => join(lives.directory, id));
+    await until(
+      "all copies",
+      () => Promise.resolve(folders.every((folder) => filesIn(folder).length === COUNT)),
+    );
+    for (const folder of folders) assert.ok(filesIn(folder).every((name) => !name.endsWith(".new")));
+
+    await nodes[2]!.stop();
+    const again = await lives.start("c");
+    const elsewhere = await lives.client((await again.ready).address);
+    for (let chunk = 0; chunk < COUNT; chunk += 7) {
+      assert.deepEqual(await get(elsewhere, chunk), chunkOf(chunk), `chunk ${chunk}`);
+    }
+    assert.equal(filesIn(folders[2]!).length, COUNT);
+  }));
+
+Deno.test("a disk that fails for fragments alone leaves the node up, and who asked is told", () =>
+  withLives(async (lives) => {
+    const node = await lives.start("a"), { address } = await node.ready;
+    // A file where the folder should be.
+    Deno.writeTextFileSync(join(lives.directory, "a", "chunks"), "in the way");
+    // A refusal is asked again for until then.
+    using client = await connect({ addresses: [address], timeoutMs: 3000 });
+    await client.put("k", "v");
+    const one: Scheme = { kind: "replicated", copies: 1 };
+    const put = { kind: "chunk-put", segment: SEGMENT, chunk: 0, scheme: one, bytes: chunkOf(0) } as const;
+    assert.equal((await client.request(put)).kind, "refused");
+    assert.equal((await client.status()).trouble, null);
+    assert.equal(text((await client.get("k"))?.value), "v");
+    Deno.removeSync(join(lives.directory, "a", "chunks"));
+    await until("the write to be taken again", async () => (await client.request(put)).kind === "stored");
+  }));
