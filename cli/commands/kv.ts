@@ -6,7 +6,7 @@ import type { Expectation, KeyValue, PutOptions, Version } from "../../core/wire
 import { jsonOf, print, tell, textOf } from "../terminal.ts";
 import { type ConnectFlags, withClient, withConnection } from "./connection.ts";
 import { UsageError } from "./errors.ts";
-import { durationOption, integerOption } from "./options.ts";
+import { durationOption, integerOption, ordinaryKey } from "./options.ts";
 import { transactionCommand } from "./transaction.ts";
 
 /** `space-opera kv`: keys and values. */
@@ -27,7 +27,7 @@ export function kvCommand(): Command {
 function getCommand(): Command {
   return withConnection(new Command("get"))
     .description("print the value of a key; exit code 1 where there is none")
-    .argument("<key>")
+    .argument("<key>", "", ordinaryKey)
     .option("--stale", "take what any replica has, which may be old")
     .option("--version <term.index>", "an earlier version, where history is kept", versionOption)
     .option("--raw", "the bytes as they are, with no line end")
@@ -73,7 +73,7 @@ function putOptionsOf({ ttl, lease, history }: PutFlags): PutOptions {
 function putCommand(): Command {
   return withConnection(withPutOptions(new Command("put")))
     .description("store a value")
-    .argument("<key>")
+    .argument("<key>", "", ordinaryKey)
     .argument("[value]", "read from standard input where left out")
     .addHelpText(
       "after",
@@ -91,7 +91,7 @@ function putCommand(): Command {
 function deleteCommand(): Command {
   return withConnection(new Command("del"))
     .description("delete a key; exit code 1 where there was none")
-    .argument("<key>")
+    .argument("<key>", "", ordinaryKey)
     .addHelpText("after", "\nExample:\n  space-opera kv del greeting")
     .action((key: string, flags: ConnectFlags) =>
       withClient(flags, async (client) => {
@@ -114,7 +114,7 @@ interface CasFlags extends PutFlags {
 function casCommand(): Command {
   return withConnection(withPutOptions(new Command("cas")))
     .description("write only if the key is as expected; exit code 1 where it is not")
-    .argument("<key>")
+    .argument("<key>", "", ordinaryKey)
     .argument("[value]")
     .option("--expect <value>", "it has this value")
     .option("--absent", "it does not exist")
@@ -175,8 +175,8 @@ interface RangeFlags {
 function rangeCommand(): Command {
   return withConnection(new Command("range"))
     .description("print keys and values in order, a tab between them")
-    .option("--prefix <text>", "keys that begin with this")
-    .option("--start <key>", "the first key wanted")
+    .option("--prefix <text>", "keys that begin with this", ordinaryKey)
+    .option("--start <key>", "the first key wanted", ordinaryKey)
     .option("--end <key>", "the first key not wanted any more")
     .option("--limit <n>", "at most this many", integerOption("--limit", 1, Number.MAX_SAFE_INTEGER))
     .option("--reverse", "from the last to the first")
@@ -202,8 +202,8 @@ function rangeCommand(): Command {
 function watchCommand(): Command {
   return withConnection(new Command("watch"))
     .description("print changes as they happen, until it is interrupted")
-    .argument("[key]")
-    .option("--prefix <text>", "keys that begin with this")
+    .argument("[key]", "", ordinaryKey)
+    .option("--prefix <text>", "keys that begin with this", ordinaryKey)
     .addHelpText(
       "after",
       "\nExample:\n  space-opera kv watch --prefix star/\n\nWith --json, one object a line.",
@@ -230,7 +230,7 @@ function watchCommand(): Command {
 function historyCommand(): Command {
   return withConnection(new Command("history"))
     .description("print the versions of a key that are kept, newest first")
-    .argument("<key>")
+    .argument("<key>", "", ordinaryKey)
     .addHelpText(
       "after",
       "\nExample:\n  space-opera kv put mood fine --history 10 && space-opera kv history mood",

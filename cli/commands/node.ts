@@ -10,7 +10,8 @@ import type { Sealing } from "../host/identity/sealing.ts";
 import { type InviteToken, looksLikeToken, parseToken, TokenError } from "../host/identity/token.ts";
 import { parseAddress } from "../host/socket.ts";
 import { PROFILE_FILE } from "../host/life/founding.ts";
-import { startNode } from "../host/start.ts";
+import { openS3Face, type S3Face, type S3FaceOptions } from "../host/s3_face.ts";
+import { type RunningNode, startNode } from "../host/start.ts";
 import { statOf } from "../host/stat.ts";
 import { VERSION } from "../version.ts";
 import { UsageError } from "./errors.ts";
@@ -28,6 +29,7 @@ import {
 import { openingFor, type SealFlags, sealingFor, withSealing } from "./sealing.ts";
 
 const RECORDER_CLOSE_MS_MAX = 2000;
+const S3_GRACE_MS = 3000;
 
 interface NodeFlags extends SealFlags {
   readonly data: string;
@@ -49,6 +51,10 @@ interface NodeFlags extends SealFlags {
   readonly logLevel: LogLevel;
   readonly logJson?: boolean;
   readonly json?: boolean;
+  readonly s3?: string;
+  readonly s3Domain?: string;
+  readonly s3Cert?: string;
+  readonly s3Key?: string;
 }
 
 /** `space-opera node`: runs one node until it is told to stop. */
@@ -118,6 +124,17 @@ export function nodeCommand(): Command {
       bytesOption("--record-bytes"),
     )
     .option(
+      "--s3 <host:port>",
+      "serve objects to clients of S3 there, too; port 0 takes a free one",
+      addressOption("--s3"),
+    )
+    .option("--s3-domain <name>", "buckets are hosts under it, too, as in BUCKET.NAME")
+    .option(
+      "--s3-cert <file>",
+      "the certificate, with those that lead to its authority, in PEM; without it: no TLS",
+    )
+    .option("--s3-key <file>", "its private key, in PEM")
+    .option(
       "--log-level <level>",
       LOG_LEVELS.join(", "),
       choiceOption("--log-level", LOG_LEVELS),
@@ -135,6 +152,7 @@ Examples:
   space-opera node --data ./b --listen 127.0.0.1:7072 --join-file token
   space-opera node --dev --data ./open --listen 127.0.0.1:7073
   space-opera node --record flight
+  space-opera node --s3 127.0.0.1:9000
 
 A first start without --join makes a network, and DIR/profile.json, with which other commands log in.
 
@@ -165,6 +183,7 @@ async function run(flags: NodeFlags): Promise<void> {
     capacity,
     reserve,
   };
+  const s3Options = s3OptionsOf(flags);
   const recorder = openRecorder(flags, log);
   const node = await startNode({
     data,
@@ -175,9 +194,11 @@ async function run(flags: NodeFlags): Promise<void> {
     ...(recorder === null ? {} : { recorder }),
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   });
+  const face = s3Options === null ? null : await faceOf(node, { ...s3Options, log, open: dev === true });
   const stop = () => {
     log.info("Stopping");
-    void node.stop();
+    // What is under way there needs the node.
+    void Promise.resolve(face?.stop(S3_GRACE_MS)).finally(() => node.stop());
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, stop);
   node.ready.then(({ id, address, network, origin }) => {
@@ -191,7 +212,10 @@ async function run(flags: NodeFlags): Promise<void> {
       const path = profileOut ?? join(data, PROFILE_FILE);
       log.info("Whoever has the profile {path} may run the network: other commands log in with it", { path });
     }
-    if (flags.json) console.log(JSON.stringify({ node: id, network, address, origin }));
+    if (flags.json) {
+      const s3 = face === null ? {} : { s3: face.url };
+      console.log(JSON.stringify({ node: id, network, address, origin, ...s3 }));
+    }
     // What went wrong is told by `done`.
   }, () => {});
   try {
@@ -203,8 +227,58 @@ async function run(flags: NodeFlags): Promise<void> {
     log.fatal("A rule of the core was found broken: {error}", { error });
     Deno.exitCode = 1;
   } finally {
+    void face?.stop(0);
     // A disk that answers no more does not keep the process.
     await Promise.race([recorder?.close(), new Promise((done) => setTimeout(done, RECORDER_CLOSE_MS_MAX))]);
+  }
+}
+
+/** What it serves S3 with, read before anything begins. */
+function s3OptionsOf(
+  { s3, s3Domain, s3Cert, s3Key, dev }: NodeFlags,
+): Pick<S3FaceOptions, "listen" | "domain" | "tls"> | null {
+  if (s3 === undefined) {
+    for (
+      const [name, value] of Object.entries({
+        "--s3-domain": s3Domain,
+        "--s3-cert": s3Cert,
+        "--s3-key": s3Key,
+      })
+    ) {
+      if (value !== undefined) throw new UsageError(`Option ${name} goes with --s3 HOST:PORT`);
+    }
+    return null;
+  }
+  if (dev === true) checkLocal("--s3", s3);
+  if ((s3Cert === undefined) !== (s3Key === undefined)) {
+    throw new UsageError("Options --s3-cert and --s3-key go together: give both, or neither");
+  }
+  const tls = s3Cert === undefined || s3Key === undefined
+    ? null
+    : { cert: pemOf("--s3-cert", s3Cert, /CERTIFICATE/), key: pemOf("--s3-key", s3Key, /PRIVATE KEY/) };
+  return { listen: s3, domain: s3Domain ?? null, tls };
+}
+
+function pemOf(option: string, file: string, what: RegExp): string {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(file);
+  } catch (error) {
+    const why = error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message;
+    throw new UsageError(`Option ${option}: cannot read "${file}": ${why}`);
+  }
+  if (/-----BEGIN [A-Z0-9 ]+-----/.exec(text)?.[0].match(what)) return text;
+  throw new UsageError(`Option ${option}: "${file}" is no PEM file of a ${what.source.toLowerCase()}`);
+}
+
+/** @throws {Error} where the address cannot be listened on; then the node has stopped */
+async function faceOf(node: RunningNode, options: Omit<S3FaceOptions, "node">): Promise<S3Face> {
+  try {
+    return openS3Face({ ...options, node });
+  } catch (error) {
+    await node.stop();
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`Cannot serve S3 at "${options.listen}": ${why}`);
   }
 }
 
@@ -257,14 +331,17 @@ function hasIdentity(data: string): boolean {
 
 /** Whoever reaches an open network can do anything. */
 function checkLoopback({ listen, advertise = listen }: NodeFlags): void {
-  for (const [name, address] of [["--listen", listen], ["--advertise", advertise]] as const) {
-    const { host } = parseAddress(address);
-    if (host === "localhost" || host === "::1" || host.startsWith("127.")) continue;
-    throw new UsageError(
-      `An open network is for this machine only, and "${address}" is reached from others. Give ${name} a loopback ` +
-        `address such as 127.0.0.1:7070, or leave --dev out for a private network`,
-    );
-  }
+  checkLocal("--listen", listen);
+  checkLocal("--advertise", advertise);
+}
+
+function checkLocal(name: string, address: string): void {
+  const { host } = parseAddress(address);
+  if (host === "localhost" || host === "::1" || host.startsWith("127.")) return;
+  throw new UsageError(
+    `An open network is for this machine only, and "${address}" is reached from others. Give ${name} a loopback ` +
+      `address such as 127.0.0.1:7070, or leave --dev out for a private network`,
+  );
 }
 
 function openRecorder({ record, recordBytes }: NodeFlags, log: Logger): Recorder | null {

@@ -1,5 +1,6 @@
 import { type NodeId, nodeId } from "../../core/base/ids.ts";
 import { LIMITS } from "../../core/base/limits.ts";
+import { isRow } from "../../core/wire/rows.ts";
 import { parseAddress } from "../host/socket.ts";
 import { UsageError } from "./errors.ts";
 
@@ -31,6 +32,16 @@ export function powerOfTwoOption(name: string, high: number): (text: string) => 
 export const capacityOption = integerOption("--capacity", 1, LIMITS.capacityMax);
 export const partitionsOption = powerOfTwoOption("--partitions", LIMITS.partitionsMax);
 export const replicasOption = integerOption("--replicas", 1, REPLICAS_MAX);
+
+/** Takes a key, or what keys begin with, that is none of the rows of objects. @throws {UsageError} */
+export function ordinaryKey(text: string): string {
+  if (!isRow(text)) return text;
+  throw new UsageError(
+    `Keys that begin with U+0001, as ${
+      JSON.stringify(text)
+    } does, are the network's own; objects are seen with ls`,
+  );
+}
 
 /** Parses an option's value as a node's name. */
 export function nodeIdOption(name: string): (text: string) => NodeId {

@@ -9,7 +9,9 @@ Rights are written PREFIX:LETTERS. They hold for all keys that begin with PREFIX
   r  read: get, range, watch, history
   w  write: put, delete, cas, leases
   a  administer: make and revoke access keys with rights within PREFIX; with an empty PREFIX run the network
-Whoever may write must still be given r to read.`;
+Whoever may write must still be given r to read. PREFIX may be "so://BUCKET/KEYS", for objects whose keys begin
+with KEYS in that bucket; "so://BUCKET/" is all of a bucket, and making and removing it, "so://" all objects. To write
+objects takes rw. Other prefixes cover no objects, and these no keys.`;
 
 /** Parses an option's value as a right; each time that it is given adds one. */
 export function rightsOption(name: string): (text: string, before: readonly Right[] | undefined) => Right[] {

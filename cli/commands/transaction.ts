@@ -4,6 +4,7 @@ import type { Expectation, TransactItem, TransactOp } from "../../core/wire/requ
 import { jsonOf, print } from "../terminal.ts";
 import { type ConnectFlags, withClient, withConnection } from "./connection.ts";
 import { UsageError } from "./errors.ts";
+import { ordinaryKey } from "./options.ts";
 
 /** `space-opera kv txn`: several keys of one partition at once, as JSON says. */
 export function transactionCommand(): Command {
@@ -55,6 +56,7 @@ export function parseTransaction(json: string): Omit<TransactOp, "kind"> {
 function conditionOf(raw: unknown): { key: string; expect: Expectation } {
   const { key, value, absent, present, version } = objectOf(raw, "A condition");
   if (typeof key !== "string") throw new UsageError(`A condition has a "key", not ${JSON.stringify(raw)}`);
+  ordinaryKey(key);
   if (typeof value === "string") return { key, expect: { kind: "value", value: utf8Encode(value) } };
   if (absent === true) return { key, expect: { kind: "absent" } };
   if (present === true) return { key, expect: { kind: "present" } };
@@ -65,10 +67,10 @@ function conditionOf(raw: unknown): { key: string; expect: Expectation } {
 function itemOf(raw: unknown): TransactItem {
   const { put, value, delete: deleted, get } = objectOf(raw, "An item");
   if (typeof put === "string" && typeof value === "string") {
-    return { kind: "put", key: put, value: utf8Encode(value) };
+    return { kind: "put", key: ordinaryKey(put), value: utf8Encode(value) };
   }
-  if (typeof deleted === "string") return { kind: "delete", key: deleted };
-  if (typeof get === "string") return { kind: "get", key: get };
+  if (typeof deleted === "string") return { kind: "delete", key: ordinaryKey(deleted) };
+  if (typeof get === "string") return { kind: "get", key: ordinaryKey(get) };
   throw new UsageError(`An item is a put with a value, a delete or a get, not ${JSON.stringify(raw)}`);
 }
 

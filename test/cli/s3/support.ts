@@ -26,6 +26,7 @@ export interface Face {
 export interface Sent {
   readonly headers?: Record<string, string>;
   readonly body?: string | Uint8Array<ArrayBuffer>;
+  readonly id?: string;
   readonly secret?: string;
   /** Another than the body's. */
   readonly payload?: string;
@@ -84,7 +85,7 @@ export function signed(
   method: string,
   path: string,
   host: string,
-  { headers, body, secret, payload }: Sent,
+  { headers, body, id, secret, payload }: Sent,
 ): Headers {
   const all = new Headers(headers), url = new URL(path, "http://x"), date = amzDate(Date.now());
   const hash = payload ?? createHash("sha256").update(body ?? "").digest("hex");
@@ -100,7 +101,7 @@ export function signed(
     payloadHash: hash,
   });
   const signature = sign(signingKey(secret ?? SECRET, scope), stringToSign(date, scope, canonical));
-  const credential = `${ID}/${scope.date}/us-east-1/s3/aws4_request`;
+  const credential = `${id ?? ID}/${scope.date}/us-east-1/s3/aws4_request`;
   all.set(
     "authorization",
     `AWS4-HMAC-SHA256 Credential=${credential}, SignedHeaders=${names.join(";")}, Signature=${signature}`,
