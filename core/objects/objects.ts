@@ -57,6 +57,8 @@ export interface ObjectsListener {
   rotten(fragment: FragmentId, now: Instant): void;
   /** Somebody says that these are registered no more. */
   gone(segments: readonly SegmentId[], now: Instant): void;
+  /** Whether a peer may be told now which of these are held: see surplus.ts. */
+  mayTell(fragments: readonly FragmentId[], now: Instant): boolean;
   status(): ChunkStatus;
 }
 
@@ -123,6 +125,7 @@ export class Objects {
       case "fragment-get":
         return this.holder.handleGet(from, message);
       case "fragment-check":
+        if (this.listener?.mayTell(message.fragments, now) === false) return;
         return this.holder.handleCheck(from, message);
       case "fragment-put-reply":
         return this.asks.handlePutReply(from, message, now);

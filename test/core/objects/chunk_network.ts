@@ -53,6 +53,7 @@ export class ChunkNode {
       removed: () => {},
       rotten: (fragment) => void this.rotten.push(fragment),
       gone: (segments) => void this.gone.push(...segments),
+      mayTell: () => true,
       status: () => assert.fail("nobody asks"),
     };
   }
