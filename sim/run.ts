@@ -110,7 +110,7 @@ export class Run {
   readonly cluster: Cluster;
   readonly history: History;
   readonly #workload: Workload;
-  readonly #objects: ObjectStage | null;
+  readonly objects: ObjectStage | null;
   readonly #injector: FaultInjector;
   readonly #raft: RaftChecker;
   /** In a private network. */
@@ -178,7 +178,7 @@ export class Run {
     });
     const { budget, cluster: { settings }, objects } = scenario;
     const { cluster } = this;
-    this.#objects = objects === undefined ? null : new ObjectStage({
+    this.objects = objects === undefined ? null : new ObjectStage({
       world,
       cluster,
       scenario,
@@ -203,13 +203,13 @@ export class Run {
     this.#phase("settle", () => this.#settle());
     this.#phase("faults", () => {
       this.#workload.start();
-      this.#objects?.start();
+      this.objects?.start();
       this.#injector.begin(scenario.faults, scenario.duration);
       const end = world.loop.now + scenario.duration;
       this.#until(() => world.loop.now >= end, scenario.duration);
     });
     this.#phase("converge", () => this.#converge());
-    if (this.#objects !== null) this.#phase("objects", () => this.#settleObjects(this.#objects!));
+    if (this.objects !== null) this.#phase("objects", () => this.#settleObjects(this.objects!));
     if (scenario.cluster.kernel === "full") this.#phase("read", () => this.#readAll());
     return this.#result();
   }
@@ -253,8 +253,8 @@ export class Run {
         `not settled after ${formatDuration(settle)}: ${this.#unsettled().join("; ")}`,
       );
     }
-    this.#objects?.workload.prepare();
-    if (this.#objects !== null && !this.#until(() => this.#objects!.workload.ready, left())) {
+    this.objects?.workload.prepare();
+    if (this.objects !== null && !this.#until(() => this.objects!.workload.ready, left())) {
       this.#lateness.push(`the buckets were not made within ${formatDuration(settle)}`);
     }
     const { loaded } = this.#workload.load();
@@ -270,7 +270,7 @@ export class Run {
 
   #converge(): void {
     this.#workload.stop();
-    this.#objects?.workload.stop();
+    this.objects?.workload.stop();
     this.#injector.heal();
     if (this.#scenario.cluster.kernel === "membership") {
       return this.world.run(this.world.loop.now + this.#scenario.converge);
@@ -278,14 +278,14 @@ export class Run {
     const isWell = () => this.#idle && this.cluster.errands === 0 && this.#unsettled().length === 0;
     if (this.#until(isWell, this.#scenario.converge)) return;
     const why = this.#unsettled();
-    if (this.#objects?.workload.idle === false) why.push("clients of objects are not done");
+    if (this.objects?.workload.idle === false) why.push("clients of objects are not done");
     if (!this.#workload.idle) why.push("clients still wait for answers");
     if (this.cluster.errands > 0) why.push("an operator's request is not done");
     this.#lateness.push(`${formatDuration(this.#scenario.converge)} after the faults: ${why.join("; ")}`);
   }
 
   get #idle(): boolean {
-    return this.#workload.idle && this.#objects?.workload.idle !== false;
+    return this.#workload.idle && this.objects?.workload.idle !== false;
   }
 
   /** Until every object has all its fragments and nothing else is on any disk. */
@@ -301,7 +301,7 @@ export class Run {
     if (!this.#until(done, this.#scenario.converge)) {
       this.#lateness.push("the final reads were not all answered");
     }
-    const read = this.#objects?.readAll();
+    const read = this.objects?.readAll();
     if (read !== undefined) this.#until(read, READ_OBJECTS_US);
     this.#guard?.probeEvicted(this.#final.keys(), this.#scenario.cluster.settings.partitions);
     // What was lost on the way to a watcher is told again a little later.
@@ -341,7 +341,7 @@ export class Run {
         latencyUs: percentiles(this.#workload.latenciesUs),
       },
       eventsTold: this.#workload.eventsTold,
-      objects: this.#objects?.summary() ?? null,
+      objects: this.objects?.summary() ?? null,
       sometimes: this.#sometimes.fired,
       leadersElected: this.#raft.leadersElected,
       timings: this.#timings.report(),
@@ -426,24 +426,24 @@ export class Run {
       case "the evicted stay out":
         return result(name, [...found, ...evictedProblems(this.world.machines)], this.#guard!.evicted);
       case "objects are what was written": {
-        const { workload: { completed, died, history } } = this.#objects!;
+        const { workload: { completed, died, history } } = this.objects!;
         const detail = `${completed} operations, ${died} cut short, ${history.bytesRead} bytes read`;
         return result(name, found, detail);
       }
       case "objects are linearizable": {
-        const { objects, operations, problems } = this.#objects!.workload.history.check();
+        const { objects, operations, problems } = this.objects!.workload.history.check();
         return result(name, [...found, ...problems], `${operations} operations on ${objects} objects`);
       }
       case "no committed object lost":
         return result(
           name,
-          [...found, ...this.#objects!.lost],
-          `${this.#objects!.versionsRead} versions read`,
+          [...found, ...this.objects!.lost],
+          `${this.objects!.versionsRead} versions read`,
         );
       case "nothing is left over of objects":
-        return result(name, [...found, ...this.#objects!.audit.problems], this.#objects!.audit.summary);
+        return result(name, [...found, ...this.objects!.audit.problems], this.objects!.audit.summary);
       case "rot is found":
-        return result(name, [...found, ...this.#objects!.audit.rotten], "held");
+        return result(name, [...found, ...this.objects!.audit.rotten], "held");
       case "secrets stay inside":
       case "rights are kept":
       case "only the invited get in":

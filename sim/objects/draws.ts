@@ -1,13 +1,18 @@
 /** What the workload of objects draws, and how small everything is made for it. */
 import type { Random } from "../../core/base/random.ts";
+import { PAGES_MAX } from "../../core/objects/records_version.ts";
 import type { Sizes } from "../../core/objects/programs/world.ts";
 import type { ByteRange } from "../../core/objects/types.ts";
 import type { ObjectsOptions } from "./options.ts";
 import { randomBytes } from "./program_run.ts";
 
+/** Of an object that is written in parts. */
+export const PARTS_MAX = 4;
+
 /** Sizes and times of programs, as small as the scenario says. */
 export function sizesOf(options: ObjectsOptions): Sizes {
-  const { chunk, segment, inline, unregistered, rows, segmentsPerRow, expiry } = options;
+  const { chunk, segment, inline, unregistered, rows, segmentsPerRow, expiry, bytes } = options;
+  const segmentsMax = PARTS_MAX * (Math.ceil(bytes / (chunk * segment)) + 1);
   return {
     chunkBytes: chunk,
     segmentBytes: chunk * segment,
@@ -15,7 +20,8 @@ export function sizesOf(options: ObjectsOptions): Sizes {
     unregisteredChunks: unregistered,
     rowsPerTransaction: rows,
     segmentsPerRow,
-    segmentsPerPage: segmentsPerRow + 1,
+    // A version has so many pages at most, whatever their size.
+    segmentsPerPage: Math.max(segmentsPerRow + 1, Math.ceil(segmentsMax / PAGES_MAX)),
     putsUnderWay: 4,
     getsUnderWay: 3,
     rowsPerPage: 7,

@@ -6,17 +6,19 @@
  *  H1  Every version was written by one operation of the run and says which (NUMBER_HEADER); its bytes are that one's.
  *  H2  Operations on one key have an order in which each saw what a single copy of it would have shown (model.ts).
  */
+import { createHash } from "node:crypto";
 import type { ObjectVersion, Versioning } from "../../core/objects/types.ts";
 import { linearizable } from "../checkers/linearizability.ts";
 import { formatDuration } from "../units.ts";
+import { joined } from "./draws.ts";
 import { type ObjectAction, objectModel, type ObjectOperation } from "./model.ts";
 
 export const NUMBER_HEADER = "x-amz-meta-number";
 
 /** A copy has the content of some version of its source. */
 type Content =
-  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
-  | { readonly kind: "copy"; readonly source: string; found: number | null };
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array; readonly etag: string }
+  | { readonly kind: "copy"; readonly source: string; found: number | null; etag: string | null };
 
 export interface RecordedObject extends ObjectOperation {
   readonly client: number;
@@ -28,6 +30,8 @@ export interface RecordedObject extends ObjectOperation {
   void: boolean;
 }
 
+/** Of a key without an order, so many operations are told. */
+const STORY_OPERATIONS = 12;
 /** Beyond this many configurations the search gives a key up. */
 const CONFIGURATIONS_MAX = 300_000;
 
@@ -45,14 +49,27 @@ export class ObjectHistory {
 
   // ---- what clients write
 
-  /** The number that a new version shall bear. */
-  number(object: string, content: Uint8Array | { readonly copyOf: string }): number {
+  /** The number that a new version of one body shall bear. */
+  number(object: string, bytes: Uint8Array): number {
+    return this.#add(object, { kind: "bytes", bytes, etag: md5(bytes) });
+  }
+  /** The number that a new version of several parts shall bear. */
+  numberOfParts(object: string, parts: readonly Uint8Array[]): number {
+    const digests = joined(parts.map((part) => createHash("md5").update(part).digest()));
+    return this.#add(object, {
+      kind: "bytes",
+      bytes: joined(parts),
+      etag: `${md5(digests)}-${parts.length}`,
+    });
+  }
+  /** The number that a copy shall bear. */
+  numberOfCopy(object: string, source: string): number {
+    return this.#add(object, { kind: "copy", source, found: null, etag: null });
+  }
+
+  #add(object: string, content: Content): number {
     const number = this.#contents.length + 1;
-    this.#contents.push(
-      content instanceof Uint8Array
-        ? { kind: "bytes", bytes: content }
-        : { kind: "copy", source: content.copyOf, found: null },
-    );
+    this.#contents.push(content);
     const numbers = this.#byObject.get(object);
     if (numbers === undefined) this.#byObject.set(object, [number]);
     else numbers.push(number);
@@ -86,7 +103,12 @@ export class ObjectHistory {
   numberOf(object: string, version: ObjectVersion): number | { readonly problem: string } {
     const text = version.metadata.find(([name]) => name === NUMBER_HEADER)?.[1] ?? "";
     const number = Number(text);
-    if (this.#byObject.get(object)?.includes(number) === true) return number;
+    if (this.#byObject.get(object)?.includes(number) === true) {
+      const content = this.#contents[number - 1]!;
+      if (content.kind === "copy") content.etag ??= version.etag;
+      if (content.etag === version.etag) return number;
+      return { problem: `${object} version ${number} has the ETag ${version.etag}, not ${content.etag}` };
+    }
     return {
       problem: `${object} has version ${version.id} of number ${JSON.stringify(text)}, which nobody wrote`,
     };
@@ -137,10 +159,8 @@ export class ObjectHistory {
     return content.found === null ? null : this.#bytesOf(content.found);
   }
 
-  /** Names the content: versions of equal content have equal names. */
-  contentOf(number: number): number {
-    const content = this.#contents[number - 1];
-    return content?.kind === "copy" && content.found !== null ? this.contentOf(content.found) : number;
+  #etagOf(number: number): string | null {
+    return this.#contents[number - 1]?.etag ?? null;
   }
 
   // ---- afterwards
@@ -160,7 +180,7 @@ export class ObjectHistory {
       else list.push(operation);
     }
     for (const [object, operations] of [...byObject].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      const model = objectModel(this.#versioning(bucketOf(object)), (number) => this.contentOf(number));
+      const model = objectModel(this.#versioning(bucketOf(object)), (number) => this.#etagOf(number));
       const verdict = linearizable(operations, model, CONFIGURATIONS_MAX);
       if (verdict.kind === "broken") problems.push(this.#story(object, operations, verdict.stuck));
     }
@@ -169,7 +189,7 @@ export class ObjectHistory {
 
   #story(object: string, operations: readonly RecordedObject[], stuck: number): string {
     const { client, action, invoke, complete } = operations[stuck]!;
-    const before = operations.filter((each) => each.invoke < complete).slice(-8);
+    const before = operations.filter((each) => each.invoke < complete).slice(-STORY_OPERATIONS);
     const lines = before.map((each) =>
       `[${formatDuration(each.invoke)}..${
         each.complete === Infinity ? "?" : formatDuration(each.complete)
@@ -196,4 +216,8 @@ function isPart(whole: Uint8Array, start: number, part: Uint8Array): boolean {
   if (start + part.length > whole.length) return false;
   for (let i = 0; i < part.length; i++) if (whole[start + i] !== part[i]) return false;
   return true;
+}
+
+function md5(bytes: Uint8Array): string {
+  return createHash("md5").update(bytes).digest("hex");
 }

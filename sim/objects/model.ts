@@ -6,10 +6,10 @@ import { unreachable } from "../../core/base/invariant.ts";
 import type { Versioning } from "../../core/objects/types.ts";
 import type { Interval, SequentialModel } from "../checkers/linearizability.ts";
 
-/** `value`: a version's number; markers count as absent. `content`: the newest version has the content of this one. */
+/** absent: markers count as absent. etag: the newest version has this one. */
 export type ObjectGuard =
   | { readonly kind: "absent" }
-  | { readonly kind: "content"; readonly of: number };
+  | { readonly kind: "etag"; readonly etag: string };
 
 /** What an operation did and was told. What is null is not known. */
 export type ObjectAction =
@@ -36,28 +36,31 @@ export interface ObjectOperation extends Interval {
 /** An entry of the stack: `12`, a marker `m`, and of the null version `n12` or `nm`. */
 const MARKER = "m", NULL = "n";
 
-/** `contentOf`: versions with equal content have equal ones. */
+/** `etagOf`: null where nobody ever saw it, and it cannot be known. */
 export function objectModel(
   versioning: Versioning,
-  contentOf: (value: number) => number,
+  etagOf: (value: number) => string | null,
 ): SequentialModel<ObjectOperation, string> {
   const push = (state: string, entry: string): string => {
     if (versioning === "off") return entry === MARKER ? "" : entry;
     if (versioning === "enabled") return joined([entry, ...entriesOf(state)]);
     return joined([NULL + entry, ...entriesOf(state).filter((each) => !each.startsWith(NULL))]);
   };
-  const holds = (state: string, guard: ObjectGuard): boolean => {
+  /** null: it may, or it may not. */
+  const holds = (state: string, guard: ObjectGuard): boolean | null => {
     const top = valueOf(entriesOf(state)[0] ?? MARKER);
     if (guard.kind === "absent") return top === "marker";
-    return top !== "marker" && contentOf(top) === contentOf(guard.of);
+    if (top === "marker") return false;
+    const etag = etagOf(top);
+    return etag === null ? null : etag === guard.etag;
   };
   return {
     initial: "",
     step(state, { action }) {
       switch (action.kind) {
         case "put": {
-          const held = action.guard === null || holds(state, action.guard);
-          if (action.made !== null && action.made !== held) return undefined;
+          const { guard, made } = action, held = guard === null ? true : holds(state, guard) ?? made ?? true;
+          if (made !== null && made !== held) return undefined;
           return held ? push(state, String(action.value)) : state;
         }
         case "delete":

@@ -26,7 +26,7 @@ import { ObjectClient, type RunOptions } from "./client.ts";
 import { keyOf, NUMBER_HEADER, ObjectHistory, objectName, type RecordedObject } from "./history.ts";
 import type { ObjectGuard } from "./model.ts";
 import type { ObjectsOptions } from "./options.ts";
-import { drawBody, drawRange, joined, sizesOf } from "./draws.ts";
+import { drawBody, drawRange, joined, PARTS_MAX, sizesOf } from "./draws.ts";
 import { makeUpload } from "./upload_program.ts";
 import { createBuckets, listKeys, listOwn } from "./list_programs.ts";
 
@@ -34,7 +34,6 @@ import { createBuckets, listKeys, listOwn } from "./list_programs.ts";
 const VOID: readonly ObjectProblem[] = ["too-small", "invalid", "too-large", "bad-digest"];
 /** A process that dies does so within so many asks. */
 const ASKS_MAX = 40;
-const PARTS_MAX = 4;
 const READERS = 8;
 const BUCKETS_AGAIN_US = 500_000;
 
@@ -261,7 +260,6 @@ export class ObjectWorkload {
   #put(
     { number: client, client: process, random, bucket, key, then }: Stage,
     guard: ObjectGuard | null,
-    etag?: string,
   ) {
     const body = drawBody(random, this.#options), object = objectName(bucket, key);
     const number = this.history.number(object, body), recorded = this.#invoked(client, object, number, guard);
@@ -269,7 +267,7 @@ export class ObjectWorkload {
       ? {}
       : guard.kind === "absent"
       ? { conditions: { ifNoneMatch: ["*"] } }
-      : { conditions: { ifMatch: [etag!] } };
+      : { conditions: { ifMatch: [guard.etag] } };
     const bytes = random.chance(1, 2) ? body.length : null;
     this.#run(process, {
       program: (programs) => put(programs, { bucket, key, bytes, metadata: numbered(number), ...conditions }),
@@ -288,9 +286,10 @@ export class ObjectWorkload {
     this.#run(client, {
       program: (programs) => head(programs, { bucket, key }),
       done: (outcome) => {
-        const of = outcome.kind === "done" ? this.#numberOf(object, outcome.value.version) : null;
-        if (of === null || outcome.kind !== "done") return stage.then();
-        this.#put(stage, { kind: "content", of }, outcome.value.version.etag);
+        if (outcome.kind !== "done" || this.#numberOf(object, outcome.value.version) === null) {
+          return stage.then();
+        }
+        this.#put(stage, { kind: "etag", etag: outcome.value.version.etag });
       },
     });
   }
@@ -298,7 +297,7 @@ export class ObjectWorkload {
   #copy({ number: client, client: process, random, bucket, key, then }: Stage): void {
     const from = { bucket: random.pick(this.#options.buckets).name, key: this.#key(random) };
     const source = objectName(from.bucket, from.key), object = objectName(bucket, key);
-    const number = this.history.number(object, { copyOf: source });
+    const number = this.history.numberOfCopy(object, source);
     const recorded = this.#invoked(client, object, number, null);
     this.#run(process, {
       program: (programs) => copy(programs, from, { bucket, key, metadata: numbered(number) }),
@@ -319,7 +318,7 @@ export class ObjectWorkload {
       const body = draw();
       return body.length === 0 ? Uint8Array.of(random.below(256)) : body;
     });
-    const object = objectName(bucket, key), number = this.history.number(object, joined(parts));
+    const object = objectName(bucket, key), number = this.history.numberOfParts(object, parts);
     const recorded = this.#invoked(client, object, number, null);
     const plan = {
       bucket,
@@ -507,8 +506,8 @@ export class ObjectWorkload {
       const { problem } = outcome.error;
       if (VOID.includes(problem)) recorded.void = true;
       const refused = problem === "precondition" ||
-        (problem === "no-such-key" && action.guard?.kind === "content") ||
-        (problem === "deleted" && action.guard?.kind === "content");
+        (problem === "no-such-key" && action.guard?.kind === "etag") ||
+        (problem === "deleted" && action.guard?.kind === "etag");
       if (!refused || action.guard === null) return;
       this.#sometimes.fire("conditional write of an object refused");
       this.history.completed(recorded, this.#now, { ...action, made: false });

@@ -11,7 +11,7 @@ function verdict(versioning: Versioning, actions: readonly (ObjectAction | { may
       ? { action: entry.maybe, invoke: 10 * i, complete: Infinity }
       : { action: entry, invoke: 10 * i, complete: 10 * i + 5 }
   );
-  return linearizable(operations, objectModel(versioning, (number) => number)).kind;
+  return linearizable(operations, objectModel(versioning, (number) => `e${number}`)).kind;
 }
 const put = (value: number): ObjectAction => ({ kind: "put", value, guard: null, made: true });
 const create = (value: number, made: boolean): ObjectAction => ({
@@ -39,6 +39,19 @@ Deno.test("objectModel: of several who create, one wins", () => {
   assert.equal(verdict("off", [create(1, false)]), "broken");
 });
 
+Deno.test("objectModel: what replaces an ETag replaces no other", () => {
+  const replace = (value: number, etag: string, made: boolean): ObjectAction => ({
+    kind: "put",
+    value,
+    guard: { kind: "etag", etag },
+    made,
+  });
+  assert.equal(verdict("off", [put(1), replace(2, "e1", true), got(2)]), "linearizable");
+  assert.equal(verdict("off", [put(1), put(2), replace(3, "e1", true)]), "broken");
+  assert.equal(verdict("off", [put(1), put(2), replace(3, "e1", false), got(2)]), "linearizable");
+  assert.equal(verdict("off", [replace(1, "e1", true)]), "broken");
+});
+
 Deno.test("objectModel keeps versions and markers where they are kept, and replaces the null version where suspended", () => {
   assert.equal(
     verdict("enabled", [put(1), put(2), { kind: "delete" }, got("marker"), all("marker", 2, 1)]),
@@ -57,14 +70,14 @@ Deno.test("objectModel keeps versions and markers where they are kept, and repla
   assert.equal(verdict("off", [put(1), put(2), all(2)]), "linearizable");
 });
 
-function version(number: number): ObjectVersion {
+function version(number: number, etag: string): ObjectVersion {
   return {
     id: "",
     sequence: 1,
     isNull: false,
     deleted: false,
     bytes: 0,
-    etag: "",
+    etag,
     modifiedMs: 0,
     owner: "",
     metadata: [[NUMBER_HEADER, String(number)]],
@@ -77,8 +90,10 @@ function version(number: number): ObjectVersion {
 Deno.test("H1: ObjectHistory knows bytes that nobody wrote, and versions that nobody made", () => {
   const history = new ObjectHistory(() => "off");
   const number = history.number("a/x", Uint8Array.of(1, 2, 3));
-  assert.equal(history.numberOf("a/x", version(number)), number);
-  assert.ok(typeof history.numberOf("a/y", version(number)) === "object");
+  const etag = "5289df737df57326fcdd22597afb1fac";
+  assert.equal(history.numberOf("a/x", version(number, etag)), number);
+  assert.ok(typeof history.numberOf("a/x", version(number, "")) === "object");
+  assert.ok(typeof history.numberOf("a/y", version(number, etag)) === "object");
   const read = (start: number, ...bytes: number[]) =>
     history.contentProblem("a/x", number, { start, bytes: Uint8Array.from(bytes), total: 3 });
   assert.equal(read(0, 1, 2, 3), null);
@@ -89,15 +104,13 @@ Deno.test("H1: ObjectHistory knows bytes that nobody wrote, and versions that no
 
 Deno.test("H1: a copy has the content of some version of its source, the same at every look", () => {
   const history = new ObjectHistory(() => "off");
-  const first = history.number("a/x", Uint8Array.of(1)), second = history.number("a/x", Uint8Array.of(2));
-  const copy = history.number("a/y", { copyOf: "a/x" });
+  for (const byte of [1, 2]) history.number("a/x", Uint8Array.of(byte));
+  const copy = history.numberOfCopy("a/y", "a/x");
   const read = (byte: number) =>
     history.contentProblem("a/y", copy, { start: 0, bytes: Uint8Array.of(byte), total: 1 });
   assert.notEqual(read(3), null);
   assert.equal(read(2), null);
   assert.notEqual(read(1), null);
-  assert.equal(history.contentOf(copy), second);
-  assert.notEqual(history.contentOf(copy), first);
 });
 
 Deno.test("H2: ObjectHistory tells which key has no order", () => {
