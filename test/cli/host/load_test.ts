@@ -1,5 +1,6 @@
 /** Overload: turns between clients, what waits too long, buckets, and what all clients together hold. */
 import assert from "node:assert/strict";
+import { partitionId } from "../../../core/base/ids.ts";
 import { LIMITS } from "../../../core/base/limits.ts";
 import { type ClientRequestFrame, decodeResponses, encodeRequests } from "../../../core/wire/codec.ts";
 import { FrameReader } from "../../../core/wire/framing.ts";
@@ -13,6 +14,8 @@ const GET = { op: { kind: "get", key: "k", read: "stale" } } as const;
 class Bench {
   now = 0;
   costMs = 0;
+  /** It answers nothing. */
+  silent = false;
   readonly counted = new Map<string, number>();
   readonly count = (name: string, by = 1) => void this.counted.set(name, (this.counted.get(name) ?? 0) + by);
   readonly turns = new Turns(this.count, () => this.now);
@@ -41,7 +44,7 @@ class Bench {
         for (const { id } of requests) {
           this.now += this.costMs;
           this.served.push({ client, id });
-          link.reply(id, { kind: "done", version: 0 });
+          if (!this.silent) link.reply(id, { kind: "done", version: 0 });
         }
       },
       turns: this.turns,
@@ -58,6 +61,7 @@ function requests(count: number, from = 0): Uint8Array {
   for (let i = 0; i < count; i++) frames.push({ id: from + i, request: GET });
   return encodeRequests(frames);
 }
+const CHUNK: Response = { kind: "chunk", bytes: new Uint8Array(1024 * 1024) };
 const pass = () => new Promise<void>((done) => setImmediate(done));
 
 Deno.test("Turns: one client with very many requests does not hold up one with few (O1)", async () => {
@@ -145,6 +149,68 @@ Deno.test("ClientLink: what waits for the client's own room is not refused as bu
   link.flush();
   assert.deepEqual(answers.map(({ response }) => response.kind), Array(10).fill("done"));
   assert.equal(state.paused, false);
+  bench.turns.close();
+});
+
+const MiB = 1024 * 1024;
+const SEGMENT = { partition: partitionId(1), segment: "0".repeat(32) };
+const SCHEME = { kind: "replicated", copies: 3 } as const;
+const chunk = (kind: "put" | "get", id: number): Uint8Array => {
+  const place = { segment: SEGMENT, chunk: id, scheme: SCHEME };
+  const op = kind === "put"
+    ? { kind: "chunk-put", ...place, bytes: new Uint8Array(MiB) } as const
+    : { kind: "chunk-get", ...place, length: MiB } as const;
+  return encodeRequests([{ id, request: { op } }]);
+};
+
+for (const kind of ["put", "get"] as const) {
+  Deno.test(`ClientLink: chunks of 1 MiB that a client ${kind}s are bounded by their bytes before they are answered (C2)`, async () => {
+    const bench = new Bench();
+    bench.silent = true;
+    const { link, state } = bench.link(1);
+    const wait = async () => {
+      for (let i = 0; i < 40; i++) await pass();
+    };
+    link.receive(Array.from({ length: 40 }, (_, id) => chunk(kind, id)));
+    await wait();
+    const underWay = LIMITS.clientQueueBytesMax / MiB;
+    assert.equal(bench.served.length, underWay);
+    assert(state.paused, "it is not read from while some wait");
+    assert(link.heldBytes >= LIMITS.clientQueueBytesMax);
+    assert.equal(
+      new Map(bench.turns.counters()).get("requests under way"),
+      0,
+      "they have no part of the window",
+    );
+    const bytes = kind === "put" ? 0 : MiB;
+    for (let id = 0; id < 4; id++) {
+      link.reply(id, bytes === 0 ? { kind: "stored", fragments: 3, wanted: 3 } : CHUNK);
+    }
+    // The client takes none of its answers: they count as long as they wait.
+    state.waitingBytes = 4 * bytes;
+    link.flush();
+    link.proceed();
+    await wait();
+    assert.equal(bench.served.length, underWay + (bytes === 0 ? 4 : 0));
+    state.waitingBytes = 0;
+    link.proceed();
+    await wait();
+    assert.equal(bench.served.length, underWay + 4);
+    link.gone();
+    bench.turns.close();
+  });
+}
+
+Deno.test("Turns: who puts chunks takes as much of a pass as who asks for many small things (O1)", async () => {
+  const bench = new Bench();
+  const greedy = bench.link(1), modest = bench.link(2);
+  greedy.link.receive(Array.from({ length: 14 }, (_, id) => chunk("put", id)));
+  const before = bench.served.length;
+  modest.link.receive([requests(3)]);
+  while (!bench.served.some(({ client }) => client === 2)) await pass();
+  const waited = bench.served.findIndex(({ client }) => client === 2) - before;
+  assert(waited <= 8, `${waited} chunks came before`);
+  while (bench.served.length < 17) await pass();
   bench.turns.close();
 });
 
