@@ -1,8 +1,9 @@
 /** In which order what a turn asks for leaves the host: N1 and N2 of cli/host/runner.ts. */
 import assert from "node:assert/strict";
-import { NEVER, nodeId } from "../../../core/base/ids.ts";
+import { NEVER, nodeId, partitionId } from "../../../core/base/ids.ts";
 import { Effects, type Input, type Kernel } from "../../../core/wire/kernel.ts";
 import type { Message } from "../../../core/wire/messages.ts";
+import type { ChunkOp } from "../../../core/wire/objects.ts";
 import { Runner } from "../../../cli/host/runner.ts";
 
 const PEER = nodeId("b");
@@ -82,3 +83,57 @@ for (const later of [false, true]) {
     assert.deepEqual(await ranWith({ later }), ["left", "synced", "left"]);
   });
 }
+
+/** As it starts it reads ten fragments; it notes what it is told of them, a step each. */
+class TenReads implements Kernel {
+  readonly #effects = new Effects();
+  readonly told: number[][] = [];
+
+  step(input: Input): Effects {
+    this.#effects.clear();
+    if (input.kind === "chunks") this.told.push(input.results.map(({ op }) => op));
+    if (input.kind !== "start") return this.#effects;
+    for (let op = 0; op < 10; op++) {
+      const fragment = { partition: partitionId(1), segment: "0".repeat(32), chunk: op, index: 0 };
+      this.#effects.chunkOps.push({ kind: "read", op, fragment });
+    }
+    return this.#effects;
+  }
+  nextWake() {
+    return NEVER;
+  }
+  fingerprint(): number {
+    return 0;
+  }
+}
+
+Deno.test("N4: what came of operations goes in together, but no more than 2 MiB of it in one step, and none after the end", async () => {
+  const kernel = new TenReads(), never = () => assert.fail(), asked: ChunkOp[] = [];
+  const runner = new Runner({
+    journal: { append: never, commit: () => {}, rotate: never, finishCheckpoint: never },
+    tables: { endStep: () => {}, durable: () => {}, checkpoint: never },
+    chunks: { take: (op) => asked.push(op) },
+    transport: { send: never, reply: never, flush: () => false },
+    status: never,
+    committed: () => {},
+    noted: never,
+    keyOffered: never,
+    makeKey: never,
+    audit: never,
+    stopped: never,
+    failed: (error) => assert.fail(error),
+  });
+  const turn = () => new Promise((done) => setImmediate(done));
+  runner.start(kernel);
+  assert.deepEqual(asked.map(({ op }) => op), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  const bytes = new Uint8Array(1024 * 1024);
+  for (const { op } of asked.slice(0, 5)) runner.chunkResult({ kind: "read", op, bytes });
+  for (const { op } of asked.slice(5, 9)) runner.chunkResult({ kind: "read", op, bytes: null });
+  assert.deepEqual(kernel.told, [], "nothing within the call");
+  for (let i = 0; i < 5; i++) await turn();
+  assert.deepEqual(kernel.told, [[0, 1], [2, 3], [4, 5, 6, 7, 8]]);
+  runner.kill();
+  runner.chunkResult({ kind: "read", op: 9, bytes });
+  for (let i = 0; i < 5; i++) await turn();
+  assert.equal(kernel.told.length, 3);
+});
