@@ -10,18 +10,15 @@ import { fmix32 } from "../base/hash.ts";
 import { invariant, unreachable } from "../base/invariant.ts";
 import { DEFAULT_TUNING } from "../base/tuning.ts";
 import { Membership } from "../membership/membership.ts";
-import { erasureCoder } from "../objects/erasure.ts";
-import type { Presence } from "../objects/holders.ts";
-import { Objects } from "../objects/objects.ts";
 import { admit } from "../system/security.ts";
 import { findMember } from "../system/system.ts";
 import { type ClientRequest, Effects, type Input, type JournalRecord, type Kernel } from "../wire/kernel.ts";
 import { isFormer } from "../wire/members.ts";
 import type { Configuration, Message, SystemView } from "../wire/messages.ts";
-import type { LocalOp, Refused, Response, SystemOp } from "../wire/requests.ts";
+import type { LocalOp, ReadOp, Refused, Request, Response, SystemOp } from "../wire/requests.ts";
 import type { Principal } from "../wire/security.ts";
+import { Bulk } from "./bulk.ts";
 import { Gate, requestBy } from "./gate.ts";
-import { ViewHolders } from "./holders.ts";
 import { KeyKeeper } from "./keys.ts";
 import { Layout } from "./layout.ts";
 import type { NodeOptions } from "./options.ts";
@@ -54,9 +51,7 @@ export class Node implements Kernel {
   readonly #gate: Gate;
   readonly #keys: KeyKeeper;
   readonly #standing: Standing;
-  readonly #objects: Objects;
-  /** Of the newest view; null: not looked for yet. */
-  #holders: ViewHolders | null = null;
+  readonly #bulk: Bulk;
   readonly #counters = new Map<string, number>();
   #now = 0 as Instant;
   #started = false;
@@ -145,34 +140,21 @@ export class Node implements Kernel {
       layout: this.#layout,
       effects,
       view,
-      empty: () => this.#replicas.all.length === 0,
+      empty: () => this.#replicas.all.length === 0 && this.#bulk.upkeep.mayLeave,
       stopping: () => this.#stopBy !== null,
       ask: (op, now) => this.#ask(op, now),
     });
-    this.#objects = new Objects({
+    this.#bulk = new Bulk({
       self: id,
       effects,
       tuning: options.tuning ?? DEFAULT_TUNING,
-      coder: options.coder ?? erasureCoder,
-      holders: () => this.#holders ??= new ViewHolders(this.#layout.view),
-      presence: (node) => this.#presence(node),
+      coder: options.coder,
+      membership: this.#membership,
+      view: viewNow,
       low: () => this.#room.low,
-      partitions: () => settings.partitions,
-      version: () => this.#layout.view.version,
       firstNumber: 1 + random.fork("objects").below(FIRST_NUMBER_MAX),
+      read: (op, now, done) => this.#router.take({ kind: "inner", done }, this.#ownRequest(op), now),
     });
-  }
-
-  #presence(node: NodeId): Presence {
-    switch (this.#membership.liveness(node)) {
-      case "alive":
-        return "here";
-      case "dead":
-      case "left":
-        return "away";
-      default:
-        return "doubtful";
-    }
   }
 
   // ---- Kernel
@@ -196,7 +178,7 @@ export class Node implements Kernel {
       this.#steward.nextWake(),
       this.#layout.nextWake(),
       this.#keys.nextWake(),
-      this.#objects.nextWake(),
+      this.#bulk.nextWake(),
       this.#stopBy === null || this.#effects.stopped ? NEVER : this.#stopBy,
       this.#standing.nextWake(),
     ) as Instant;
@@ -237,7 +219,7 @@ export class Node implements Kernel {
         this.#replicas.wake(now);
         this.#router.wake(now);
         this.#watches.wake(now);
-        this.#objects.wake(now);
+        this.#bulk.objects.wake(now);
         return;
       case "messages":
         for (const message of input.messages) this.#receive(input.from, message, now);
@@ -254,18 +236,18 @@ export class Node implements Kernel {
       case "client-gone":
         this.#gate.clientGone(input.client);
         this.#router.clientGone(input.client);
-        this.#objects.clientGone(input.client, now);
+        this.#bulk.objects.clientGone(input.client, now);
         return this.#watches.clientGone(input.client);
       case "space":
         return this.#spaceChanged(input.low, now);
       case "chunks":
-        return this.#objects.results(input.results, now);
+        return this.#bulk.objects.results(input.results, now);
       case "peer-lost":
         this.#room.forget(input.peer);
         this.#membership.peerLost(input.peer, now, this.#effects);
         this.#router.peerDown(input.peer, now);
         this.#watches.peerDown(input.peer, now);
-        this.#objects.peerDown(input.peer, now);
+        this.#bulk.objects.peerDown(input.peer, now);
         return this.#replicas.peerLost(input.peer, now);
       case "keys":
         return this.#keys.held(input);
@@ -291,6 +273,7 @@ export class Node implements Kernel {
     this.#membership.wake(now, this.#effects);
     this.#adoptAgreed(now);
     this.#standing.check(now);
+    this.#bulk.upkeep.begin(now);
   }
 
   /** Begins the partitions of a new network that are held here and not open yet. */
@@ -374,7 +357,7 @@ export class Node implements Kernel {
       case "fragment-check":
       case "fragment-check-reply":
       case "segments-gone":
-        return this.#objects.handle(from, message, now);
+        return this.#bulk.objects.handle(from, message, now);
       default:
         return unreachable(message);
     }
@@ -413,7 +396,7 @@ export class Node implements Kernel {
       case "chunk-put":
       case "chunk-get":
       case "segments-gone":
-        return this.#objects.request({ client, id }, op, now);
+        return this.#bulk.objects.request({ client, id }, op, now);
       default:
         return this.#router.take({ kind: "client", client, id }, requestBy(request, by), now);
     }
@@ -421,12 +404,12 @@ export class Node implements Kernel {
 
   /** Has the network agree on something, on this node's own behalf. */
   #ask(op: SystemOp, now: Instant): void {
+    this.#router.take({ kind: "self" }, this.#ownRequest(op), now);
+  }
+
+  #ownRequest(op: SystemOp | ReadOp): Request {
     const open = this.#layout.view.security === null;
-    this.#router.take(
-      { kind: "self" },
-      requestBy({ op }, open ? null : { kind: "member", node: this.id }),
-      now,
-    );
+    return requestBy({ op }, open ? null : { kind: "member", node: this.id });
   }
 
   /** While this node leads the system partition: what that one has agreed on last counts. */
@@ -455,7 +438,7 @@ export class Node implements Kernel {
       slots: this.#replicas.all,
       counters: this.#counters,
       low: this.#room.low,
-      chunks: this.#objects.status(),
+      chunks: this.#bulk.objects.status(),
       leaders: () => this.#router.leaders(),
       membership: this.#membership,
     });
@@ -468,10 +451,11 @@ export class Node implements Kernel {
     this.#evaluateReplicas(now);
     this.#steward.wake(now);
     this.#standing.wake(now);
+    this.#bulk.upkeep.evaluate(now);
     do {
       this.#keys.evaluate(now);
       this.#evaluateReplicas(now);
-    } while (this.#objects.settle(now) || this.#keys.waiting);
+    } while (this.#bulk.objects.settle(now) || this.#keys.waiting);
     this.#layout.fetch(now);
     if (this.#stopBy !== null) this.#finishStopping(now);
     this.#replicas.finish(this.#checkpointHead);
@@ -499,12 +483,13 @@ export class Node implements Kernel {
       if (status === "alive") {
         if (this.#room.low) this.#room.tell(node);
         this.#replicas.alive(node, now);
+        this.#bulk.upkeep.peerAlive(now);
       } else {
         this.#replicas.suspected(node, now);
         this.#router.peerDown(node, now);
         this.#watches.peerDown(node, now);
         // Who is only suspected may be about to answer.
-        if (status !== "suspect") this.#objects.peerDown(node, now);
+        if (status !== "suspect") this.#bulk.objects.peerDown(node, now);
       }
       this.#steward.lookSoon(now);
     }
@@ -517,7 +502,7 @@ export class Node implements Kernel {
   }
 
   #viewChanged(view: SystemView, before: SystemView, now: Instant): void {
-    this.#holders = null;
+    this.#bulk.viewChanged(view, before, now);
     // Membership stops watching who left: partitions that such a member still leads must not rely on it.
     for (const { id, state } of view.members) {
       if (isFormer(state) && !isFormer(findMember(before, id)?.state ?? "joining")) {
@@ -537,7 +522,7 @@ export class Node implements Kernel {
       this.#room.forget(node);
       this.#router.peerDown(node, now);
       this.#watches.peerDown(node, now);
-      this.#objects.peerDown(node, now);
+      this.#bulk.objects.peerDown(node, now);
       // It could find out by itself no more, where its connections are cut at once.
       if (this.#replicas.get(SYSTEM_PARTITION)?.replica.isLeader) {
         this.#effects.send(node, { kind: "layout-is", view });

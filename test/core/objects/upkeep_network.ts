@@ -131,7 +131,7 @@ export class UpkeepNetwork {
   refusals = 0;
   /** Messages for which it says false are lost. */
   passes: (from: NodeId, to: NodeId, message: Message) => boolean = () => true;
-  /** Called before the disk removes something. */
+  /** Called when a disk has removed something. */
   onRemove: (keeper: Keeper, fragment: FragmentId) => void = () => {};
   onRead: (op: GetOp | RangeOp) => void = () => {};
   messages: { readonly at: number; readonly message: Message }[] = [];
@@ -195,14 +195,17 @@ export class UpkeepNetwork {
     }
     for (const keeper of this.all) {
       this.at(this.now + this.random.below(spreadUs + 1), () => {
-        if (!keeper.alive || keeper.view.version >= view.version) return;
-        this.act(keeper, () => {
-          keeper.view = view;
-          keeper.holders = new ViewHolders(view);
-          keeper.upkeep.membersChanged(this.now as Instant);
-        });
+        if (keeper.alive && keeper.view.version < view.version) this.tell(keeper, view);
       });
     }
+  }
+  /** One node takes a view over. */
+  tell(keeper: Keeper, view: SystemView): void {
+    this.act(keeper, () => {
+      keeper.view = view;
+      keeper.holders = new ViewHolders(view);
+      keeper.upkeep.membersChanged(this.now as Instant);
+    });
   }
   setState(id: NodeId, state: Member["state"], spreadUs?: number): void {
     this.change(this.view.members.map((m) => m.id === id ? { ...m, state } : m), spreadUs);
@@ -408,8 +411,8 @@ export class UpkeepNetwork {
       }
       case "remove":
         for (const fragment of op.fragments) {
-          this.onRemove(keeper, fragment);
           files.delete(fragmentKey(fragment));
+          this.onRemove(keeper, fragment);
         }
         return { kind: "removed", op: op.op };
       case "list": {

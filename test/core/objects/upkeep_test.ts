@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import type { Tuning } from "../../../core/base/tuning.ts";
 import { fragmentKey, neededCount } from "../../../core/objects/fragment.ts";
+import type { Member } from "../../../core/wire/messages.ts";
 import type { Scheme } from "../../../core/wire/objects.ts";
 import { replicated, striped } from "./chunk_network.ts";
-import { UpkeepNetwork } from "./upkeep_network.ts";
+import { memberOf, UpkeepNetwork } from "./upkeep_network.ts";
 
 const S = 1_000_000;
 
@@ -284,20 +285,46 @@ Deno.test("ranges that are refused are asked for again, and keep no other partit
 });
 
 Deno.test("two who each take the other for the right holder do not both let go (V2, V3)", () => {
-  for (let seed = 1; seed <= 60; seed++) {
-    const world = network(4, replicated(1), { segments: 4, chunks: 6, seed });
-    world.run(4 * S);
-    world.onRemove = () => {};
-    // The newest view gets to all but one, which goes on with the old one for long; and the new one is taken back.
-    const before = world.view;
-    world.setState(world.keeper(3).id, "draining", 12 * S);
-    world.run(6 * S + world.random.below(10 * S));
-    world.change(before.members, 12 * S);
-    for (let i = 0; i < 300; i++) {
-      world.run(200_000);
+  for (let seed = 1; seed <= 40; seed++) {
+    const world = new UpkeepNetwork(2, { seed }), a = world.keeper(0), b = world.keeper(1);
+    for (let i = 0; i < 6; i++) world.store(replicated(1), 4);
+    // What either holds, the other holds too.
+    for (const [from, to] of [[a, b], [b, a]] as const) {
+      for (const { fragment, bytes } of [...from.files.values()]) world.place(to, fragment, bytes);
+    }
+    // To a's mind a leaves and all belongs to b; to b's, b leaves.
+    for (const [keeper, leaves] of [[a, a], [b, b]] as const) {
+      const members = world.view.members.map((m): Member =>
+        m.id === leaves.id ? { ...m, state: "draining" } : m
+      );
+      world.tell(keeper, { ...world.view, members });
+    }
+    for (let i = 0; i < 100; i++) {
+      world.run(500_000);
       world.assertReadable();
     }
-    world.run(200 * S);
+    world.change(world.view.members);
+    world.run(150 * S);
+    world.assertInOrder();
+  }
+});
+
+Deno.test("members that come, drain and come back while views spread slowly lose nothing (V1, B1)", () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const world = network(5, seed % 2 === 0 ? replicated(1) : striped(2, 1), {
+      segments: 4,
+      chunks: 6,
+      seed,
+    });
+    world.onRemove = () => world.assertReadable();
+    world.run(4 * S);
+    const before = world.view.members;
+    world.setState(world.keeper(3).id, "draining", 12 * S);
+    world.run(world.random.below(16 * S));
+    world.join(5, 12 * S);
+    world.run(world.random.below(16 * S));
+    world.change([...before, memberOf(5)], 12 * S);
+    world.run(300 * S);
     world.assertInOrder();
   }
 });
