@@ -17,6 +17,7 @@ import { Sometimes, type SometimesName } from "./sometimes.ts";
 import { resolveScenario } from "./swarm.ts";
 import { MembershipKernel } from "./membership_kernel.ts";
 import type { NetworkCounters } from "./network.ts";
+import { ObjectSightings } from "./objects/sightings.ts";
 import { type ObjectsSummary, ObjectStage } from "./objects/stage.ts";
 import type { Tracer } from "./observer.ts";
 import type { CheckName } from "./checks.ts";
@@ -140,8 +141,10 @@ export class Run {
       isPrivate: scenario.security === "private",
     });
     const sightings = new Sightings(this.#sometimes), { tracer } = options;
+    const things = scenario.objects === undefined ? null : new ObjectSightings(this.#sometimes);
     this.world.tracer = (machine, input, effects, now, sequence) => {
       sightings.traced(input, effects);
+      things?.traced(machine, input, effects);
       tracer?.(machine, input, effects, now, sequence);
     };
     const world = this.world;
@@ -153,6 +156,7 @@ export class Run {
     if (this.#guard !== null) world.observe(this.#guard);
     this.#states = new StateChecker((detail) => world.violate("equal state at equal index", detail));
     this.#timings = new Timings();
+    if (things !== null) world.observe(things);
     for (const observer of [this.#raft, this.#states, this.#timings, sightings]) world.observe(observer);
     const { clients: workers, watchers } = scenario.workload;
     const access = this.#guard === null ? null : new AccessBook(random.fork("access"), { workers, watchers });

@@ -121,6 +121,33 @@ export const SOMETIMES = {
   "conditional write of an object refused": objects(
     "an object was not written, for its condition did not hold",
   ),
+  "object read while a node was away": objects("a body was read whole while a node was down"),
+  "object written while a node was away": objects("an object was committed while a node was down"),
+  "chunk stored with a quorum only": objects(
+    "a chunk's write was answered before all its fragments were there",
+  ),
+  "holder did not take a fragment": objects("a holder was full, failed or refused, and another was asked"),
+  "second holder asked before the first answered": objects(
+    "a fragment was asked for twice, for the first was late",
+  ),
+  "hedged read won by the later": objects("who was asked later for a fragment answered first"),
+  "fragment fetched again": objects("a fragment that was missing was fetched from another holder"),
+  "fragment made again of others": objects(
+    "a fragment that was missing was computed from others of its stripe",
+  ),
+  "rotten fragment found": objects("a holder found that what it kept was not what it was called"),
+  "surplus fragment removed": objects("a holder removed what those who should hold it held"),
+  "orphaned fragment collected": objects("a fragment was removed that no row had named for long"),
+  "fragment of something deleted removed at once": objects(
+    "a hint had a holder remove fragments of a deleted segment",
+  ),
+  "fragment beyond its segment removed": rarely(
+    "a fragment was removed that its segment, which lives, has no use for",
+  ),
+  "node crashed amid a look": objects(
+    "a node stopped while it compared what it held with what it should hold",
+  ),
+  "pending segment expired": objects("what a writer that died had registered went by itself"),
   "object was damaged for a while": rarely("too few fragments of a chunk could be had when it was read"),
   // The world
   "frame corrupted and refused": often("a frame was damaged on the way and not taken for a whole one"),

@@ -4,6 +4,7 @@ import { ask } from "../../core/objects/programs/ask.ts";
 import type { Program } from "../../core/objects/types.ts";
 import type { Response } from "../../core/wire/requests.ts";
 import type { Cluster } from "../cluster.ts";
+import type { Sometimes } from "../sometimes.ts";
 import type { World } from "../world.ts";
 import type { ObjectClient } from "./client.ts";
 import { type ObjectRow, type SpaceReport, spaceReport } from "./space.ts";
@@ -17,6 +18,7 @@ export class Audit {
   readonly #cluster: Cluster;
   readonly #client: ObjectClient;
   readonly #partitions: number;
+  readonly #sometimes: Sometimes;
   #report: SpaceReport | null = null;
   #failure: string | null = "nobody has looked yet";
 
@@ -26,12 +28,14 @@ export class Audit {
       readonly cluster: Cluster;
       readonly client: ObjectClient;
       readonly partitions: number;
+      readonly sometimes: Sometimes;
     },
   ) {
     this.#world = options.world;
     this.#cluster = options.cluster;
     this.#client = options.client;
     this.#partitions = options.partitions;
+    this.#sometimes = options.sometimes;
   }
 
   /** Begins; goes on until all is well. */
@@ -42,7 +46,11 @@ export class Audit {
         const view = this.#cluster.view();
         if (outcome.kind === "done" && view !== null) {
           const shelves = this.#cluster.running.map(({ id: node, chunks }) => ({ node, chunks }));
-          this.#report = spaceReport(outcome.value, view, shelves);
+          const report = spaceReport(outcome.value, view, shelves), before = this.#report;
+          if (before !== null && before.pending > report.pending) {
+            this.#sometimes.fire("pending segment expired");
+          }
+          this.#report = report;
           this.#failure = null;
         } else if (outcome.kind === "failed") this.#failure = outcome.error.message;
         else this.#failure = "no node has a view";

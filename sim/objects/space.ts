@@ -37,6 +37,8 @@ export interface SpaceReport {
   readonly problems: readonly string[];
   /** Damaged fragments, and where they are. */
   readonly rotten: readonly string[];
+  /** Segments that are registered and not named yet. */
+  readonly pending: number;
   readonly segments: number;
   readonly fragments: number;
   readonly versions: number;
@@ -57,7 +59,14 @@ export function spaceReport(
   const shelved = shelfProblems(fragments, view, shelves),
     { versions, registered: { size: segments } } = catalog;
   const problems = [...catalog.problems(), ...shelved.problems];
-  return { problems, rotten: shelved.rotten, segments, fragments: fragments.size, versions };
+  return {
+    problems,
+    rotten: shelved.rotten,
+    pending: catalog.pending,
+    segments,
+    fragments: fragments.size,
+    versions,
+  };
 }
 
 /** Rows, sorted by what they are. */
@@ -138,6 +147,10 @@ class Catalog {
         );
       }
     }
+  }
+
+  get pending(): number {
+    return [...this.registered.values()].filter(({ record }) => record.pending).length;
   }
 
   /** Z1, Z2. */

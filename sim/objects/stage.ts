@@ -52,7 +52,13 @@ export class ObjectStage {
         return this.workload.upkeepClient(`upkeep ${id}`, who);
       },
     });
-    this.audit = new Audit({ world, cluster, client: this.workload.client("auditor"), partitions });
+    this.audit = new Audit({
+      world,
+      cluster,
+      client: this.workload.client("auditor"),
+      partitions,
+      sometimes,
+    });
   }
 
   start(): void {

@@ -233,6 +233,9 @@ export class ObjectWorkload {
             problem === "range";
           return then(absent ? "absent" : "failed", outcome.error.message);
         }
+        if (outcome.kind === "done" && this.#isAnyAway) {
+          this.#sometimes.fire("object read while a node was away");
+        }
         then(outcome.kind === "done" ? "read" : "failed", outcome.kind);
       },
     });
@@ -497,6 +500,7 @@ export class ObjectWorkload {
         this.#hold(`${object}: a put was answered with another version`);
       }
       this.history.completed(recorded, this.#now, { ...action, made: true });
+      if (this.#isAnyAway) this.#sometimes.fire("object written while a node was away");
       const known = this.#known.get(object), entry = { number, id: version.isNull ? "null" : version.id };
       // The null version is one name for whatever was written last.
       if (version.isNull) return;
@@ -544,6 +548,10 @@ export class ObjectWorkload {
 
   get #keys(): readonly string[] {
     return Array.from({ length: this.#options.keys }, (_, i) => `key-${String(i).padStart(3, "0")}`);
+  }
+
+  get #isAnyAway(): boolean {
+    return this.#world.machines.some(({ life, running, retired }) => life > 0 && !running && !retired);
   }
 
   get #now(): number {
