@@ -345,7 +345,7 @@ export class Fetcher {
     const ideals = placed.slice(0, count);
     const asked = new Set(striped ? [] : ideals);
     if (fetching.withoutSelf) asked.add(self);
-    const order = new Set([...known.leaving, ...placed.slice(count), ...ideals, ...known.all]);
+    const order = new Set([...known.leaving, ...placed, ...known.all]);
     const candidates = [...order].filter((node) => !asked.has(node))
       .map((node) => ({ node, index: striped ? null : 0 }));
     return this.#sorted(candidates, now, null);

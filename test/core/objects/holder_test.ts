@@ -81,6 +81,27 @@ Deno.test("Of puts at the same time the first decides, the same waits for it, an
   assert.equal(network.node(0).disk.asked.get("write"), 1);
 });
 
+Deno.test("What is written in the place of something rotten is not removed with it", () => {
+  for (const order of [["put", "get"], ["get", "put"]]) {
+    const network = new ChunkNetwork(2), { disk } = network.node(0);
+    put(network, ID, fileOf(0));
+    disk.damage(ID, 80);
+    const said = saidTo(network, (holder) => {
+      for (const what of order) {
+        if (what === "get") network.deliver(PEER, holder, { kind: "fragment-get", id: 1, fragment: ID });
+        else {network.deliver(PEER, holder, {
+            kind: "fragment-put",
+            id: 2,
+            fragment: ID,
+            bytes: fileOf(0, 2),
+          });}
+      }
+    });
+    assert.ok(said.some((m) => m.kind === "fragment-put-reply" && m.outcome === "stored"));
+    assert.deepEqual(disk.get(ID), fileOf(0, 2), `${order}`);
+  }
+});
+
 Deno.test("stored is said when the disk said so, and what the disk says otherwise is told (H3, H5)", () => {
   const network = new ChunkNetwork(2), holder = network.node(0);
   const before = network.sent.length;
@@ -114,7 +135,9 @@ Deno.test("Bytes being written are bounded (H4)", () => {
   });
   const failed = said.filter((m) => m.kind === "fragment-put-reply" && m.outcome === "failed").length;
   assert.equal(70 - failed, Math.floor(LIMITS.fragmentBytesWritingMax / large(0).length));
-  assert.deepEqual(put(network, fragmentAt(99, 0), fileOf(99)), ["stored"], "there is room again");
+  for (let chunk = 100; chunk < 170; chunk++) {
+    assert.deepEqual(put(network, fragmentAt(chunk, 0), large(chunk)), ["stored"], "there is room again");
+  }
 });
 
 Deno.test("A holder gives what it has, and null for what it has not or what is rotten (H1)", () => {
@@ -176,10 +199,20 @@ Deno.test("A check of neighbours takes one look at the disk; a disk that fails s
     saidTo(network, () => network.deliver(PEER, holder, { kind: "fragment-check", id: 3, fragments }));
   assert.deepEqual(check(), [{ kind: "fragment-check-reply", id: 3, held: fragments.map(() => true) }]);
   assert.equal(holder.disk.asked.get("list"), 1);
+  const absent = Array.from({ length: 20 }, (_, i) => fragmentAt(100 + i, 0));
+  const none = saidTo(
+    network,
+    () => network.deliver(PEER, holder, { kind: "fragment-check", id: 3, fragments: absent }),
+  );
+  assert.deepEqual(none, [{ kind: "fragment-check-reply", id: 3, held: absent.map(() => false) }]);
+  assert.equal(holder.disk.asked.get("list"), 2);
+  for (let i = 0; i <= LIMITS.fragmentChecksMax; i++) assert.equal(check().length, 1);
   holder.disk.failing = "disk";
   assert.deepEqual(check(), []);
   holder.disk.failing = null;
   assert.equal(check().length, 1);
+  holder.disk.take = ({ op }) => ({ kind: "listed", op, fragments: [], done: false });
+  assert.equal(check().length, 1, "a disk that lists nothing and has more keeps nobody waiting");
 });
 
 Deno.test("A disk's answers count once, and those to questions of another life not at all (C1, C2)", () => {
