@@ -9,9 +9,8 @@
  * Q4. One that was not used for IDLE_MS is closed.
  */
 import { LIMITS } from "../../core/base/limits.ts";
-import { encodeMessages } from "../../core/wire/codec.ts";
-import { FRAME_HEADER_BYTES, seal } from "../../core/wire/framing.ts";
 import type { Message } from "../../core/wire/messages.ts";
+import { bulkFrame } from "./bulk_frame.ts";
 import { PeerConnection, type PeerConnectionOptions } from "./peer_connection.ts";
 
 const WAITING_BYTES_MAX = 2 * 1024 * 1024;
@@ -111,7 +110,7 @@ export class BulkLink {
       const message = this.#queue[this.#from++]!, bytes = sizeOf(message);
       this.#bytes -= bytes;
       sent += bytes;
-      this.#connection.send(seal(encodeMessages([message], FRAME_HEADER_BYTES)));
+      for (const piece of bulkFrame(message)) this.#connection.send(piece);
     }
     this.#queue.splice(0, this.#from);
     this.#from = 0;

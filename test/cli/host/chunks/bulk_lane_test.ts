@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { type NodeId, nodeId, partitionId } from "../../../../core/base/ids.ts";
 import { LIMITS } from "../../../../core/base/limits.ts";
 import { encodeMessages, WireError } from "../../../../core/wire/codec.ts";
+import { FRAME_HEADER_BYTES, seal } from "../../../../core/wire/framing.ts";
 import type { Message, MessageOf } from "../../../../core/wire/messages.ts";
 import { decodeHello, encodeHello, peerHello } from "../../../../core/wire/session.ts";
+import { bulkFrame } from "../../../../cli/host/bulk_frame.ts";
 import { BulkIntake, type BulkSocket } from "../../../../cli/host/bulk_intake.ts";
 import { BulkLink, isBulk } from "../../../../cli/host/bulk_link.ts";
 import { Transport, type TransportEvents } from "../../../../cli/host/transport.ts";
@@ -106,6 +108,29 @@ Deno.test("only what carries a fragment goes over the bulk lane", () => {
     nack(1),
   ];
   for (const message of others) assert.ok(!isBulk(message), message.kind);
+});
+
+Deno.test("bulkFrame() makes the same bytes as seal() does, without copying large fragments", () => {
+  for (const length of [0, 1, 100, 16_384, 16_385, 65_535, 65_536, MiB + 60, LIMITS.fragmentBytesMax]) {
+    const messages = [put(200, length), {
+      kind: "fragment-get-reply",
+      id: 2 ** 40,
+      bytes: put(7, length).bytes,
+    }] as const;
+    for (const message of messages) {
+      const pieces = bulkFrame(message);
+      assert.equal(pieces.length, length > 16_384 ? 2 : 1);
+      if (pieces.length === 2) assert.equal(pieces[1], message.bytes);
+      const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+      whole.set(pieces[0]!);
+      if (pieces.length === 2) whole.set(pieces[1]!, pieces[0]!.length);
+      const sealed = seal(encodeMessages([message], FRAME_HEADER_BYTES));
+      assert.ok(
+        whole.length === sealed.length && whole.every((byte, i) => byte === sealed[i]),
+        `${length} bytes`,
+      );
+    }
+  }
 });
 
 Deno.test("Q3: that the bulk lane cannot be made loses no peer, and what waits for it is dropped", async () => {
