@@ -123,7 +123,11 @@ async function clientEnvironment(
       `host_bucket = ${host}\nuse_https = False\nsignature_v2 = False\n`,
     { mode: 0o600 },
   );
+  // What Deno itself needs to find packages where it found those of this test.
+  const deno = Object.entries(Deno.env.toObject()).filter(([name]) => /^(DENO|NPM_CONFIG|SSL)_/i.test(name));
   return {
+    DENO_DIR: join(Deno.env.get("HOME") ?? "/root", ".cache", "deno"),
+    ...Object.fromEntries(deno),
     PATH: "/usr/local/bin:/usr/bin:/bin",
     HOME: lab.directory,
     LC_ALL: "C.UTF-8",
