@@ -1,4 +1,5 @@
 import { DEFAULT_TUNING, type Tuning } from "../core/base/tuning.ts";
+import type { RepairSummary } from "./objects/stage.ts";
 import type { RunResult } from "./run.ts";
 import type { Scenario } from "./scenario.ts";
 import { describeFault } from "./scenario_faults.ts";
@@ -99,6 +100,7 @@ export function report({ result, wallSeconds, paint }: ReportOptions): string {
         refusals.map(([reason, n]) => `, ${n} ${reason}`).join("")
       }`,
     );
+    if (result.objects.repair !== null) lines.push(describeRepair(result, result.objects.repair));
   }
   lines.push(
     `noticed   suspected ${describeSpread(timings.suspected)}; declared dead ${
@@ -114,6 +116,19 @@ export function report({ result, wallSeconds, paint }: ReportOptions): string {
     ),
   );
   return lines.join("\n");
+}
+
+/** How long after the first fault everything was there again, and what was moved for it. */
+function describeRepair({ faultHistory }: RunResult, repair: RepairSummary): string {
+  const { bytes, moved, owed, repairs, repairedAt } = repair;
+  const from = faultHistory[0]?.time ?? 0,
+    times = owed === 0 ? "" : `, ${(moved / owed).toFixed(3)} of the minimum`;
+  const took = repairs === 0
+    ? "nothing to repair"
+    : `whole again ${formatDuration(repairedAt - from)} after the loss`;
+  return `repair    of ${(bytes / 1e9).toFixed(1)} GB: ${took}, ${repairs} fragments, ${
+    (moved / 1e9).toFixed(2)
+  } GB moved${times}`;
 }
 
 function describeSpread(spread: Spread | null): string {

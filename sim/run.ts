@@ -182,7 +182,7 @@ export class Run {
     });
     const { budget, cluster: { settings }, objects } = scenario;
     const { cluster } = this;
-    this.objects = objects === undefined ? null : new ObjectStage({
+    this.objects = objects === undefined || things === null ? null : new ObjectStage({
       world,
       cluster,
       scenario,
@@ -190,6 +190,7 @@ export class Run {
       random: random.fork("objects"),
       sometimes: this.#sometimes,
       login: access?.everything,
+      sightings: things,
     });
     this.#injector = new FaultInjector({
       world,
@@ -257,8 +258,8 @@ export class Run {
         `not settled after ${formatDuration(settle)}: ${this.#unsettled().join("; ")}`,
       );
     }
-    this.objects?.workload.prepare();
-    if (this.objects !== null && !this.#until(() => this.objects!.workload.ready, left())) {
+    this.objects?.prepare();
+    if (this.objects !== null && !this.#until(() => this.objects!.ready, left())) {
       this.#lateness.push(`the buckets were not made within ${formatDuration(settle)}`);
     }
     const { loaded } = this.#workload.load();
@@ -448,6 +449,13 @@ export class Run {
         return result(name, [...found, ...this.objects!.audit.problems], this.objects!.audit.summary);
       case "rot is found":
         return result(name, [...found, ...this.objects!.audit.rotten], "held");
+      case "repair moves no more than it must": {
+        const repair = this.objects!.repair();
+        if (repair === null) return result(name, found, "nothing was there from the start");
+        const { moved, owed, repairs } = repair,
+          text = `${moved} bytes moved in ${repairs} repairs, at least ${owed}`;
+        return result(name, moved * 10 <= owed * 11 ? found : [...found, text], text);
+      }
       case "secrets stay inside":
       case "rights are kept":
       case "only the invited get in":

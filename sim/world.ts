@@ -18,6 +18,7 @@ import { type Distance, Network, type NetworkOptions } from "./network.ts";
 import {
   ChunkDisk,
   type ChunkDiskOptions,
+  type ChunkSource,
   type ChunkWork,
   DEFAULT_CHUNK_DISK,
 } from "./objects/chunk_disk.ts";
@@ -73,6 +74,7 @@ export class World implements EventHandler {
   readonly network: Network;
   readonly machines: Machine[] = [];
   readonly digest = new Digest();
+  readonly chunkSource: ChunkSource = { derive: null };
   readonly violations: Violation[] = [];
   /** What hosts do in a private network; null in an open one. */
   readonly hosts: Hosts | null;
@@ -138,8 +140,11 @@ export class World implements EventHandler {
       capacity: spec.capacity,
       clock: new Clock({ offsetUs: spec.clockOffsetUs, driftPpm: spec.clockDriftPpm }),
       disk: new Disk(spec.id, this.#options.disk, random.fork("disk"), this.#options.recover),
-      chunks: spec.chunks ??
-        new ChunkDisk(this.#options.chunkDisk ?? DEFAULT_CHUNK_DISK, random.fork("chunks")),
+      chunks: spec.chunks ?? new ChunkDisk(
+        this.#options.chunkDisk ?? DEFAULT_CHUNK_DISK,
+        random.fork("chunks"),
+        this.chunkSource,
+      ),
       random,
     });
     this.machines.push(machine);

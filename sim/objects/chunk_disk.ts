@@ -59,6 +59,10 @@ export interface ChunkWork {
 
 /** Bytes of fragments that are too many to keep: they are made again when they are read. */
 export type Derive = (fragment: FragmentId) => Uint8Array | null;
+/** The same for all disks of a world. */
+export interface ChunkSource {
+  derive: Derive | null;
+}
 
 /** So long after it a removal may be undone. */
 const UNSYNCED_US = 5_000_000;
@@ -67,6 +71,7 @@ const ENTRY_BYTES = 4_096;
 export class ChunkDisk {
   readonly #options: ChunkDiskOptions;
   readonly #random: Random;
+  readonly #source: ChunkSource;
   /** By partition, and in it by name. */
   readonly #files = new Map<PartitionId, Map<string, StoredFragment>>();
   readonly #work: ChunkWork[] = [];
@@ -81,13 +86,13 @@ export class ChunkDisk {
   room = Infinity;
   /** This share of all reads fails. */
   readErrors: Ratio = ZERO_RATIO;
-  derive: Derive | null = null;
   bytesRead = 0;
   bytesWritten = 0;
 
-  constructor(options: ChunkDiskOptions, random: Random) {
+  constructor(options: ChunkDiskOptions, random: Random, source: ChunkSource = { derive: null }) {
     this.#options = options;
     this.#random = random;
+    this.#source = source;
   }
 
   // ---- the machine's process
@@ -252,7 +257,7 @@ export class ChunkDisk {
   }
 
   #put(fragment: FragmentId, bytes: Uint8Array, now: number, local: number): void {
-    const before = this.stored(fragment)?.length ?? 0, derived = this.derive?.(fragment) ?? null;
+    const before = this.stored(fragment)?.length ?? 0, derived = this.#source.derive?.(fragment) ?? null;
     this.room -= bytes.length - before;
     this.bytesWritten += bytes.length;
     this.#folder(fragment.partition).set(nameOf(fragment), {
@@ -318,7 +323,7 @@ export class ChunkDisk {
   }
 
   #bytesOf(file: StoredFragment): Uint8Array {
-    const bytes = file.bytes ?? this.derive?.(file.fragment) ?? null;
+    const bytes = file.bytes ?? this.#source.derive?.(file.fragment) ?? null;
     invariant(bytes !== null, "What is not kept can be derived");
     return bytes;
   }

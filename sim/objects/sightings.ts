@@ -15,6 +15,8 @@ export class ObjectSightings implements Observer {
   readonly #looking = new Set<number>();
   fetchedBytes = 0;
   repairs = 0;
+  /** When the last fragment was repaired. */
+  repairedAt = 0;
 
   constructor(sometimes: Sometimes) {
     this.#sometimes = sometimes;
@@ -22,8 +24,8 @@ export class ObjectSightings implements Observer {
 
   // ---- Observer
 
-  stepped({ index }: Machine, _input: Input, { notes }: Effects): void {
-    for (const note of notes) this.#noted(index, note);
+  stepped({ index }: Machine, _input: Input, { notes }: Effects, now: number): void {
+    for (const note of notes) this.#noted(index, note, now);
   }
 
   halted({ index, power }: Machine): void {
@@ -79,10 +81,11 @@ export class ObjectSightings implements Observer {
     if (others.size === 0) this.#asked[index]!.delete(key);
   }
 
-  #noted(index: number, note: Note): void {
+  #noted(index: number, note: Note, now: number): void {
     switch (note.kind) {
       case "fragment-repaired":
         this.repairs++;
+        this.repairedAt = now;
         this.fetchedBytes += note.fetched;
         return this.#sometimes.fire(
           note.fetched > note.bytes + note.bytes / 2

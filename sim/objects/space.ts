@@ -5,7 +5,7 @@
  *  Z1. Every segment that a version or a part names has a row, and every row of a segment is named by one.
  *  Z2. Nothing is left to be removed: no garbage, no pages, parts or pending segments that nothing names.
  *  Z3. The fragments on the disks of members are exactly those of the segments that have rows, each where placement has it,
- *      and whole.
+ *      and whole. Fragments of stripes that have no place, because there are too few members, may be kept.
  */
 import type { NodeId, PartitionId } from "../../core/base/ids.ts";
 import { chunkCount, fragmentHash, indexAt, wantedCount } from "../../core/objects/fragment.ts";
@@ -56,7 +56,7 @@ export function spaceReport(
 ): SpaceReport {
   const catalog = new Catalog(rows);
   const fragments = expectedFragments(catalog.registered, view);
-  const shelved = shelfProblems(fragments, view, shelves),
+  const shelved = shelfProblems(fragments, catalog.registered, view, shelves),
     { versions, registered: { size: segments } } = catalog;
   const problems = [...catalog.problems(), ...shelved.problems];
   return {
@@ -196,6 +196,7 @@ function expectedFragments(
 /** Z3. */
 function shelfProblems(
   expected: ReadonlyMap<string, FragmentId>,
+  registered: ReadonlyMap<string, Registered>,
   view: SystemView,
   shelves: readonly Shelf[],
 ): Pick<SpaceReport, "problems" | "rotten"> {
@@ -205,7 +206,8 @@ function shelfProblems(
     if (!active.has(node)) continue;
     for (const { fragment, harm, length } of chunks.sorted()) {
       const name = `${node} ${nameOf(fragment)}`, wanted = missing.get(name);
-      if (wanted === undefined || wanted.partition !== fragment.partition) {
+      const isSpare = fragment.index >= active.size && registered.has(fragment.segment);
+      if ((wanted === undefined || wanted.partition !== fragment.partition) && !isSpare) {
         problems.push(`${node} holds ${nameOf(fragment)}, ${length} bytes, which it should not`);
       }
       if (harm !== null) {

@@ -101,8 +101,8 @@ Deno.test("ChunkDisk fails what does not fit, and takes it again when something 
 });
 
 Deno.test("ChunkDisk makes again what it need not keep, byte for byte, and keeps what differs", () => {
-  const disk = new ChunkDisk(DEFAULT_CHUNK_DISK, Random.fromSeed(1));
-  disk.derive = ({ chunk }) => bytes(chunk, chunk);
+  const derive = ({ chunk }: FragmentId) => bytes(chunk, chunk);
+  const disk = new ChunkDisk(DEFAULT_CHUNK_DISK, Random.fromSeed(1), { derive });
   ask(disk, [{ kind: "write", op: 1, fragment: fragment(1, 5), bytes: bytes(5, 5) }], 0);
   ask(disk, [{ kind: "write", op: 2, fragment: fragment(1, 6), bytes: bytes(6, 7) }], 0);
   assert.equal(disk.stored(fragment(1, 5))!.bytes, null);
