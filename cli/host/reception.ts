@@ -38,6 +38,8 @@ export interface Role {
   readonly take: (payloads: readonly Uint8Array[]) => void;
   readonly gone: () => void;
   readonly drained: () => void;
+  /** Bytes came, whether they complete a frame or not. */
+  readonly read?: () => void;
 }
 
 export interface ReceptionOptions {
@@ -202,6 +204,7 @@ export class Reception {
           connection.breakOff(error);
         }
       },
+      read: () => role?.read?.(),
       drained: () => role?.drained(),
       closed: (why, broken) => {
         visit.greeted();

@@ -11,6 +11,8 @@ import { Carrier } from "./tls_stream.ts";
 export interface SocketEvents {
   /** All frames that one read completed. */
   frames(payloads: readonly Uint8Array[]): void;
+  /** Bytes came, whether they complete a frame or not. */
+  read?(): void;
   /** Less than half of the bytes that were waiting are left. */
   drained?(): void;
   /** `broken` is what was wrong with the other end's frames, null where it was not that. */
@@ -124,6 +126,7 @@ export class FrameSocket {
       if (this.#reader.pendingBytes === 0) this.#frameSince = null;
       else if (payloads.length > 0 || this.#frameSince === null) this.#frameSince = performance.now();
       if (payloads.length > 0) this.#events.frames(payloads);
+      this.#events.read?.();
       if (this.#reader.pendingBytes > this.pendingBytesMax) {
         throw new WireError("frame", `More than ${this.pendingBytesMax} bytes of a frame came too early`);
       }

@@ -465,6 +465,7 @@ export class Transport {
         this.#intake.forget(connection);
       },
       drained: () => {},
+      ...(lane === "bulk" ? { read: () => this.#intake.heard(connection) } : {}),
     };
   }
 

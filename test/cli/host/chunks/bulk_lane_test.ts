@@ -245,6 +245,34 @@ Deno.test("R1 to R3: frames are handed over a little at a time, of all peers in 
   assert.equal(intake.waitingBytes, 0);
 });
 
+Deno.test("R4: all of the lane rests for a moment now and then, and who is held back stays so", async () => {
+  const [a, b] = [new FakeSocket(), new FakeSocket()];
+  const intake = new BulkIntake(() => {});
+  const frames = [0, 1, 2, 3, 4, 5].map((id) => encodeMessages([put(id, MiB)]));
+  intake.heard(a);
+  await arrived("the rest to end", () => !a.paused);
+  // Other connections rest with it.
+  for (let rested = 0; rested < 3;) {
+    intake.heard(b);
+    intake.heard(a);
+    if (!a.paused) await new Promise((done) => setTimeout(done, 1));
+    else {
+      rested++;
+      assert.ok(b.paused);
+      await arrived("the rest to end", () => !a.paused && !b.paused);
+    }
+  }
+  while (!a.paused) intake.heard(a);
+  intake.take(nodeId("b"), b, frames);
+  const held = intake.waitingBytes;
+  while (a.paused) {
+    assert.ok(b.paused || intake.waitingBytes < held);
+    await new Promise((done) => setTimeout(done, 1));
+  }
+  await arrived("all to be handed over", () => intake.waitingBytes === 0 && !b.paused);
+  intake.close();
+});
+
 Deno.test("decodeHello() refuses a client on the bulk lane", () => {
   const hello = peerHello({ network: NETWORK, node: nodeId("a"), address: "127.0.0.1:1" }, "bulk");
   assert.deepEqual(decodeHello(encodeHello(hello)), hello);
