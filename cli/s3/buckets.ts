@@ -83,7 +83,7 @@ export const getVersioning: Handler = async ({ call, store }) => {
 };
 
 export const putVersioning: Handler = async ({ call, store }) => {
-  const asked = (await call.document("VersioningConfiguration")).only("Status", "MfaDelete");
+  const asked = (await call.document("VersioningConfiguration")).allowing("Status", "MfaDelete");
   if ((asked.textOf("MfaDelete") ?? "Disabled") !== "Disabled") {
     throw new S3Error("NotImplemented", "There is no MfaDelete");
   }

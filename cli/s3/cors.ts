@@ -16,7 +16,7 @@ export const getCors: Handler = async ({ call, store }) => {
 
 export const putCors: Handler = async ({ call, store }) => {
   const document = await call.document("CORSConfiguration");
-  const rules = document.only("CORSRule").all("CORSRule");
+  const rules = document.allowing("CORSRule").all("CORSRule");
   if (rules.length === 0 || rules.length > RULES_MAX) throw malformed(`There are 1 to ${RULES_MAX} rules`);
   await store.changeBucket(call.bucket, { cors: rules.map(readRule) });
   return empty(200);
@@ -28,7 +28,7 @@ export const deleteCors: Handler = async ({ call, store }) => {
 };
 
 function readRule(rule: Element): CorsRule {
-  rule.only("ID", "AllowedOrigin", "AllowedMethod", "AllowedHeader", "ExposeHeader", "MaxAgeSeconds");
+  rule.allowing("ID", "AllowedOrigin", "AllowedMethod", "AllowedHeader", "ExposeHeader", "MaxAgeSeconds");
   const texts = (name: string) => rule.all(name).map(({ text }) => text.trim());
   const origins = texts("AllowedOrigin"), methods = texts("AllowedMethod"), headers = texts("AllowedHeader");
   const maxAge = rule.textOf("MaxAgeSeconds");

@@ -17,7 +17,7 @@ export const getLifecycle: Handler = async ({ call, store }) => {
 
 export const putLifecycle: Handler = async ({ call, store }) => {
   const document = await call.document("LifecycleConfiguration");
-  const elements = document.only("Rule").all("Rule");
+  const elements = document.allowing("Rule").all("Rule");
   if (elements.length === 0 || elements.length > RULES_MAX) {
     throw malformed(`There are 1 to ${RULES_MAX} rules`);
   }
@@ -38,17 +38,17 @@ export function readRule(rule: Element, index: number): LifecycleRule {
   if (rule.one("Transition") !== null || rule.all("NoncurrentVersionTransition").length > 0) {
     throw new S3Error("NotImplemented", "There is one storage class: nothing moves to another");
   }
-  rule.only(
+  rule.allowing(
     ...["ID", "Status", "Prefix", "Filter", "Expiration", "NoncurrentVersionExpiration"],
     "AbortIncompleteMultipartUpload",
   );
   const status = rule.textOf("Status");
   if (status !== "Enabled" && status !== "Disabled") throw malformed("The <Status> is Enabled or Disabled");
-  const expiration = rule.one("Expiration")?.only("Days", "Date", "ExpiredObjectDeleteMarker") ?? null;
+  const expiration = rule.one("Expiration")?.allowing("Days", "Date", "ExpiredObjectDeleteMarker") ?? null;
   const noncurrent =
-    rule.one("NoncurrentVersionExpiration")?.only("NoncurrentDays", "NewerNoncurrentVersions") ??
+    rule.one("NoncurrentVersionExpiration")?.allowing("NoncurrentDays", "NewerNoncurrentVersions") ??
       null;
-  const abort = rule.one("AbortIncompleteMultipartUpload")?.only("DaysAfterInitiation") ?? null;
+  const abort = rule.one("AbortIncompleteMultipartUpload")?.allowing("DaysAfterInitiation") ?? null;
   if (expiration === null && noncurrent === null && abort === null) throw malformed("A rule does nothing");
   if (noncurrent !== null && noncurrent.one("NoncurrentDays") === null) {
     throw malformed("There are no <NoncurrentDays>");
@@ -77,7 +77,7 @@ function readFilter(rule: Element): Pick<LifecycleRule, "prefix" | "tags" | "siz
     throw malformed("A <Filter> has one condition, or <And> with more");
   }
   const scope = and ?? filter;
-  scope?.only("Prefix", "Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan", "And");
+  scope?.allowing("Prefix", "Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan", "And");
   return {
     prefix: rule.textOf("Prefix") ?? scope?.textOf("Prefix") ?? "",
     tags: (scope?.all("Tag") ?? []).map((tag): Pair => readTag(tag)),

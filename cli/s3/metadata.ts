@@ -153,13 +153,13 @@ export function readTagHeader(headers: Headers): Pair[] {
 
 /** A <Tagging>. */
 export function readTagSet(tagging: Element, max: number): Pair[] {
-  const set = tagging.only("TagSet").one("TagSet");
+  const set = tagging.allowing("TagSet").one("TagSet");
   if (set === null) throw malformed("There is no <TagSet>");
-  return checkTags(set.only("Tag").all("Tag").map(readTag), max);
+  return checkTags(set.allowing("Tag").all("Tag").map(readTag), max);
 }
 
 export function readTag(tag: Element): Pair {
-  const name = tag.only("Key", "Value").textOf("Key"), value = tag.textOf("Value");
+  const name = tag.allowing("Key", "Value").textOf("Key"), value = tag.textOf("Value");
   if (name === null || value === null) throw malformed("A <Tag> has a <Key> and a <Value>");
   return [name, value];
 }

@@ -183,13 +183,13 @@ const DELETES_MAX = 1000;
 const DELETES_AT_ONCE = 16;
 
 export const deleteObjects: Handler = async ({ call, store }) => {
-  const document = (await call.document("Delete", LIMITS.s3LongXmlBytesMax)).only("Object", "Quiet");
+  const document = (await call.document("Delete", LIMITS.s3LongXmlBytesMax)).allowing("Object", "Quiet");
   const quiet = document.textOf("Quiet")?.trim() === "true", objects = document.all("Object");
   if (objects.length === 0 || objects.length > DELETES_MAX) {
     throw malformed(`There are 1 to ${DELETES_MAX} objects`);
   }
   const asked = objects.map((object) => {
-    const key = object.only("Key", "VersionId", "ETag", "LastModifiedTime", "Size").textOf("Key");
+    const key = object.allowing("Key", "VersionId", "ETag", "LastModifiedTime", "Size").textOf("Key");
     if (key === null || key === "") throw malformed("An <Object> has a <Key>");
     if (object.one("LastModifiedTime") !== null || object.one("Size") !== null) {
       throw new S3Error("NotImplemented", "The only condition of a delete is its <ETag>");

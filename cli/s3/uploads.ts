@@ -127,7 +127,7 @@ interface NamedPart {
 export const completeUpload: Handler = async (context) => {
   const { call, store, requestId } = context;
   const document = await call.document("CompleteMultipartUpload", LIMITS.s3LongXmlBytesMax);
-  const parts = document.only("Part").all("Part").map(readPart);
+  const parts = document.allowing("Part").all("Part").map(readPart);
   if (parts.length === 0 || parts.length > PARTS_MAX) throw malformed(`There are 1 to ${PARTS_MAX} parts`);
   if (parts.some(({ number }, at) => at > 0 && number <= (parts[at - 1]?.number ?? 0))) {
     throw new S3Error("InvalidPartOrder");
@@ -159,7 +159,7 @@ export const completeUpload: Handler = async (context) => {
 };
 
 function readPart(part: Element): NamedPart {
-  part.only("PartNumber", "ETag", "Size", ...ALGORITHMS.map(checksumElement));
+  part.allowing("PartNumber", "ETag", "Size", ...ALGORITHMS.map(checksumElement));
   const number = parseWhole(part.textOf("PartNumber")?.trim() ?? "", 1, PARTS_MAX),
     etag = part.textOf("ETag");
   if (number === null || etag === null) throw malformed("A <Part> has a <PartNumber> and an <ETag>");

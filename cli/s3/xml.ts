@@ -86,7 +86,7 @@ export class Element {
     return this.one(name)?.text ?? null;
   }
   /** @throws {S3Error} where a child is none of these: what is not understood is not ignored */
-  only(...names: string[]): this {
+  allowing(...names: string[]): this {
     const other = this.children.find((child) => !names.includes(child.name));
     if (other !== undefined) throw malformed(`<${other.name}> is not understood in <${this.name}>`);
     return this;

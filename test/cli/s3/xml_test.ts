@@ -54,8 +54,8 @@ Deno.test("parseXml() refuses what is not well-formed, has a document type, or h
   assert.throws(() => parseXml(Uint8Array.of(0x3c, 0x61, 0x3e, 0xff, 0x3c, 0x2f, 0x61, 0x3e), "a"), S3Error);
 });
 
-Deno.test("Element.one() and only() refuse what is there twice or is not understood", () => {
+Deno.test("Element.one() and allowing() refuse what is there twice or is not understood", () => {
   assert.throws(() => parse("<a><b/><b/></a>").one("b"), S3Error);
-  assert.throws(() => parse("<a><b/><c/></a>").only("b"), S3Error);
-  assert.equal(parse("<a><b/><c/></a>").only("b", "c").children.length, 2);
+  assert.throws(() => parse("<a><b/><c/></a>").allowing("b"), S3Error);
+  assert.equal(parse("<a><b/><c/></a>").allowing("b", "c").children.length, 2);
 });
