@@ -13,7 +13,8 @@ export class ObjectSightings implements Observer {
   readonly #questions: Map<number, string>[] = [];
   /** Machines amid a look. */
   readonly #looking = new Set<number>();
-  fetchedBytes = 0;
+  /** Bytes of fragments that came from others, for whatever reason. */
+  movedBytes = 0;
   repairs = 0;
   /** When the last fragment was repaired. */
   repairedAt = 0;
@@ -38,6 +39,8 @@ export class ObjectSightings implements Observer {
   traced({ index }: Machine, input: Input, { sendNow, replies }: Effects): void {
     if (input.kind === "messages") {
       for (const message of input.messages) {
+        if (message.kind === "fragment-get-reply") this.movedBytes += message.bytes?.length ?? 0;
+        if (message.kind === "fragment-put") this.movedBytes += message.bytes.length;
         if (message.kind === "fragment-get-reply") this.#answered(index, message.id);
         if (message.kind === "fragment-put-reply" && message.outcome !== "stored") {
           this.#sometimes.fire("holder did not take a fragment");
@@ -86,7 +89,6 @@ export class ObjectSightings implements Observer {
       case "fragment-repaired":
         this.repairs++;
         this.repairedAt = now;
-        this.fetchedBytes += note.fetched;
         return this.#sometimes.fire(
           note.fetched > note.bytes + note.bytes / 2
             ? "fragment made again of others"

@@ -17,7 +17,7 @@ import { ObjectWorkload } from "./workload.ts";
 /** Of data that was there from the start. */
 export interface RepairSummary {
   readonly bytes: number;
-  /** Fetched from others, and what had to be at least. */
+  /** Bytes of fragments that nodes were given by others, and what had to be at least. */
   readonly moved: number;
   readonly owed: number;
   readonly repairs: number;
@@ -135,7 +135,7 @@ export class ObjectStage {
   repair(): RepairSummary | null {
     const view = this.#cluster.view();
     if (this.#preload === null || this.#first === null || view === null) return null;
-    const { fetchedBytes: moved, repairs, repairedAt } = this.#sightings;
+    const { movedBytes: moved, repairs, repairedAt } = this.#sightings;
     return {
       bytes: this.#preload.bytes,
       moved,

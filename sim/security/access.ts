@@ -135,8 +135,10 @@ export function permits(rights: readonly Right[], op: Op): boolean {
     case "layout":
       return true;
     case "chunk-put":
-    case "chunk-get":
     case "segments-gone":
+      return rights.some(({ write, prefix }) => write && ofObjects(prefix));
+    case "chunk-get":
+      return rights.some(({ read, prefix }) => read && ofObjects(prefix));
     case "join":
     case "set-address":
     case "key-made":
@@ -154,6 +156,11 @@ export function permits(rights: readonly Right[], op: Op): boolean {
     default:
       return unreachable(op);
   }
+}
+
+/** A right on it is one on some objects: their chunks are named by what only their rows tell. */
+function ofObjects(prefix: string): boolean {
+  return prefix === "" || prefix.startsWith("so://");
 }
 
 /** All between two names of ASCII begins with the prefix: the first does, and the end is no further than its last. */
