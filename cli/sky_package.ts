@@ -1,6 +1,13 @@
 /**
  * The star catalogues of fixtures/sky, made from the npm package d3-celestial (see fixtures/sky/README.md), which Deno
- * downloads by itself.
+ * downloads by itself:
+ *
+ *     deno run --allow-write=fixtures/sky/bright.csv cli/sky_package.ts
+ *     deno run --allow-read=fixtures/sky/bright.csv cli/sky_package.ts --check
+ *     deno run --allow-write=FILE cli/sky_package.ts --large FILE
+ *
+ * The first writes fixtures/sky/bright.csv, the 5,044 stars to magnitude 6. --check compares instead of writing, and
+ * fails where the file differs. --large writes the same columns for all 118,216 stars to FILE, which is not committed.
  */
 import { SKY_HEADER } from "../sim/sky.ts";
 
@@ -162,3 +169,31 @@ export async function skyCatalogue(kind: "bright" | "large"): Promise<string> {
   const numbers = bright.features.map(({ id }) => id).sort((a, b) => a - b);
   return [SKY_HEADER, ...numbers.map((id) => rows.get(id)!), ""].join("\n");
 }
+
+const BRIGHT = "fixtures/sky/bright.csv";
+const USAGE =
+  "Usage: sky_package.ts [--check | --large FILE]; its first lines say which permissions each needs";
+
+async function main(args: readonly string[]): Promise<number> {
+  const [option, file] = args;
+  const isCheck = option === "--check" && args.length === 1;
+  const isLarge = option === "--large" && args.length === 2;
+  if (args.length > 0 && !isCheck && !isLarge) {
+    console.error(USAGE);
+    return 2;
+  }
+  const text = await skyCatalogue(isLarge ? "large" : "bright");
+  if (isCheck) {
+    const same = await Deno.readTextFile(BRIGHT) === text;
+    console.error(
+      same ? `${BRIGHT} is as the package makes it` : `${BRIGHT} differs; run this script without --check`,
+    );
+    return same ? 0 : 1;
+  }
+  const target = isLarge ? file! : BRIGHT;
+  await Deno.writeTextFile(target, text);
+  console.error(`Wrote ${text.split("\n").length - 2} stars to ${target}`);
+  return 0;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -5,7 +5,7 @@
  *
  * Needs S3_ENDPOINT, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY set. Requests are signed by aws4fetch.
  */
-import { AwsClient } from "npm:aws4fetch@1.0.20";
+import { AwsClient } from "aws4fetch";
 
 const END_BYTES = 4096;
 

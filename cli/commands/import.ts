@@ -80,7 +80,7 @@ async function catalogue(file: string | undefined, { large }: StarsFlags): Promi
       `Cannot have the large catalogue from the npm package d3-celestial: ${
         (error as Error).message
       }. Run from the ` +
-        `sources, with the npm registry in reach, or make the file elsewhere with fixtures/scripts/make_sky.ts --large`,
+        `sources, with the npm registry in reach, or make the file elsewhere with cli/sky_package.ts --large`,
     );
   }
 }

@@ -5,6 +5,7 @@ import { TESTS } from "./mutant.ts";
 const SECURITY = "core/system/security.ts";
 const KEYS = "core/node/keys.ts";
 const RIGHTS = "core/node/rights.ts";
+const COVERAGE = "core/node/coverage.ts";
 const NODE = "core/node/node.ts";
 const GATE = "core/node/gate.ts";
 
@@ -156,7 +157,7 @@ export const SECURITY_MUTANTS: readonly Mutant[] = [
   {
     name: "rights-not-checked-to-the-end",
     rule: "A right covers the whole of a range (Z2)",
-    file: RIGHTS,
+    file: COVERAGE,
     original: "return beyond === null || (end !== null && compareUtf8(end, beyond) <= 0);",
     mutated: "return beyond === null || end !== null;",
     first: TESTS,
@@ -164,7 +165,7 @@ export const SECURITY_MUTANTS: readonly Mutant[] = [
   {
     name: "prefix-end-by-units",
     rule: "A range ends where the order of its keys' UTF-8 forms says (Z2)",
-    file: RIGHTS,
+    file: COVERAGE,
     original: "compareUtf8(end, beyond) <= 0",
     mutated: "end <= beyond",
     first: TESTS,
