@@ -118,7 +118,10 @@ export class Client implements Disposable {
     this.#driver = driver;
   }
 
-  /** Stores `value`, up to 1 MiB, under `key`, 1 to 1280 bytes of UTF-8. A string is stored as UTF-8. */
+  /**
+   * Stores `value`, up to 1 MiB, under `key`, 1 to 1280 bytes of UTF-8. A string is stored as UTF-8. Keys that begin with
+   * U+0001 are the rows of objects: leave them to openStore().
+   */
   async put(key: string, value: Uint8Array | string, options: PutOptions = {}): Promise<Written> {
     return writtenOf(await this.#ask({ kind: "put", key, value: bytesOf(value), ...options }));
   }
@@ -166,7 +169,10 @@ export class Client implements Disposable {
     return expected("values", await this.#ask({ kind: "history", key, read: modeOf(options) })).items;
   }
 
-  /** Keys in order, over all partitions, read page by page as they are taken. */
+  /**
+   * Keys in order, over all partitions, read page by page as they are taken. A range that begins before U+0001 and goes on
+   * behind it begins at U+0002: it shows neither the rows of objects nor keys that begin with U+0000.
+   */
   async *range(options: RangeOptions = {}): AsyncGenerator<KeyValue, void, void> {
     const { reverse = false, keysOnly = false } = options;
     const wanted: RangeWanted = {
