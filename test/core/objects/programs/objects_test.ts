@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import type { PartitionId } from "../../../../core/base/ids.ts";
 import {
   changeBucket,
   copy,
@@ -8,6 +9,7 @@ import {
   getBody,
   head,
   listVersions,
+  maintain,
   put,
   restore,
   setTags,
@@ -344,4 +346,60 @@ Deno.test("a row that cannot be read is damaged, and no other is", () => {
   assert.throws(() => put("a", bytesOf(10)), problemIs("damaged"));
   assert.deepEqual(get({ key: "b" }), bytesOf(10));
   assert.deepEqual(versions().map(({ key }) => key), ["b"]);
+});
+
+Deno.test("W2: what is registered and ends before the commit is not committed", () => {
+  const { put, network, assertEmpty } = stage();
+  for (const size of [100, 400]) {
+    const late = () => {
+      network.pass(2 * 3_600_000);
+      return [];
+    };
+    assert.throws(() => put("a", bytesOf(size), { late }), problemIs("unavailable"));
+  }
+  assertEmpty();
+});
+
+Deno.test("G2: a claim is taken by its commit or given up, never both", () => {
+  for (const hours of [0, 2]) {
+    const { put, get, network, world, assertEmpty, remove } = stage();
+    let stopped = false;
+    network.intercept = (op) => {
+      const commits = op.kind === "transact" && op.then.some(({ key }) => key === "\u0001omaps\0a");
+      if (commits && !stopped) {
+        stopped = true;
+        network.nowMs += hours * 3_600_000;
+        for (let p = 1; p <= network.partitions; p++) {
+          network.run(maintain(world, { partition: p as PartitionId, cursor: null, rowsMax: 100 }));
+        }
+      }
+      return null;
+    };
+    if (hours === 0) {
+      put("a", bytesOf(400));
+      assert.deepEqual(get({ key: "a" }), bytesOf(400));
+      remove("a");
+    } else assert.throws(() => put("a", bytesOf(400)), problemIs("unavailable"));
+    assert.ok(stopped);
+    assertEmpty();
+  }
+});
+
+Deno.test("P4: where there was nothing, a write of which nothing is known is not asked for again", () => {
+  for (const applied of [true, false]) {
+    const { network, put } = stage();
+    let commits = 0;
+    network.intercept = (op) => {
+      if (op.kind !== "transact") return null;
+      commits++;
+      if (!applied) return refused("unsure");
+      network.intercept = () => null;
+      network.answer(op);
+      network.intercept = (op) => op.kind === "transact" ? refused("unsure") : null;
+      return refused("unsure");
+    };
+    if (applied) assert.equal(put("a", bytesOf(3)).bytes, 3);
+    else assert.throws(() => put("a", bytesOf(3)), problemIs("unavailable"));
+    assert.equal(commits, 1);
+  }
 });
