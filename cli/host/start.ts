@@ -1,3 +1,4 @@
+import { Keeper } from "./keeper.ts";
 import { Lifecycle, type ReadyNode } from "./life/lifecycle.ts";
 import type { StartOptions } from "./life/options.ts";
 import type { Actor, LocalClient } from "./local_client.ts";
@@ -27,8 +28,9 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   const lifecycle = new Lifecycle(options);
   await lifecycle.listen();
   const done = lifecycle.run();
+  const keeper = new Keeper({ requests: lifecycle.client({ kind: "node" }), log: options.log });
   // A node that fails before anyone waits for its end still reports to whoever waits later.
-  done.catch(() => {});
+  done.catch(() => {}).finally(() => keeper.stop());
   return {
     ready: lifecycle.ready,
     done,
