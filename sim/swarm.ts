@@ -14,7 +14,13 @@ import { LIMITS } from "../core/base/limits.ts";
 import type { Tuning } from "../core/base/tuning.ts";
 import { zoneName } from "./cast.ts";
 import { type Scenario, type ScenarioInput, scenarioOf } from "./scenario.ts";
-import { drawObjectFaults, drawObjects, isObjectFault, type ObjectFault } from "./objects/swarm.ts";
+import {
+  drawObjectFaults,
+  drawObjects,
+  drawObjectTuning,
+  isObjectFault,
+  type ObjectFault,
+} from "./objects/swarm.ts";
 import { PRIVATE_FAULTS, SWARM_FAULTS, type SwarmFault } from "./scenario_faults.ts";
 
 type FaultInput = NonNullable<ScenarioInput["faults"]>[number];
@@ -57,7 +63,11 @@ export function drawSwarm(swarm: Scenario, seed: number): ScenarioInput {
     leaseReads: settings.input.leaseReads === true,
     zones: Array.from({ length: zones }, (_, i) => zoneName(i)),
   };
-  const tuning = drawTuning(random.fork("tuning"));
+  const things = random.fork("objects"), objects = drawObjects(things, swarm.objects !== undefined);
+  const tuning = {
+    ...drawTuning(random.fork("tuning")),
+    ...(objects === null ? {} : drawObjectTuning(random.fork("object tuning"))),
+  };
   const kinds = swarm.swarm?.faults ?? SWARM_FAULTS;
   const faults = kinds.flatMap((kind) =>
     !isPrivateFault(kind) && !isObjectFault(kind) && random.chance(1, 2) ? drawFaults(kind, shape) : []
@@ -72,8 +82,6 @@ export function drawSwarm(swarm: Scenario, seed: number): ScenarioInput {
       if (isPrivateFault(kind) && secret.chance(1, 2)) faults.push(...drawPrivateFaults(kind, shapeOfSecret));
     }
   }
-  const things = random.fork("objects");
-  const objects = drawObjects(things, swarm.objects !== undefined);
   if (objects !== null) {
     for (const kind of kinds) {
       if (isObjectFault(kind) && things.chance(1, 2)) {

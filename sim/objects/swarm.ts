@@ -1,4 +1,5 @@
 /** What a seed of a swarm draws for objects. */
+import type { Tuning } from "../../core/base/tuning.ts";
 import type { Random } from "../../core/base/random.ts";
 import type { ScenarioInput } from "../scenario.ts";
 import { OBJECT_FAULTS, type SwarmFault } from "../scenario_faults.ts";
@@ -14,7 +15,7 @@ export function isObjectFault(kind: SwarmFault): kind is ObjectFault {
 
 /** null: this seed has none. `always`: the swarm is one of objects. */
 export function drawObjects(random: Random, always: boolean): ObjectsInput | null {
-  if (!always) return null;
+  if (!random.chance(1, 3) && !always) return null;
   const share = (of: number) => random.chance(2, 3) ? random.below(of) : 0;
   const schemes = ["auto", "3", "2", "2+1", "4+2", "1+1"], versionings = ["off", "enabled"] as const;
   const buckets = Array.from({ length: random.between(1, 3) }, (_, i) => ({
@@ -55,6 +56,26 @@ export function drawObjects(random: Random, always: boolean): ObjectsInput | nul
       read: random.pick(["20us..500us", "1ms..150ms"]),
       bandwidth: random.pick([200_000_000, 1_000_000]),
     },
+  };
+}
+
+/** What takes ten minutes or an hour in life takes seconds. Fragments of nobody live longer than a write may take. */
+export function drawObjectTuning(random: Random): Partial<Tuning> {
+  const maybe = <K extends keyof Tuning>(name: K, values: readonly number[]): Partial<Tuning> =>
+    random.chance(1, 2) ? { [name]: random.pick(values) } : {};
+  return {
+    orphanAgeUs: random.pick([25_000_000, 40_000_000]),
+    lookUs: random.pick([2_000_000, 10_000_000]),
+    lookDelayUs: random.pick([100_000, 1_000_000]),
+    scrubRestUs: random.pick([500_000, 5_000_000]),
+    ...maybe("lookPageMax", [64, 100]),
+    ...maybe("lookBudget", [1, 10, 100]),
+    ...maybe("repairQueueMax", [1, 8, 64]),
+    ...maybe("repairsMax", [1, 2]),
+    ...maybe("repairBytesPerSecond", [20_000, 200_000]),
+    ...maybe("scrubBytesPerSecond", [20_000, 200_000]),
+    ...maybe("hedgeUs", [2_000, 20_000]),
+    ...maybe("putPatienceUs", [50_000, 300_000]),
   };
 }
 
