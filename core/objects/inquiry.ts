@@ -1,8 +1,9 @@
 /**
  * Single segments about which the registry is asked: those that somebody says are gone, and those of which a fragment rotted.
  *
- * I1. Of a segment that is said to be gone, what is here is listed first, then its row is read, linearizably; only when there
- *     is none, what was listed is removed. A wrong hint removes nothing of a segment that has a row, and a hint that is lost
+ * I1. Of a segment that is said to be gone and of which something is here, or being repaired, the row is read, linearizably.
+ *     Only when there is none is what is here removed; it is listed after that, and what is being repaired is removed when
+ *     it is written: so nothing is left. A wrong hint removes nothing of a segment that has a row, and a hint that is lost
  *     leaves what the next look removes. It is for who sends a hint to know that no write will commit the segment any more:
  *     of one that was never registered nobody else can tell.
  * I2. What is asked about and what waits for it is bounded; what does not fit is dropped, and a look finds it.
@@ -33,7 +34,9 @@ export interface InquiryOptions {
   readonly partitions: () => number;
   /** It has no row, and these were here. */
   readonly removed: (fragments: readonly FragmentId[], now: Instant) => void;
-  /** It has no row: nothing of it is to be repaired. */
+  /** Fragments of it are being repaired. */
+  readonly repairs: (segment: string) => boolean;
+  /** It has no row: nothing of it is to be repaired, and what is being written is to be removed. */
   readonly gone: (segment: string) => void;
   readonly missing: (missing: Missing, now: Instant) => void;
 }
@@ -93,7 +96,7 @@ export class Inquiry {
       this.#waiting.delete(key);
       this.#underWay.set(key, question);
       const { subject } = question;
-      if (subject.kind === "gone") this.#list(question, subject.segment);
+      if (subject.kind === "gone") this.#ifHeld(question, subject.segment, now);
       else this.#examine(question, subject.fragment, now);
     }
   }
@@ -109,28 +112,42 @@ export class Inquiry {
 
   // ---- gone (I1)
 
-  #list(question: Question, { partition, segment }: SegmentId): void {
-    const { disk } = this.#options;
-    disk.list(partition, lastBefore({ partition, segment }, 0), LIMITS.fragmentsPerCheckMax, (page, now) => {
-      const own = (page?.fragments ?? []).filter(({ fragment }) => fragment.segment === segment);
-      const goesOn = page !== null && !page.done && own.length === page.fragments.length;
-      this.#read({ partition, segment }, now, (response, at) => {
-        if (response.kind !== "value") return this.#later(question, at);
-        if (response.found !== null) return this.#end(question, at);
-        this.#options.gone(segment);
-        this.#remove(question, own, goesOn, at);
-      });
+  #ifHeld(question: Question, segment: SegmentId, now: Instant): void {
+    if (this.#options.repairs(segment.segment)) return this.#ifUnregistered(question, segment, now);
+    this.#list(segment, (own, at) => {
+      if (own !== null && own.length === 0) return this.#end(question, at);
+      this.#ifUnregistered(question, segment, at);
     });
   }
 
-  #remove(question: Question, own: readonly ListedFragment[], goesOn: boolean, now: Instant): void {
+  #ifUnregistered(question: Question, segment: SegmentId, now: Instant): void {
+    this.#read(segment, now, (response, at) => {
+      if (response.kind !== "value") return this.#later(question, at);
+      if (response.found !== null) return this.#end(question, at);
+      this.#options.gone(segment.segment);
+      this.#list(segment, (own, then) => this.#remove(question, own ?? [], then));
+    });
+  }
+
+  #remove(question: Question, own: readonly ListedFragment[], now: Instant): void {
     if (own.length === 0) return this.#end(question, now);
     const fragments = own.map(({ fragment }) => fragment), { disk, removed } = this.#options;
     disk.remove(fragments, (failed, at) => {
       this.#end(question, at);
       if (failed) return;
       removed(fragments, at);
-      if (goesOn) this.#add(question.key, question.subject, at);
+      if (fragments.length === LIMITS.fragmentsPerCheckMax) this.#add(question.key, question.subject, at);
+    });
+  }
+
+  /** The first fragments of it that are here; null: the disk failed. */
+  #list(
+    { partition, segment }: SegmentId,
+    done: (own: readonly ListedFragment[] | null, now: Instant) => void,
+  ): void {
+    const from = lastBefore({ partition, segment }, 0);
+    this.#options.disk.list(partition, from, LIMITS.fragmentsPerCheckMax, (page, now) => {
+      done(page?.fragments.filter(({ fragment }) => fragment.segment === segment) ?? null, now);
     });
   }
 

@@ -1,5 +1,5 @@
 /** Rates: how much may be done now, and how much was done of late. */
-import { after, type Instant, NEVER } from "../base/ids.ts";
+import { after, type Instant } from "../base/ids.ts";
 
 /**
  * A bucket of bytes that fills at a rate and holds what comes in a second. Something may begin as long as it is not empty,
@@ -45,11 +45,11 @@ export class RecentRate {
   readonly #slots = new Array<number>(SLOTS).fill(0);
   #newest = 0;
   /** Since when something has been under way without a break. */
-  #since: Instant = NEVER;
+  #since = 0 as Instant;
 
   add(bytes: number, now: Instant): void {
     this.#turn(now);
-    if (this.#since === NEVER) this.#since = now;
+    if (this.#slots.every((slot) => slot === 0)) this.#since = now;
     this.#slots[this.#newest % SLOTS]! += bytes;
   }
 
@@ -67,7 +67,6 @@ export class RecentRate {
     const slot = Math.floor(now / SLOT_US);
     if (slot - this.#newest >= SLOTS) {
       this.#slots.fill(0);
-      this.#since = NEVER;
       this.#newest = slot;
     }
     while (this.#newest < slot) this.#slots[++this.#newest % SLOTS] = 0;

@@ -129,6 +129,14 @@ export class Repair {
     return "queued";
   }
 
+  /** Something of it waits or is under way. */
+  isAt(segment: string): boolean {
+    for (const items of [this.#underWay, this.#queue]) {
+      for (const { missing } of items.values()) if (missing.fragment.segment === segment) return true;
+    }
+    return false;
+  }
+
   /** P6: the segment is deleted. */
   forget(segment: string): void {
     for (const [key, { missing }] of this.#queue) {

@@ -142,6 +142,7 @@ export class Upkeep implements ObjectsListener {
       removed: (fragments) => {
         for (const fragment of fragments) effects.note({ kind: "fragment-removed", fragment, why: "gone" });
       },
+      repairs: (segment) => this.#repair.isAt(segment),
       gone: (segment) => this.#repair.forget(segment),
       missing: (missing, now) => this.#lacking(missing, now),
     });

@@ -30,7 +30,7 @@ import {
   type SegmentRecord,
 } from "../../../core/objects/registry.ts";
 import { segmentRow } from "../../../core/objects/rows.ts";
-import { Upkeep } from "../../../core/objects/upkeep.ts";
+import { Upkeep, type UpkeepOptions } from "../../../core/objects/upkeep.ts";
 import { Effects, type Note } from "../../../core/wire/kernel.ts";
 import type { Member, Message, SystemView } from "../../../core/wire/messages.ts";
 import type { ChunkOp, ChunkResult, FragmentId, Scheme, SegmentId } from "../../../core/wire/objects.ts";
@@ -55,6 +55,8 @@ export class Keeper {
   upkeep!: Upkeep;
   alive = true;
   low = false;
+  /** Clients have requests under way. */
+  busy = false;
   /** Reads of these fail. */
   readonly unreadable = new Set<string>();
   readonly notes: { readonly at: number; readonly note: Note }[] = [];
@@ -91,7 +93,7 @@ export class Keeper {
     this.upkeep = new Upkeep({
       self: id,
       effects: this.effects,
-      objects: this.objects,
+      objects: this.#withClients(),
       tuning,
       coder: erasureCoder,
       holders: () => this.holders,
@@ -104,6 +106,19 @@ export class Keeper {
       read: (op, _now, done) => network.read(this, op, done),
     });
     this.objects.listener = this.upkeep;
+  }
+
+  #withClients(): UpkeepOptions["objects"] {
+    const { disk, holder, asks, fetcher } = this.objects, busy = () => this.busy;
+    return {
+      disk,
+      holder,
+      asks,
+      fetcher,
+      get requests() {
+        return busy() ? 1 : 0;
+      },
+    };
   }
 
   of(fragment: FragmentId): Fragment | null {

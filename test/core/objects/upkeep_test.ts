@@ -373,3 +373,96 @@ Deno.test("a segment larger than a page is judged whole (L5)", () => {
   assert.deepEqual(keeper.names, all);
   assert.equal(keeper.upkeep.status().fragments, all.length);
 });
+
+Deno.test("fragments are listed before the rows are read (L1)", () => {
+  for (let seed = 1; seed <= 30; seed++) {
+    // So old that nobody would spare them, were they seen and their row not: written just before the row is.
+    const world = network(4, replicated(3), { segments: 2, tuning: { orphanAgeUs: 1, lookUs: S }, seed });
+    const segment = world.newSegment(),
+      record = world.record(replicated(3), 3),
+      ideal = world.ideal(segment, record);
+    world.at(2 * S + world.random.below(3 * S), () => {
+      world.register(segment, record);
+      for (const { keeper, fragment, bytes } of ideal) world.place(keeper, fragment, bytes, 60 * S);
+    });
+    world.run(10 * S);
+    world.assertInOrder();
+    assert.ok(world.all.every((keeper) => keeper.count("fragment-removed") === 0));
+  }
+});
+
+Deno.test("what is written while its segment is deleted is removed again (P6)", () => {
+  let met = 0;
+  for (let seed = 1; seed <= 40; seed++) {
+    const world = network(3, replicated(3), { segments: 1, chunks: 4, seed }),
+      [segment] = world.registered[0]!;
+    const lost = world.keeper(1);
+    world.stop(lost);
+    lost.files.clear();
+    world.start(lost);
+    // In the middle of its repair.
+    for (let i = 0; world.messages.length === 0; i++) {
+      assert.ok(i < 10_000, "something is missing");
+      world.run(500);
+    }
+    world.run(world.random.below(12) * 500);
+    world.unregister(segment);
+    for (const keeper of world.all) world.send(keeper, { kind: "segments-gone", segments: [segment] });
+    world.run(3 * S);
+    for (const keeper of world.all) assert.deepEqual(keeper.names, [], `${keeper.id}, seed ${seed}`);
+    if (lost.count("fragment-repaired") < 4) met++;
+  }
+  assert.ok(met > 0, "some were under way");
+});
+
+Deno.test("while clients have chunks under way here repair takes half its rate, and goes on (P2)", () => {
+  const repaired = [false, true].map((busy) => {
+    const world = network(3, replicated(3), {
+      segments: 10,
+      chunks: 30,
+      tuning: { repairBytesPerSecond: 1_000 },
+    });
+    const lost = world.keeper(1);
+    world.stop(lost);
+    lost.files.clear();
+    lost.busy = busy;
+    world.start(lost);
+    world.run(4 * S);
+    const { repairedBytes } = lost.upkeep.status();
+    world.run(10 * S);
+    return lost.upkeep.status().repairedBytes - repairedBytes;
+  });
+  assert.ok(repaired[0]! > 9_000 && repaired[0]! < 11_500, `${repaired}`);
+  assert.ok(repaired[1]! > 4_400 && repaired[1]! < 5_800, `${repaired}`);
+});
+
+Deno.test("who is no member that holds data does not look (B4)", () => {
+  const world = network(4, replicated(3), { segments: 3 }), out = world.keeper(3);
+  world.setState(out.id, "removed", 0);
+  world.run(60 * S);
+  assert.equal(out.count("look"), 0);
+  assert.deepEqual([out.upkeep.status().looked, out.upkeep.mayLeave], [false, false]);
+  world.setState(out.id, "active", 0);
+  world.run(100 * S);
+  world.assertInOrder();
+});
+
+Deno.test("fragments beyond what the registered segment has are removed when they are old", () => {
+  const world = network(3, replicated(3), {
+    segments: 2,
+    chunks: 3,
+    tuning: { orphanAgeUs: 5 * S, lookUs: 5 * S },
+  });
+  const [segment, record] = world.registered[0]!, keeper = world.keeper(0);
+  const bytes = world.fragments(segment, record, 0)[0]!;
+  world.place(keeper, { ...segment, chunk: 3, index: 0 }, bytes);
+  world.place(keeper, { ...segment, chunk: 1, index: 4 }, bytes);
+  world.run(4 * S);
+  assert.equal(keeper.files.size, 8);
+  world.run(20 * S);
+  world.assertInOrder();
+  assert.deepEqual(keeper.notes.flatMap(({ note }) => note.kind === "fragment-removed" ? [note.why] : []), [
+    "excess",
+    "excess",
+  ]);
+});
