@@ -25,7 +25,10 @@ export function* createBuckets(world: World, plans: readonly BucketPlan[]): Prog
     try {
       yield* createBucket(name, { scheme, versioning });
     } catch (error) {
-      if (!(error instanceof ObjectError && error.problem === "bucket-exists")) throw error;
+      if (!(error instanceof ObjectError)) throw error;
+      // What the network is too small for is kept as it can be.
+      if (error.problem === "too-small") yield* createBucket(name, { scheme: null, versioning });
+      else if (error.problem !== "bucket-exists") throw error;
     }
   }
 }

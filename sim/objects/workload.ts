@@ -35,6 +35,7 @@ const VOID: readonly ObjectProblem[] = ["too-small", "invalid", "too-large", "ba
 /** A process that dies does so within so many asks. */
 const ASKS_MAX = 40;
 const READERS = 8;
+const READ_PATIENCE_US = 30_000_000;
 const BUCKETS_AGAIN_US = 500_000;
 
 /** A version that somebody was told of, and nobody has removed. */
@@ -127,13 +128,13 @@ export class ObjectWorkload {
   }
 
   /** A client process that never rests. */
-  upkeepClient(name: string, login: Login | undefined): ObjectClient {
+  upkeepClient(name: string, login: Login | undefined, patienceUs = this.#options.patience): ObjectClient {
     return new ObjectClient({
       world: this.#world,
       random: this.#random.fork(name),
       login,
       programs: () => this.programs(),
-      patienceUs: this.#options.patience,
+      patienceUs,
     });
   }
 
@@ -418,7 +419,8 @@ export class ObjectWorkload {
         next(client);
       });
     };
-    for (let i = 0; i < READERS; i++) next(this.client(`reader ${i}`));
+    // Nothing is in the way any more, but much may have to be caught up with.
+    for (let i = 0; i < READERS; i++) next(this.upkeepClient(`reader ${i}`, this.#login, READ_PATIENCE_US));
     return { done: () => open === 0, problems, read: () => read };
   }
 

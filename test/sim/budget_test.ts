@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { ChunkDisk, DEFAULT_CHUNK_DISK } from "../../sim/objects/chunk_disk.ts";
 import fc from "fast-check";
 import { type LogIndex, type NodeId, nodeId, type PartitionId } from "../../core/base/ids.ts";
 import type { Configuration } from "../../core/wire/messages.ts";
@@ -162,6 +163,7 @@ Deno.test("standingOf() counts who leaves for good as lost while it still hands 
     capacity: 1,
     clock: new Clock({ offsetUs: 0, driftPpm: 0 }),
     disk: new Disk(id, DEFAULT_DISK, random),
+    chunks: new ChunkDisk(DEFAULT_CHUNK_DISK, random),
     random,
   });
   machine.life = 1;

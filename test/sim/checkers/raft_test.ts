@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { ChunkDisk, DEFAULT_CHUNK_DISK } from "../../../sim/objects/chunk_disk.ts";
 import { type LogIndex, type NodeId, nodeId, type PartitionId, type Term } from "../../../core/base/ids.ts";
 import { Random } from "../../../core/base/random.ts";
 import { Effects, type JournalRecord, type Note } from "../../../core/wire/kernel.ts";
@@ -57,6 +58,7 @@ function machine(id: NodeId, index: number): Machine {
     capacity: 1,
     clock: new Clock({ offsetUs: 0, driftPpm: 0 }),
     disk: new Disk(id, DEFAULT_DISK, random),
+    chunks: new ChunkDisk(DEFAULT_CHUNK_DISK, random),
     random,
   });
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { ChunkDisk, DEFAULT_CHUNK_DISK } from "../../../sim/objects/chunk_disk.ts";
 import { type Instant, type LogIndex, NEVER, nodeId, type PartitionId } from "../../../core/base/ids.ts";
 import { Random } from "../../../core/base/random.ts";
 import { Effects, type Kernel } from "../../../core/wire/kernel.ts";
@@ -20,6 +21,7 @@ function holding(name: string, index: number, digest: number): Machine {
     capacity: 1,
     clock: new Clock({ offsetUs: 0, driftPpm: 0 }),
     disk: new Disk(id, DEFAULT_DISK, Random.fromSeed(1)),
+    chunks: new ChunkDisk(DEFAULT_CHUNK_DISK, Random.fromSeed(1)),
     random: Random.fromSeed(1),
   });
   const state = { stateDigest: () => digest };
