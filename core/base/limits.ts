@@ -110,6 +110,8 @@ export const LIMITS = {
   /** Plaintext of one chunk, and of one segment. */
   chunkBytesMax: 1 * MiB,
   segmentBytesMax: 1024 * MiB,
+  /** Of one segment: whoever looks has to look at each. */
+  segmentChunksMax: 16_384,
   /** A file of a fragment: a whole sealed chunk with its header. */
   fragmentBytesMax: 1 * MiB + 4 * KiB,
   /** Segments listed in an object's own row; more are listed in pages of as many as this. */

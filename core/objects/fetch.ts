@@ -1,7 +1,7 @@
 /**
  * Getting chunks back from whoever holds fragments of them: for those who read, and for repair.
  *
- * G1. A fetch asks for as many different fragments as it still lacks, at once; one that is not answered within hedgeUs counts
+ * G1. A fetch asks for as many different fragments as it still lacks, at once; one that is not answered within hedgeUs, or what the asker says, counts
  *     as late, and another is asked for besides. Whatever comes first counts, also from who was late.
  * G2. Data fragments come before parity, positions in the order of placement before all others: first those who are heard
  *     and answer, then those who owe answers, then those of whom nobody knows. Of a replicated chunk this node's own copy
@@ -76,6 +76,8 @@ interface Fetching extends Due {
   /** This node is not asked. */
   readonly withoutSelf: boolean;
   readonly until: Instant;
+  /** Who has not answered for so long is late. */
+  readonly patienceUs: number;
   readonly found: Map<number, Fragment>;
   /** From others. */
   fetchedBytes: number;
@@ -111,16 +113,23 @@ export class Fetcher {
     return this.#hedges;
   }
 
-  /** @returns a number for cancel() */
+  /**
+   * `patienceUs` in place of hedgeUs: who is in no hurry moves fewer bytes twice.
+   * @returns a number for cancel()
+   */
   fetchChunk(
     wanted: WantedChunk,
-    { until, withoutSelf = false }: { until: Instant; withoutSelf?: boolean },
+    { until, withoutSelf = false, patienceUs = this.#options.hedgeUs }: {
+      until: Instant;
+      withoutSelf?: boolean;
+      patienceUs?: number;
+    },
     now: Instant,
     done: (fetched: FetchedChunk, now: Instant) => void,
   ): number {
     const fetching = this.#begin(
       wanted,
-      { until, withoutSelf, needed: neededCount(wanted.scheme) },
+      { until, withoutSelf, needed: neededCount(wanted.scheme), patienceUs },
       (f, at) => {
         const { found, fetchedBytes } = f;
         if (found.size < f.needed) return done({ kind: f.unsure ? "unsure" : "absent" }, at);
@@ -142,11 +151,16 @@ export class Fetcher {
    */
   fetchFragment(
     wanted: WantedChunk,
-    { index, from, until }: { index: number; from: readonly NodeId[]; until: Instant },
+    { index, from, until, patienceUs = this.#options.hedgeUs }: {
+      index: number;
+      from: readonly NodeId[];
+      until: Instant;
+      patienceUs?: number;
+    },
     now: Instant,
     done: (fetched: FetchedFragment, now: Instant) => void,
   ): number {
-    const fetching = this.#begin(wanted, { until, withoutSelf: false, needed: 1 }, (f, at) => {
+    const fetching = this.#begin(wanted, { until, withoutSelf: false, needed: 1, patienceUs }, (f, at) => {
       const fragment = f.found.get(index);
       done(
         fragment === undefined ? { kind: f.unsure ? "unsure" : "absent" } : { kind: "found", fragment },
@@ -183,7 +197,12 @@ export class Fetcher {
 
   #begin(
     wanted: WantedChunk,
-    { until, withoutSelf, needed }: { until: Instant; withoutSelf: boolean; needed: number },
+    { until, withoutSelf, needed, patienceUs }: {
+      until: Instant;
+      withoutSelf: boolean;
+      needed: number;
+      patienceUs: number;
+    },
     done: (fetching: Fetching, now: Instant) => void,
   ): Fetching {
     const fetching: Fetching = {
@@ -192,6 +211,7 @@ export class Fetcher {
       needed,
       withoutSelf,
       until,
+      patienceUs,
       found: new Map(),
       fetchedBytes: 0,
       queue: [],
@@ -209,10 +229,10 @@ export class Fetcher {
 
   /** Asks for what is lacking (G1), and sees to being woken when what was asked is late. */
   #pump(fetching: Fetching, now: Instant): void {
-    const { hedgeUs } = this.#options, { asking } = fetching;
+    const { asking, patienceUs } = fetching;
     let late = 0, firstLateAt = NEVER;
     for (const { startedAt } of asking.values()) {
-      const lateAt = after(startedAt, hedgeUs);
+      const lateAt = after(startedAt, patienceUs);
       if (lateAt <= now) late++;
       else if (lateAt < firstLateAt) firstLateAt = lateAt;
     }
@@ -221,7 +241,7 @@ export class Fetcher {
       if (candidate === null) break;
       if (late > 0) this.#hedges++;
       this.#ask(fetching, candidate, now);
-      if (firstLateAt === NEVER) firstLateAt = after(now, hedgeUs);
+      if (firstLateAt === NEVER) firstLateAt = after(now, patienceUs);
     }
     const more = fetching.queue.length > 0 || !fetching.widened;
     this.#due.move(fetching, Math.min(fetching.until, more ? firstLateAt : NEVER) as Instant);

@@ -40,6 +40,9 @@ export function decodeSegmentRecord(bytes: Uint8Array): SegmentRecord {
     if (record.chunkBytes === 0 || (record.bytes === 0 && !record.pending)) {
       reader.fail("invalid", "A segment and its chunks are not empty");
     }
+    if (record.bytes > record.chunkBytes * LIMITS.segmentChunksMax) {
+      reader.fail("range", `A segment of ${record.bytes} bytes has chunks of more than ${record.chunkBytes}`);
+    }
     return record;
   });
 }

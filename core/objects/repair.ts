@@ -47,6 +47,8 @@ export interface RepairOptions {
   readonly queueMax: number;
   readonly repairsMax: number;
   readonly bytesPerSecond: number;
+  /** Before another is asked besides one that has not answered: what both then send is moved in vain. */
+  readonly patienceUs: number;
   readonly lookUs: number;
   /** It is held now, and was not before. */
   readonly repaired: (missing: Missing, now: Instant) => void;
@@ -206,8 +208,8 @@ export class Repair {
     const { fetcher } = this.#options, { fragment, wanted } = item.missing;
     if (wanted.scheme.kind === "replicated") return this.#fetchChunk(item, now);
     const from = this.#likely(item.missing); // P3
-    const until = after(now, FETCH_US);
-    fetcher.fetchFragment(wanted, { index: fragment.index, from, until }, now, (fetched, at) => {
+    const until = after(now, FETCH_US), { patienceUs } = this.#options;
+    fetcher.fetchFragment(wanted, { index: fragment.index, from, until, patienceUs }, now, (fetched, at) => {
       if (fetched.kind !== "found") return this.#fetchChunk(item, at);
       item.fetched += fetched.fragment.file.length;
       this.#keep(item, fetched.fragment.file, at);
@@ -229,7 +231,8 @@ export class Repair {
     const { fetcher, coder } = this.#options, { fragment, wanted } = item.missing, { scheme } = wanted;
     const replicated = scheme.kind === "replicated";
     if (scheme.kind === "striped") this.#pay(item, item.missing.bytes * scheme.data);
-    const options = { until: after(now, FETCH_US), withoutSelf: replicated };
+    const { patienceUs } = this.#options;
+    const options = { until: after(now, FETCH_US), withoutSelf: replicated, patienceUs };
     fetcher.fetchChunk(wanted, options, now, (fetched, at) => {
       if (fetched.kind !== "found") return this.#notFound(item, at);
       item.fetched += fetched.fetchedBytes;

@@ -28,6 +28,8 @@ import { Scrub } from "./scrub.ts";
 import { SurplusRemoval } from "./surplus.ts";
 import { Tallies } from "./tally.ts";
 
+/** Repair asks another when one is late by so many times what a reader's patience is. */
+const PATIENCE = 20;
 /** Between two walks over a partition in which something was left (B3). */
 const FOLLOW_US_MIN = 5_000_000, FOLLOW_US_MAX = 60_000_000;
 /** Before rows that could not be had are asked for again. */
@@ -117,6 +119,7 @@ export class Upkeep implements ObjectsListener {
       queueMax: tuning.repairQueueMax,
       repairsMax: tuning.repairsMax,
       bytesPerSecond: tuning.repairBytesPerSecond,
+      patienceUs: PATIENCE * tuning.hedgeUs,
       lookUs: tuning.lookUs,
       repaired: (missing) => this.#mended(missing, true),
       needless: (missing) => this.#mended(missing, false),

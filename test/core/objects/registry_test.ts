@@ -10,7 +10,7 @@ import { WireError } from "../../../core/wire/cbor.ts";
 import { schemes } from "./arbitraries.ts";
 
 const records: fc.Arbitrary<SegmentRecord> = fc.record({
-  bytes: fc.integer({ min: 1, max: LIMITS.segmentBytesMax }),
+  bytes: fc.integer({ min: 1, max: LIMITS.segmentChunksMax }),
   chunkBytes: fc.integer({ min: 1, max: LIMITS.chunkBytesMax }),
   scheme: schemes,
   bucket: fc.constantFrom("maps", "a".repeat(63)),
@@ -53,6 +53,8 @@ Deno.test("decodeSegmentRecord() refuses segments without bytes or chunks, and f
   assert.throws(decoded({ bytes: 0 }), /not empty/);
   assert.throws(decoded({ chunkBytes: 0 }), /not empty/);
   assert.throws(decoded({ bytes: LIMITS.segmentBytesMax + 1 }), WireError);
+  assert.throws(decoded({ bytes: 2 * LIMITS.segmentChunksMax + 1, chunkBytes: 2 }), WireError);
+  assert.equal(decoded({ bytes: 2 * LIMITS.segmentChunksMax, chunkBytes: 2 })().chunkBytes, 2);
   assert.deepEqual(decoded({ bytes: 0, pending: true })().bytes, 0);
   const other = encodeSegmentRecord(record).slice();
   other[1] = 2;
