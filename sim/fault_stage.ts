@@ -1,6 +1,9 @@
 import type { NodeId } from "../core/base/ids.ts";
 import type { Random } from "../core/base/random.ts";
 import type { Settings } from "../core/base/limits.ts";
+import { fragmentHash } from "../core/objects/fragment.ts";
+import { place } from "../core/placement/place.ts";
+import { rosterOf } from "../core/placement/roster.ts";
 import { affordable, drainable, standingOf } from "./budget.ts";
 import { type Cluster, leaders, names } from "./cluster.ts";
 import type { Machine } from "./machine.ts";
@@ -64,8 +67,16 @@ export class FaultStage {
     const { cluster } = options;
     this.#fragments = options.objects && options.budget !== "none"
       ? new FragmentBudget(
-        () => cluster.machines.map((machine) => ({ chunks: machine.chunks, out: isOut(machine) })),
-        () => cluster.view()?.members.filter(({ state }) => state === "active").length ?? 0,
+        () =>
+          cluster.machines.map((machine) => ({
+            node: machine.id,
+            chunks: machine.chunks,
+            out: isOut(machine),
+          })),
+        (segment, chunk, count) => {
+          const members = cluster.view()?.members ?? [];
+          return place(fragmentHash(segment, chunk), count, rosterOf(members));
+        },
       )
       : null;
   }

@@ -51,6 +51,7 @@ export function drawObjects(random: Random, always: boolean): ObjectsInput | nul
     },
     crash: random.pick(["0", "1/40", "1/8"]),
     collect: random.pick(["500ms", "2s", "8s"]),
+    quiet: "20m",
     disk: {
       write: random.pick(["100us..1ms", "1ms..20ms"]),
       read: random.pick(["20us..500us", "1ms..150ms"]),
@@ -70,7 +71,7 @@ export function drawObjectTuning(random: Random): Partial<Tuning> {
     scrubRestUs: random.pick([500_000, 5_000_000]),
     ...maybe("lookPageMax", [64, 100]),
     ...maybe("lookBudget", [1, 10, 100]),
-    ...maybe("repairQueueMax", [1, 8, 64]),
+    ...maybe("repairQueueMax", [4, 64]),
     ...maybe("repairsMax", [1, 2]),
     ...maybe("repairBytesPerSecond", [20_000, 200_000]),
     ...maybe("scrubBytesPerSecond", [20_000, 200_000]),
