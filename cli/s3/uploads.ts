@@ -1,6 +1,6 @@
 /** Multipart uploads. */
 import { LIMITS } from "../../core/base/limits.ts";
-import type { Pair } from "../../core/objects/types.ts";
+import { ObjectError, type Pair } from "../../core/objects/types.ts";
 import { type Context, empty, type Handler, patiently, xmlResponse } from "./answers.ts";
 import { ownerElement } from "./buckets.ts";
 import type { Call } from "./call.ts";
@@ -133,15 +133,17 @@ export const completeUpload: Handler = async (context) => {
     throw new S3Error("InvalidPartOrder");
   }
   const id = uploadId(call), conditions = readWriteConditions(call.request.headers);
-  const upload = await store.upload(call.bucket, call.key, id);
+  const upload = await whileThere(store.upload(call.bucket, call.key, id));
   return patiently(complete(), { requestId, resource: call.path });
 
   async function complete(): Promise<{ root: Xml; headers: Headers }> {
-    const metadata = await wholeChecksum(context, new Map(upload.metadata), id, parts);
+    const metadata = upload === null
+      ? null
+      : await whileThere(wholeChecksum(context, new Map(upload.metadata), id, parts));
     const version = await store.completeUpload({
       ...{ bucket: call.bucket, key: call.key, upload: id, conditions },
       parts: parts.map(({ number, etag }) => ({ number, etag })),
-      metadata,
+      metadata: metadata ?? [],
     });
     const headers = new Headers();
     setVersion(headers, version, null);
@@ -151,12 +153,22 @@ export const completeUpload: Handler = async (context) => {
         xml("Bucket", call.bucket),
         xml("Key", call.key),
         xml("ETag", quote(version.etag)),
-        ...checksumElements(metadata),
+        ...checksumElements(metadata ?? version.metadata),
       ]),
       headers,
     };
   }
 };
+
+/** null: the upload has ended. Who completes it twice, having had no answer, is told by the store what came of it. */
+async function whileThere<T>(work: Promise<T>): Promise<T | null> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof ObjectError && error.problem === "no-such-upload") return null;
+    throw error;
+  }
+}
 
 function readPart(part: Element): NamedPart {
   part.allowing("PartNumber", "ETag", "Size", ...ALGORITHMS.map(checksumElement));

@@ -43,6 +43,8 @@ const none: ObjectVersion["content"] = { kind: "inline", bytes: new Uint8Array(0
 
 export function memoryStore(now: () => number = Date.now): MemoryStore {
   const shelves = new Map<string, Shelf>(), failures = new Map<string, Error>(), reading = { count: 0 };
+  /** The uploads that versions were made of. */
+  const madeOf = new WeakMap<ObjectVersion, string>();
   let serial = 0;
 
   const shelf = (name: string): Shelf => {
@@ -303,6 +305,8 @@ export function memoryStore(now: () => number = Date.now): MemoryStore {
       return await Promise.resolve({ parts, next: all.length > limit ? parts.at(-1)?.number ?? null : null });
     },
     async completeUpload({ bucket, key, upload: id, parts, conditions, metadata = [] }) {
+      const newest = shelf(bucket).keys.get(key)?.[0]?.version;
+      if (newest !== undefined && madeOf.get(newest) === id) return newest;
       const found = upload(bucket, key, id);
       const named = parts.map(({ number, etag }, at) => {
         const part = found.parts.get(number);
@@ -323,6 +327,7 @@ export function memoryStore(now: () => number = Date.now): MemoryStore {
         owner: found.upload.owner,
       }, conditions);
       shelf(bucket).uploads.delete(id);
+      madeOf.set(version, id);
       return await Promise.resolve(version);
     },
     async abortUpload(bucket, key, id) {

@@ -301,6 +301,9 @@ Deno.test("an upload in parts becomes an object with the checksum of the whole",
       parts.map((bytes) => ({ bytes: bytes.length, checksum: crc32(bytes) })),
     );
     assert.deepEqual(texts(done, "ChecksumCRC32"), [whole]);
+    // Asked for again, as by who had no answer.
+    const twice = expectStatus(await complete(named), 200);
+    for (const name of ["ETag", "ChecksumCRC32"]) assert.deepEqual(texts(twice, name), texts(done, name));
     const second = expectStatus(await send("GET", "/stars/big?partNumber=2"), 206);
     assert.equal(second.headers.get("content-range"), `bytes 5242880-10485759/${10485763}`);
     assert.equal(second.headers.get("x-amz-mp-parts-count"), "3");
@@ -312,6 +315,8 @@ Deno.test("an upload in parts becomes an object with the checksum of the whole",
       "10485763",
     ]]);
     expectStatus(await send("DELETE", `/stars/big?uploadId=${id}`), 404, "NoSuchUpload");
+    await send("PUT", "/stars/big", { body: "another" });
+    expectStatus(await complete(named), 404, "NoSuchUpload");
   });
 });
 
