@@ -1,18 +1,21 @@
 /** `bucket`: where objects are, and how they are kept. */
 import { Command } from "commander";
 import { LIMITS } from "../../../core/base/limits.ts";
-import type { Bucket, LifecycleRule } from "../../../core/objects/types.ts";
+import type { Bucket, LifecycleRule, ListedUploads, Upload } from "../../../core/objects/types.ts";
 import type { Scheme } from "../../../core/wire/objects.ts";
-import { openStore } from "../../objects/open_store.ts";
 import type { ObjectStore } from "../../objects/store.ts";
-import { print } from "../../terminal.ts";
-import { type ConnectFlags, withClient, withConnection } from "../connection.ts";
+import { bytesText, print, shown, table } from "../../terminal.ts";
+import { type ConnectFlags, withConnection } from "../connection.ts";
 import { UsageError } from "../errors.ts";
 import { choiceOption, integerOption } from "../options.ts";
-import { parseBucket, SCHEME } from "./location.ts";
-import { objectsBelow } from "./selection.ts";
+import { withStore } from "./connected.ts";
+import { named } from "./downloading.ts";
+import { nameOf, parseBucket, SCHEME } from "./location.ts";
+import { eachOf } from "./removing.ts";
+import { versionsOf } from "./selection.ts";
 
 const DAYS_MAX = 36_500;
+const PAGE = 1000;
 
 export function bucketCommand(): Command {
   return new Command("bucket")
@@ -22,6 +25,7 @@ export function bucketCommand(): Command {
     .addCommand(showCommand())
     .addCommand(changeCommand())
     .addCommand(expireCommand())
+    .addCommand(uploadsCommand())
     .addCommand(deleteCommand());
 }
 
@@ -78,9 +82,9 @@ Stripes of 4+2 take 1.5 times the space of the data, three copies 3 times.`,
       }
       const scheme = flags.stripe ??
         (flags.copies === undefined ? null : { kind: "replicated" as const, copies: flags.copies });
-      return withClient(flags, async (client) => {
+      return withStore(flags, async (store, owner) => {
         const versioning = flags.versions ? "enabled" : "off";
-        printBucket(await openStore(client).createBucket(name, { scheme, versioning }), flags);
+        printBucket(await store.createBucket(name, { scheme, versioning, owner }), flags);
       });
     });
 }
@@ -91,7 +95,7 @@ function showCommand(): Command {
     .argument("<bucket>", undefined, parseBucket)
     .addHelpText("after", "\nExample:\n  space-opera bucket show album")
     .action((name: string, flags: ConnectFlags) =>
-      withClient(flags, async (client) => printBucket(await openStore(client).bucket(name), flags))
+      withStore(flags, async (store) => printBucket(await store.bucket(name), flags))
     );
 }
 
@@ -107,9 +111,9 @@ function changeCommand(): Command {
     .addHelpText("after", "\nExample:\n  space-opera bucket change album --versions on")
     .action((name: string, { versions, ...flags }: ChangeFlags) => {
       if (versions === undefined) throw new UsageError("Give --versions on or --versions off");
-      return withClient(flags, async (client) => {
+      return withStore(flags, async (store) => {
         const versioning = versions === "on" ? "enabled" : "suspended";
-        printBucket(await openStore(client).changeBucket(name, { versioning }), flags);
+        printBucket(await store.changeBucket(name, { versioning }), flags);
       });
     });
 }
@@ -147,8 +151,7 @@ function expireCommand(): Command {
     )
     .action((name: string, flags: ExpireFlags) => {
       if (flags.drop === undefined) checkRule(flags);
-      return withClient(flags, async (client) => {
-        const store = openStore(client);
+      return withStore(flags, async (store) => {
         const { lifecycle } = await store.bucket(name);
         printBucket(await store.changeBucket(name, { lifecycle: changed(lifecycle, flags) }), flags);
       });
@@ -202,8 +205,7 @@ function deleteCommand(): Command {
     .option("--force", "with all objects, versions and unfinished uploads that are in it")
     .addHelpText("after", "\nExample:\n  space-opera bucket delete album --force")
     .action((name: string, flags: DeleteFlags) =>
-      withClient(flags, async (client) => {
-        const store = openStore(client);
+      withStore(flags, async (store) => {
         if (flags.force) await empty(store, name);
         await store.deleteBucket(name);
         print(flags.json ? JSON.stringify({ bucket: name, removed: true }) : `Bucket "${name}" is removed`);
@@ -212,20 +214,72 @@ function deleteCommand(): Command {
 }
 
 async function empty(store: ObjectStore, bucket: string): Promise<void> {
-  for await (const { key } of objectsBelow(store, bucket, "")) await store.delete({ bucket, key });
-  for (;;) {
-    const { versions } = await store.listVersions({ bucket, limit: 1000 });
-    if (versions.length === 0) break;
-    for (const { key, version } of versions) {
-      await store.delete({ bucket, key, version: version.isNull ? "null" : version.id });
-    }
-  }
-  for (;;) {
-    const { uploads } = await store.listUploads({ bucket, limit: 1000 });
-    if (uploads.length === 0) break;
-    for (const { key, id } of uploads) await store.abortUpload(bucket, key, id);
-  }
+  await eachOf(versionsOf(store, bucket, ""), async ({ key, version }) => {
+    await store.delete({ bucket, key, version: named(version) });
+  });
+  await eachOf(uploadsOf(store, bucket), ({ key, id }) => store.abortUpload(bucket, key, id));
 }
+
+interface UploadsFlags extends ConnectFlags {
+  readonly drop?: true;
+}
+
+function uploadsCommand(): Command {
+  return withConnection(new Command("uploads"))
+    .description("list uploads in parts that were begun and never ended; what they have takes space")
+    .argument("<bucket>", undefined, parseBucket)
+    .option("--drop", "and remove them: an interrupted put of these begins anew")
+    .addHelpText("after", "\nExample:\n  space-opera bucket uploads album")
+    .action((name: string, flags: UploadsFlags) =>
+      withStore(flags, async (store) => {
+        const rows: string[][] = [];
+        for await (const { key, id, startedMs, owner } of uploadsOf(store, name)) {
+          const bytes = await uploadedBytes(store, { bucket: name, key, upload: id });
+          if (flags.drop) await store.abortUpload(name, key, id);
+          const started = new Date(startedMs).toISOString();
+          if (flags.json) print(JSON.stringify({ bucket: name, key, upload: id, started, owner, bytes }));
+          else rows.push([started, bytesText(bytes), shown(nameOf({ bucket: name, key }))]);
+        }
+        if (rows.length > 0) print(table(["STARTED", flags.drop ? "DROPPED" : "HAS", "OBJECT"], rows));
+      })
+    );
+}
+
+async function* uploadsOf(store: ObjectStore, bucket: string): AsyncGenerator<Upload> {
+  let next: ListedUploads["next"] = null;
+  do {
+    const page: ListedUploads = await store.listUploads({
+      bucket,
+      limit: PAGE,
+      ...(next === null ? {} : { after: next.key, afterUpload: next.upload }),
+    });
+    yield* page.uploads;
+    next = page.next;
+  } while (next !== null);
+}
+
+async function uploadedBytes(
+  store: ObjectStore,
+  upload: { readonly bucket: string; readonly key: string; readonly upload: string },
+): Promise<number> {
+  let bytes = 0;
+  for (let after: number | null = 0; after !== null;) {
+    const page: Awaited<ReturnType<ObjectStore["listParts"]>> = await store.listParts({
+      ...upload,
+      after,
+      limit: PAGE,
+    });
+    for (const part of page.parts) bytes += part.bytes;
+    after = page.next;
+  }
+  return bytes;
+}
+
+export const VERSIONING = {
+  off: "not kept",
+  enabled: "kept",
+  suspended: "kept so far; no more",
+} as const;
 
 function printBucket(
   { name, createdMs, owner, scheme, versioning, lifecycle }: Bucket,
@@ -233,22 +287,36 @@ function printBucket(
 ): void {
   const created = new Date(createdMs).toISOString();
   if (json) {
-    return print(JSON.stringify({ name, created, owner, scheme: schemeText(scheme), versioning, lifecycle }));
+    return print(JSON.stringify({ name, created, owner, scheme, versioning, lifecycle }));
   }
   print(`bucket    ${SCHEME}${name}`);
   print(`created   ${created}${owner === "" ? "" : ` by ${owner}`}`);
   print(`stored    ${schemeText(scheme)}`);
-  print(`versions  ${versioning}`);
+  print(`versions  ${VERSIONING[versioning]}`);
   for (const rule of lifecycle) print(`rule      ${ruleText(rule)}`);
 }
 
 function ruleText(rule: LifecycleRule): string {
-  const { id, enabled, prefix, expireDays, noncurrentDays, noncurrentKept, abortUploadDays } = rule;
+  const { id, enabled, prefix, tags, sizeMin, sizeMax, expireDays, expireDateMs, expireMarkers } = rule;
+  const { noncurrentDays, noncurrentKept, abortUploadDays } = rule;
+  const kept = noncurrentKept === null ? "" : ` but the ${noncurrentKept} newest of them`;
   const parts = [
-    expireDays === null ? "" : `objects after ${expireDays} days`,
-    noncurrentDays === null ? "" : `older versions after ${noncurrentDays} days`,
-    noncurrentKept === null ? "" : `but the ${noncurrentKept} newest`,
-    abortUploadDays === null ? "" : `uploads after ${abortUploadDays} days`,
+    expireDays === null ? "" : `objects after ${daysText(expireDays)}`,
+    expireDateMs === null ? "" : `objects from ${new Date(expireDateMs).toISOString().slice(0, 10)} on`,
+    expireMarkers ? "delete markers that hide nothing" : "",
+    noncurrentDays === null ? "" : `older versions after ${daysText(noncurrentDays)}${kept}`,
+    abortUploadDays === null ? "" : `unfinished uploads after ${daysText(abortUploadDays)}`,
   ].filter((part) => part !== "");
-  return `${id}${enabled ? "" : " (off)"}: "${prefix}*" ${parts.join(", ")}`;
+  const which = [
+    prefix === "" ? "" : `"${shown(prefix)}…"`,
+    ...tags.map(([name, value]) => `tag ${shown(name)}=${shown(value)}`),
+    sizeMin === null ? "" : `above ${sizeMin} bytes`,
+    sizeMax === null ? "" : `below ${sizeMax} bytes`,
+  ].filter((part) => part !== "");
+  const of = which.length === 0 ? "all" : which.join(", ");
+  return `${shown(id)}${enabled ? "" : " (off)"}: of ${of}: ${parts.join(", ")}`;
+}
+
+function daysText(days: number): string {
+  return days === 1 ? "1 day" : `${days} days`;
 }

@@ -5,56 +5,110 @@ import { UsageError } from "../errors.ts";
 
 const READ_BYTES = 1024 * 1024;
 
-/** Bytes of a file from `start` up to without `end`. @throws {Error} when it has become shorter */
-export async function* fileBytes(path: string, start: number, end: number): AsyncGenerator<Uint8Array> {
-  using file = await Deno.open(path);
-  await file.seek(start, Deno.SeekMode.Start);
-  for (let left = end - start; left > 0;) {
-    const buffer = new Uint8Array(Math.min(READ_BYTES, left));
-    const read = await file.read(buffer);
-    if (read === null) throw new Error(`"${path}" became shorter while it was read; put it again`);
-    left -= read;
-    yield buffer.subarray(0, read);
-  }
-}
-
+/** A file as it was found. */
 export interface LocalFile {
   readonly path: string;
   /** What it is called under what was named: with "/" between folders. */
   readonly relative: string;
   readonly bytes: number;
+  readonly modifiedMs: number;
 }
 
-/** The files that `path` is or holds, in the order of their names. */
-export async function* localFiles(path: string, recursive: boolean): AsyncGenerator<LocalFile> {
+/** Why a file, or a folder, cannot be carried; the others can. */
+export interface UnfitFile {
+  readonly path: string;
+  readonly error: Error;
+}
+
+/** Bytes of a file from `start` up to without `end`. @throws {Error} when it is not as it was found */
+export async function* fileBytes(source: LocalFile, start: number, end: number): AsyncGenerator<Uint8Array> {
+  using file = await Deno.open(source.path);
+  await file.seek(start, Deno.SeekMode.Start);
+  for (let left = end - start; left > 0;) {
+    const buffer = new Uint8Array(Math.min(READ_BYTES, left));
+    const read = await file.read(buffer);
+    if (read === null) throw changedError(source);
+    left -= read;
+    if (left === 0) await checkSame(source);
+    yield buffer.subarray(0, read);
+  }
+}
+
+/** @throws {Error} when the file is not as it was found */
+export async function checkSame(source: LocalFile): Promise<void> {
+  const { size, mtime } = await statFile(source.path);
+  if (size !== source.bytes || mtimeOf(mtime) !== source.modifiedMs) throw changedError(source);
+}
+
+function changedError({ path }: LocalFile): Error {
+  return new Error(`"${path}" changed while it was read; give the same command again when it is at rest`);
+}
+
+function mtimeOf(mtime: Date | null): number {
+  return mtime?.getTime() ?? 0;
+}
+
+/**
+ * The files that `path` is or holds, in the order of their names. A folder comes with its own name, unless "/" stands
+ * behind it or it has none, as ".".
+ */
+export async function* localFiles(path: string, recursive: boolean): AsyncGenerator<LocalFile | UnfitFile> {
   const info = await statFile(path);
-  if (info.isFile) return yield { path, relative: basename(path), bytes: info.size };
-  if (!info.isDirectory) throw new UsageError(`"${path}" is neither a file nor a folder`);
+  if (info.isFile) return yield found(path, basename(path), info);
+  if (!info.isDirectory) {
+    throw new UsageError(`"${path}" is no file; put what comes out of it through a pipe, as "-"`);
+  }
   if (!recursive) throw new UsageError(`"${path}" is a folder; add --recursive to take all that is in it`);
-  yield* filesBelow(path, "");
+  const name = basename(path);
+  const isNamed = !/[/\\]$/.test(path) && name !== "." && name !== "..";
+  yield* filesBelow(path, isNamed ? `${name}/` : "");
 }
 
-async function* filesBelow(path: string, prefix: string): AsyncGenerator<LocalFile> {
-  const entries = await Array.fromAsync(Deno.readDir(path));
+async function* filesBelow(path: string, prefix: string): AsyncGenerator<LocalFile | UnfitFile> {
+  let entries: Deno.DirEntry[];
+  try {
+    entries = await Array.fromAsync(Deno.readDir(path));
+  } catch (error) {
+    return yield { path, error: unreadable(path, error) };
+  }
   entries.sort((a, b) => a.name < b.name ? -1 : 1);
   for (const entry of entries) {
     const inside = join(path, entry.name), relative = `${prefix}${entry.name}`;
     // A link to a folder is not followed: it may lead round in a circle.
     if (entry.isDirectory) yield* filesBelow(inside, `${relative}/`);
     else {
-      const info = await statFile(inside);
-      if (info.isFile) yield { path: inside, relative, bytes: info.size };
+      try {
+        const info = await statFile(inside);
+        if (info.isFile) yield found(inside, relative, info);
+        else if (entry.isSymlink && info.isDirectory) {
+          yield {
+            path: inside,
+            error: new Error("It is a link to a folder, which is not followed; name it"),
+          };
+        }
+      } catch (error) {
+        if (!(error instanceof Error)) throw error;
+        yield { path: inside, error };
+      }
     }
   }
+}
+
+function found(path: string, relative: string, { size, mtime }: Deno.FileInfo): LocalFile {
+  return { path, relative, bytes: size, modifiedMs: mtimeOf(mtime) };
 }
 
 async function statFile(path: string): Promise<Deno.FileInfo> {
   try {
     return await Deno.stat(path);
   } catch (error) {
-    const why = error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message;
-    throw new Error(`Cannot read "${path}": ${why}`);
+    throw unreadable(path, error);
   }
+}
+
+function unreadable(path: string, error: unknown): Error {
+  const why = error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message;
+  return new Error(`Cannot read "${path}": ${why}`);
 }
 
 /** Where below `folder` an object goes that is called `relative` there. Never outside of it. */

@@ -1,14 +1,15 @@
 /** `ls`, `stat` and `versions`: what there is. */
 import { Command } from "commander";
-import type { ObjectVersion } from "../../../core/objects/types.ts";
-import { openStore } from "../../objects/open_store.ts";
+import { ObjectError, type ObjectVersion } from "../../../core/objects/types.ts";
 import type { ObjectStore } from "../../objects/store.ts";
-import { bytesText, print, table } from "../../terminal.ts";
-import { type ConnectFlags, withClient, withConnection } from "../connection.ts";
-import { schemeText } from "./bucket.ts";
+import { bytesText, print, shown, table } from "../../terminal.ts";
+import { type ConnectFlags, withConnection } from "../connection.ts";
+import { UsageError } from "../errors.ts";
+import { schemeText, VERSIONING } from "./bucket.ts";
+import { withStore } from "./connected.ts";
 import { isPattern } from "./glob.ts";
 import { nameOf, type ObjectLocation, parseKey, parseObject, SCHEME } from "./location.ts";
-import { objectsBelow, selected } from "./selection.ts";
+import { objectsBelow, selected, versionsOf, versionsOfKey, warnOf } from "./selection.ts";
 
 const PAGE = 1000;
 
@@ -20,7 +21,10 @@ interface ListFlags extends ConnectFlags {
 export function listCommand(): Command {
   return withConnection(new Command("ls"))
     .description("list buckets, or objects")
-    .argument("[object]", `${SCHEME}BUCKET/PREFIX or a pattern (default: all buckets)`)
+    .argument(
+      "[object]",
+      `${SCHEME}BUCKET/PREFIX, for all that begin so, or a pattern (default: all buckets)`,
+    )
     .option("-r, --recursive", "all that is below, not the next folders alone")
     .option("--bytes", "sizes in bytes")
     .addHelpText(
@@ -29,12 +33,12 @@ export function listCommand(): Command {
 Examples:
   space-opera ls
   space-opera ls ${SCHEME}album/2026/
+  space-opera ls --recursive --json ${SCHEME}album
   space-opera ls '${SCHEME}album/**.jpg'`,
     )
     .action((name: string | undefined, flags: ListFlags) => {
       const location = name === undefined || name === SCHEME ? null : parseObject(name);
-      return withClient(flags, async (client) => {
-        const store = openStore(client);
+      return withStore(flags, async (store) => {
         if (location === null) return await listBuckets(store, flags);
         if (isPattern(location.key) || flags.recursive) return await listAll(store, location, flags);
         await listFolder(store, location, flags);
@@ -46,7 +50,7 @@ async function listBuckets(store: ObjectStore, { json }: ListFlags): Promise<voi
   const buckets = await store.buckets();
   if (json) {
     for (const { name, createdMs, scheme, versioning } of buckets) {
-      print(JSON.stringify({ name, created: isoText(createdMs), scheme: schemeText(scheme), versioning }));
+      print(JSON.stringify({ name, created: isoText(createdMs), scheme, versioning }));
     }
     return;
   }
@@ -55,7 +59,7 @@ async function listBuckets(store: ObjectStore, { json }: ListFlags): Promise<voi
     `${SCHEME}${name}`,
     timeText(createdMs),
     schemeText(scheme),
-    versioning,
+    VERSIONING[versioning],
   ]);
   print(table(["BUCKET", "CREATED", "STORED AS", "VERSIONS"], rows));
 }
@@ -64,9 +68,17 @@ async function listAll(store: ObjectStore, location: ObjectLocation, flags: List
   const objects = isPattern(location.key)
     ? selected(store, location, false)
     : objectsBelow(store, location.bucket, location.key);
+  let found = false;
   for await (const { key, version } of objects) {
+    found = true;
     if (version !== null) printObject(key, version, location, flags);
   }
+  if (!found) refuseNothing(location);
+}
+
+/** An empty bucket is nothing to complain of, a name that nothing has is. */
+function refuseNothing({ bucket, key }: ObjectLocation): void {
+  if (key !== "") throw new Error(`Nothing begins with "${nameOf({ bucket, key })}"`);
 }
 
 async function listFolder(
@@ -74,6 +86,7 @@ async function listFolder(
   { bucket, key: prefix }: ObjectLocation,
   flags: ListFlags,
 ): Promise<void> {
+  let found = false;
   for (let after: string | null = ""; after !== null;) {
     const page: Awaited<ReturnType<ObjectStore["list"]>> = await store.list({
       bucket,
@@ -82,6 +95,7 @@ async function listFolder(
       limit: PAGE,
       ...(after === "" ? {} : { after }),
     });
+    warnOf(bucket, page.damaged);
     const items = [
       ...page.prefixes.map((name) => ({ name, version: null })),
       ...page.objects.map(({ key, version }) => ({ name: key, version })),
@@ -90,10 +104,12 @@ async function listFolder(
     for (const { name, version } of items) {
       if (version !== null) printObject(name, version, { bucket }, flags);
       else if (flags.json) print(JSON.stringify({ bucket, prefix: name }));
-      else print(`${" ".repeat(31)}${nameOf({ bucket, key: name })}`);
+      else print(`${" ".repeat(31)}${shown(nameOf({ bucket, key: name }))}`);
     }
+    found ||= items.length > 0;
     after = page.next;
   }
+  if (!found) refuseNothing({ kind: "object", bucket, key: prefix });
 }
 
 function printObject(
@@ -107,7 +123,7 @@ function printObject(
     return print(JSON.stringify({ bucket, key, bytes, modified: isoText(modifiedMs), etag }));
   }
   const size = flags.bytes ? String(bytes) : bytesText(bytes);
-  print(`${timeText(modifiedMs)}${size.padStart(10)}  ${nameOf({ bucket, key })}`);
+  print(`${timeText(modifiedMs)}${size.padStart(10)}  ${shown(nameOf({ bucket, key }))}`);
 }
 
 interface StatFlags extends ConnectFlags {
@@ -121,12 +137,14 @@ export function statCommand(): Command {
     .option("--version <id>", "of that version")
     .addHelpText("after", `\nExample:\n  space-opera stat ${SCHEME}album/photo.jpg`)
     .action((location: ObjectLocation, flags: StatFlags) =>
-      withClient(flags, async (client) => {
-        const { version } = await openStore(client).head({ ...location, version: flags.version });
-        if (flags.json) return print(JSON.stringify({ ...location, kind: undefined, ...jsonOf(version) }));
+      withStore(flags, async (store) => {
+        const { version } = await head(store, location, flags.version);
+        if (flags.json) {
+          return print(JSON.stringify({ bucket: location.bucket, key: location.key, ...jsonOf(version) }));
+        }
         const lines: [string, string][] = [
           ["object", nameOf(location)],
-          ["size", `${bytesText(version.bytes)} (${version.bytes} bytes)`],
+          ["size", sizeText(version.bytes)],
           ["modified", isoText(version.modifiedMs)],
           ["etag", version.etag],
           ["version", version.isNull ? "null" : version.id],
@@ -136,9 +154,28 @@ export function statCommand(): Command {
           ...version.tags.map(([name, value]): [string, string] => [`tag ${name}`, value]),
         ];
         const width = Math.max(...lines.map(([name]) => name.length));
-        for (const [name, value] of lines) print(`${name.padEnd(width)}  ${value}`);
+        for (const [name, value] of lines) print(`${shown(name).padEnd(width)}  ${shown(value)}`);
       })
     );
+}
+
+function sizeText(bytes: number): string {
+  return bytes < 1024 ? `${bytes} bytes` : `${bytesText(bytes)} (${bytes} bytes)`;
+}
+
+/** @throws {ObjectError} which, where the object was removed, says how it comes back */
+async function head(store: ObjectStore, location: ObjectLocation, version: string | undefined) {
+  const { bucket, key } = location;
+  try {
+    return await store.head({ bucket, key, version });
+  } catch (error) {
+    if (!(error instanceof ObjectError) || error.problem !== "deleted" || version !== undefined) throw error;
+    const name = nameOf(location);
+    throw new ObjectError(
+      "deleted",
+      `"${name}" was removed; restore brings it back, versions lists what there is`,
+    );
+  }
 }
 
 function storedAs({ content }: ObjectVersion): string {
@@ -157,20 +194,26 @@ export function versionsCommand(): Command {
     .argument("<object>", `${SCHEME}BUCKET/KEY`, parseObject)
     .option("-r, --recursive", "of all objects that begin so")
     .addHelpText("after", `\nExample:\n  space-opera versions ${SCHEME}album/photo.jpg`)
-    .action((location: ObjectLocation, flags: VersionsFlags) =>
-      withClient(flags, async (client) => {
-        const { bucket, key: prefix } = location;
+    .action((location: ObjectLocation, flags: VersionsFlags) => {
+      const { bucket, key } = location;
+      if (key === "" && !flags.recursive) {
+        throw new UsageError(`"${nameOf(location)}" is no object; add --recursive for all that is below it`);
+      }
+      return withStore(flags, async (store) => {
         const rows: (string | number)[][] = [];
-        for await (const { key, newest, version } of versionsOf(openStore(client), bucket, prefix)) {
-          if (!flags.recursive && key !== prefix) continue;
+        let found = false;
+        const versions = flags.recursive ? versionsOf(store, bucket, key) : versionsOfKey(store, location);
+        for await (const { key, newest, version } of versions) {
+          found = true;
           if (flags.json) print(JSON.stringify({ bucket, key, newest, ...jsonOf(version) }));
           else rows.push(versionLine(bucket, key, newest, version));
         }
-        if (flags.json) return;
-        if (rows.length === 0) throw new Error(`There is no version of "${nameOf(location)}"`);
-        print(table(["VERSION", "MODIFIED", "SIZE", "", "OBJECT"], rows));
-      })
-    );
+        if (rows.length > 0) print(table(["VERSION", "MODIFIED", "SIZE", "", "OBJECT"], rows));
+        if (!found && (key !== "" || !flags.recursive)) {
+          throw new Error(`There is no version of "${nameOf(location)}"`);
+        }
+      });
+    });
 }
 
 function versionLine(bucket: string, key: string, newest: boolean, version: ObjectVersion): string[] {
@@ -181,24 +224,8 @@ function versionLine(bucket: string, key: string, newest: boolean, version: Obje
     timeText(version.modifiedMs),
     size,
     state,
-    nameOf({ bucket, key }),
+    shown(nameOf({ bucket, key })),
   ];
-}
-
-async function* versionsOf(store: ObjectStore, bucket: string, prefix: string) {
-  type Page = Awaited<ReturnType<ObjectStore["listVersions"]>>;
-  let next: Page["next"] = null;
-  do {
-    const page: Page = await store.listVersions({
-      bucket,
-      prefix,
-      limit: PAGE,
-      ...(next === null ? {} : { after: next.key }),
-      ...(next?.version == null ? {} : { afterVersion: next.version }),
-    });
-    yield* page.versions;
-    next = page.next;
-  } while (next !== null);
 }
 
 function jsonOf({ id, isNull, deleted, bytes, etag, modifiedMs, owner, metadata, tags }: ObjectVersion) {

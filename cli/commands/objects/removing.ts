@@ -1,22 +1,26 @@
 /** `rm` and `restore`. */
 import { Command } from "commander";
 import { ObjectError } from "../../../core/objects/types.ts";
-import { openStore } from "../../objects/open_store.ts";
-import { print, tell } from "../../terminal.ts";
-import { type ConnectFlags, withClient, withConnection } from "../connection.ts";
+import type { ObjectStore } from "../../objects/store.ts";
+import { print, Progress, shown, tell } from "../../terminal.ts";
+import { type ConnectFlags, withConnection } from "../connection.ts";
 import { UsageError } from "../errors.ts";
+import { withStore } from "./connected.ts";
+import { named } from "./downloading.ts";
 import { isPattern } from "./glob.ts";
 import { nameOf, type ObjectLocation, parseKey, parseObject, SCHEME } from "./location.ts";
-import { selected } from "./selection.ts";
+import { NothingError, rangeOf, selected, versionsOf, versionsOfKey } from "./selection.ts";
 
 /** Removals under way at once. */
-const UNDER_WAY = 16;
+const UNDER_WAY = 64;
 
 interface RemoveFlags extends ConnectFlags {
   readonly recursive?: true;
   readonly version?: string;
   readonly dryRun?: true;
+  readonly allVersions?: true;
   readonly force?: true;
+  readonly quiet?: true;
 }
 
 export function removeObjectsCommand(): Command {
@@ -25,8 +29,10 @@ export function removeObjectsCommand(): Command {
     .argument("<object...>", `${SCHEME}BUCKET/KEY, or a pattern`)
     .option("-r, --recursive", "all that is below")
     .option("--version <id>", "that version, for good")
+    .option("--all-versions", "with all versions there are, for good")
     .option("-n, --dry-run", "print what would be removed")
     .option("-f, --force", "an object that is not there is none the worse")
+    .option("-q, --quiet", "no progress")
     .addHelpText(
       "after",
       `
@@ -38,41 +44,93 @@ Examples:
     .action((names: string[], flags: RemoveFlags) => {
       const locations = names.map(parseObject);
       const many = locations.length > 1 || flags.recursive || locations.some(({ key }) => isPattern(key));
-      if (many && flags.version !== undefined) {
-        throw new UsageError("Option --version is about one object; name it alone");
+      if (flags.version !== undefined && (many || flags.allVersions)) {
+        throw new UsageError("Option --version is about one version of one object; name it alone");
       }
-      return removeObjects(locations, flags);
+      return removeObjects(locations, flags, many === true || flags.allVersions === true);
     });
 }
 
-async function removeObjects(locations: readonly ObjectLocation[], flags: RemoveFlags): Promise<void> {
-  await withClient(flags, async (client) => {
-    const store = openStore(client);
+/** What is to be removed. `version` undefined: the object. */
+interface Target {
+  readonly bucket: string;
+  readonly key: string;
+  readonly version: string | undefined;
+}
+
+async function removeObjects(
+  locations: readonly ObjectLocation[],
+  flags: RemoveFlags,
+  many: boolean,
+): Promise<void> {
+  await withStore(flags, async (store, owner) => {
+    const progress = many && !flags.quiet && !flags.dryRun ? new Progress("Removed", null) : null;
     const failures: string[] = [];
-    const one = async (bucket: string, key: string) => {
+    const one = async ({ bucket, key, version }: Target) => {
       const name = nameOf({ bucket, key });
+      if (flags.dryRun) return print(flags.json ? JSON.stringify({ bucket, key, version }) : shown(name));
       try {
-        if (flags.dryRun) return print(flags.json ? JSON.stringify({ bucket, key }) : name);
-        const { existed, version, marker } = await store.delete({ bucket, key, version: flags.version });
-        if (!existed && !flags.force) throw new Error(`There is no "${name}"`);
-        if (flags.json) print(JSON.stringify({ bucket, key, existed, version, marker }));
+        const gone = await store.delete({ bucket, key, version, owner });
+        if (!gone.existed && !flags.force) throw new Error(`There is no object "${name}"`);
+        progress?.add();
+        if (flags.json) print(JSON.stringify({ bucket, key, ...gone }));
       } catch (error) {
-        if (!(error instanceof Error)) throw error;
-        failures.push(error.message);
+        if (!(error instanceof ObjectError || error instanceof Error && error.name === "Error")) throw error;
+        if (!many) throw error;
+        failures.push(`${shown(name)}: ${error.message}`);
       }
     };
-    const underWay = new Set<Promise<void>>();
     for (const location of locations) {
-      for await (const { bucket, key } of selected(store, location, flags.recursive === true)) {
-        const removal = one(bucket, key).finally(() => underWay.delete(removal));
-        underWay.add(removal);
-        if (underWay.size >= UNDER_WAY) await Promise.race(underWay);
+      try {
+        await eachOf(targetsOf(store, location, flags), one);
+      } catch (error) {
+        if (!flags.force || !(error instanceof NothingError)) throw error;
       }
     }
-    await Promise.all(underWay);
+    progress?.end();
     for (const failure of failures) tell(failure);
     if (failures.length > 0) throw new Error(`${failures.length} could not be removed`);
   });
+}
+
+async function* targetsOf(
+  store: ObjectStore,
+  location: ObjectLocation,
+  { recursive: isRecursive, version, allVersions }: RemoveFlags,
+): AsyncGenerator<Target> {
+  const recursive = isRecursive === true;
+  if (!allVersions) {
+    for await (const { bucket, key } of selected(store, location, recursive)) yield { bucket, key, version };
+    return;
+  }
+  const { bucket } = location;
+  let found = false;
+  for await (const { key, version } of allVersionsOf(store, location, recursive)) {
+    found = true;
+    yield { bucket, key, version: named(version) };
+  }
+  if (!found) throw new NothingError(`There is no version of "${nameOf(location)}"`);
+}
+
+/** Also of objects that were removed, which are in no list of objects. */
+async function* allVersionsOf(store: ObjectStore, { bucket, key }: ObjectLocation, recursive: boolean) {
+  const { prefix, fits } = rangeOf({ bucket, key }, recursive);
+  if (fits === "exactly") return yield* versionsOfKey(store, { bucket, key: prefix });
+  for await (const each of versionsOf(store, bucket, prefix)) if (fits(each.key)) yield each;
+}
+
+/** Does `use` with all, many at a time. */
+export async function eachOf<T>(
+  all: AsyncIterable<T>,
+  use: (one: T) => Promise<void>,
+): Promise<void> {
+  const underWay = new Set<Promise<void>>();
+  for await (const one of all) {
+    const work = use(one).finally(() => underWay.delete(work));
+    underWay.add(work);
+    if (underWay.size >= UNDER_WAY) await Promise.race(underWay);
+  }
+  await Promise.all(underWay);
 }
 
 interface RestoreFlags extends ConnectFlags {
@@ -86,40 +144,28 @@ export function restoreCommand(): Command {
     .option("--version <id>", "that version, as `versions` lists it")
     .addHelpText("after", `\nExample:\n  space-opera restore ${SCHEME}album/photo.jpg`)
     .action((location: ObjectLocation, flags: RestoreFlags) =>
-      withClient(flags, async (client) => {
-        const store = openStore(client), { bucket, key } = location;
+      withStore(flags, async (store, owner) => {
+        const { bucket, key } = location;
         const wanted = flags.version ?? await lastLiving(store, location);
-        const version = await store.copy({ bucket, key, version: wanted }, { bucket, key });
+        const version = await store.copy({ bucket, key, version: wanted }, { bucket, key, owner });
         if (flags.json) {
           return print(
             JSON.stringify({ bucket, key, from: wanted, version: version.id, bytes: version.bytes }),
           );
         }
-        print(`"${nameOf(location)}" is as in version ${wanted} again`);
+        print(`"${shown(nameOf(location))}" is as in version ${wanted} again`);
       })
     );
 }
 
 /** The newest version that is no delete marker, where the newest is one. */
-async function lastLiving(
-  store: ReturnType<typeof openStore>,
-  { bucket, key }: ObjectLocation,
-): Promise<string> {
-  const { versions } = await store.listVersions({ bucket, prefix: key, limit: 1000 });
-  const own = versions.filter((each) => each.key === key);
-  if (own[0] !== undefined && !own[0].version.deleted) {
-    throw new Error(
-      `"${
-        nameOf({ bucket, key })
-      }" was not removed; name the version that you want back, as \`versions\` lists it`,
-    );
+async function lastLiving(store: ObjectStore, location: ObjectLocation): Promise<string> {
+  const name = nameOf(location);
+  for await (const { newest, version } of versionsOfKey(store, location)) {
+    if (newest && !version.deleted) {
+      throw new Error(`"${name}" was not removed; name the version that you want back, as versions lists it`);
+    }
+    if (!version.deleted) return named(version);
   }
-  const living = own.find(({ version }) => !version.deleted);
-  if (living === undefined) {
-    throw new ObjectError(
-      "no-such-version",
-      `There is no version of "${nameOf({ bucket, key })}" to restore`,
-    );
-  }
-  return living.version.isNull ? "null" : living.version.id;
+  throw new ObjectError("no-such-version", `There is no version of "${name}" to restore`);
 }

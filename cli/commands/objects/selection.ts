@@ -1,6 +1,7 @@
 /** Which objects are meant: one by its name, those of a pattern, all below a prefix. */
-import type { ObjectVersion } from "../../../core/objects/types.ts";
+import type { ListedVersions, ObjectVersion } from "../../../core/objects/types.ts";
 import type { ObjectStore } from "../../objects/store.ts";
+import { shown, tell } from "../../terminal.ts";
 import { UsageError } from "../errors.ts";
 import { isPattern, literalPrefix, matcher, unescaped } from "./glob.ts";
 import { nameOf, type ObjectLocation } from "./location.ts";
@@ -30,48 +31,106 @@ export async function* objectsBelow(
       limit: PAGE,
       ...(after === "" ? {} : { after }),
     });
+    warnOf(bucket, page.damaged);
     yield* page.objects;
     after = page.next;
   }
 }
 
-/**
- * What `location` means. A pattern is matched with whole keys. With `recursive` a name stands for all that begins with
- * it and "/", the name itself included; a bucket for all that is in it.
- */
-export async function* selected(
+export type ListedVersion = ListedVersions["versions"][number];
+
+/** All versions of objects that begin with `prefix`, in the order of their keys, the newest first. */
+export async function* versionsOf(
   store: ObjectStore,
-  { bucket, key }: ObjectLocation,
-  recursive: boolean,
-): AsyncGenerator<Selected> {
+  bucket: string,
+  prefix: string,
+): AsyncGenerator<ListedVersion> {
+  let next: ListedVersions["next"] = null;
+  do {
+    const page: ListedVersions = await store.listVersions({
+      bucket,
+      prefix,
+      limit: PAGE,
+      ...(next === null ? {} : { after: next.key }),
+      ...(next?.version == null ? {} : { afterVersion: next.version }),
+    });
+    warnOf(bucket, page.damaged);
+    yield* page.versions;
+    next = page.next;
+  } while (next !== null);
+}
+
+/** The versions of one object, the newest first. */
+export async function* versionsOfKey(
+  store: ObjectStore,
+  { bucket, key }: { readonly bucket: string; readonly key: string },
+): AsyncGenerator<ListedVersion> {
+  // Its own are the first of those that begin so.
+  for await (const each of versionsOf(store, bucket, key)) {
+    if (each.key !== key) return;
+    yield each;
+  }
+}
+
+/** Records that nobody can read are told of: what is said of the others is not all. */
+export function warnOf(bucket: string, damaged: readonly string[] = []): void {
+  for (const key of damaged) {
+    tell(`The record of "${shown(nameOf({ bucket, key }))}" is damaged and left out`);
+  }
+}
+
+/** Nothing is there of what was meant. */
+export class NothingError extends Error {}
+
+/** The keys that a name stands for: those that begin with `prefix` and fit; "exactly": the one that it is. */
+export interface KeyRange {
+  readonly prefix: string;
+  readonly fits: "exactly" | ((key: string) => boolean);
+  /** So much of a key is not part of what it is called under what was named. */
+  readonly folderLength: number;
+}
+
+/**
+ * A pattern is matched with whole keys. With `recursive` a name stands for all that begins with it and "/", the name
+ * itself included; a bucket for all that is in it.
+ */
+export function rangeOf({ bucket, key }: Omit<ObjectLocation, "kind">, recursive: boolean): KeyRange {
   if (isPattern(key)) {
-    const fits = matcher(key), prefix = literalPrefix(key);
-    const folder = prefix.slice(0, prefix.lastIndexOf("/") + 1);
-    let found = false;
-    for await (const object of objectsBelow(store, bucket, prefix)) {
-      if (!fits(object.key)) continue;
-      found = true;
-      yield { bucket, ...object, relative: object.key.slice(folder.length) };
-    }
-    if (!found) throw new Error(`No object is like "${nameOf({ bucket, key })}"`);
-    return;
+    const prefix = literalPrefix(key);
+    return { prefix, fits: matcher(key), folderLength: prefix.lastIndexOf("/") + 1 };
   }
   const name = unescaped(key);
-  if (!recursive) {
-    if (name === "" || name.endsWith("/")) {
-      throw new UsageError(
-        `"${nameOf({ bucket, key })}" is no object; add --recursive to take all that is below it`,
-      );
-    }
-    return yield { bucket, key: name, relative: name.slice(name.lastIndexOf("/") + 1), version: null };
-  }
   const isFolder = name === "" || name.endsWith("/");
-  const folder = isFolder ? name : name.slice(0, name.lastIndexOf("/") + 1);
-  let found = false;
-  for await (const object of objectsBelow(store, bucket, name)) {
-    if (!isFolder && object.key !== name && !object.key.startsWith(`${name}/`)) continue;
-    found = true;
-    yield { bucket, ...object, relative: object.key.slice(isFolder ? name.length : folder.length) };
+  const folderLength = name.lastIndexOf("/") + 1;
+  if (recursive) {
+    const fits = (key: string) => isFolder || key === name || key.startsWith(`${name}/`);
+    return { prefix: name, fits, folderLength };
   }
-  if (!found) throw new Error(`Nothing is below "${nameOf({ bucket, key: name })}"`);
+  if (isFolder) {
+    const whole = nameOf({ bucket, key });
+    throw new UsageError(`"${whole}" is no object; add --recursive for all that is below it`);
+  }
+  return { prefix: name, fits: "exactly", folderLength };
+}
+
+/** The objects that `location` means. @throws {NothingError} where it may mean several, and there are none */
+export async function* selected(
+  store: ObjectStore,
+  location: ObjectLocation,
+  recursive: boolean,
+): AsyncGenerator<Selected> {
+  const { bucket } = location;
+  const { prefix, fits, folderLength } = rangeOf(location, recursive);
+  if (fits === "exactly") {
+    return yield { bucket, key: prefix, relative: prefix.slice(folderLength), version: null };
+  }
+  let found = false;
+  for await (const object of objectsBelow(store, bucket, prefix)) {
+    if (!fits(object.key)) continue;
+    found = true;
+    yield { bucket, ...object, relative: object.key.slice(folderLength) };
+  }
+  if (found) return;
+  const what = isPattern(location.key) ? "No object is like" : "Nothing is below";
+  throw new NothingError(`${what} "${nameOf(location)}"`);
 }
