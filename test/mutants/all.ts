@@ -1,6 +1,7 @@
 import { CONSENSUS } from "./consensus.ts";
 import type { Mutant } from "./mutant.ts";
 import { NETWORK } from "./network.ts";
+import { OBJECT_MUTANTS } from "./objects.ts";
 import { SECURITY_MUTANTS } from "./security.ts";
 import { STATE } from "./state.ts";
 import { STORAGE } from "./storage.ts";
@@ -13,4 +14,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...NETWORK,
   ...SECURITY_MUTANTS,
   ...TABLES,
+  ...OBJECT_MUTANTS,
 ];

@@ -267,6 +267,61 @@ const leases = scenarioHunt(80, {
   ],
 }, 4);
 
+/** Objects whose fragments rot, stray and vanish, on nodes that fall; and clients that die amid what they do. */
+const objects: Hunt = {
+  name: "objects",
+  seeds: 30,
+  limits: {},
+  run: (seed) =>
+    simulate({
+      seed,
+      scenario: scenarioOf({
+        name: "objects",
+        sky: { nodes: 7 },
+        duration: "15s",
+        settle: "15s",
+        converge: "30s",
+        cluster: {
+          start: 6,
+          settings: { ...QUICK_MEMBERSHIP, partitions: 4, systemReplicas: 3 },
+          tuning: {
+            orphanAgeUs: 12_000_000,
+            lookUs: 2_000_000,
+            lookDelayUs: 300_000,
+            scrubRestUs: 1_000_000,
+          },
+        },
+        network: { loss: "1/300", duplicate: "1/100", reorder: "1/100" },
+        objects: {
+          clients: 6,
+          every: "100ms",
+          keys: 2,
+          bytes: 2_000,
+          chunk: 256,
+          crash: "1/10",
+          expiry: "8s",
+          collect: "1s",
+          quiet: "60s",
+          buckets: [
+            { name: "copies", scheme: "3", versioning: "enabled" },
+            { name: "stripes", scheme: "2+1" },
+            { name: "pairs", scheme: "2" },
+          ],
+        },
+        faults: [
+          { do: "crash", rate: "2s", for: "100ms..3s", silent: "1/3" },
+          { do: "fragment-rot", rate: "1s", fragments: 3 },
+          { do: "fragment-stray", rate: "2s", fragments: 3 },
+          { do: "fragment-gone", rate: "2s", fragments: 3 },
+          { do: "partition", rate: "3s", count: 1, for: "500ms..3s" },
+          { do: "lose-disk", rate: "8s" },
+          { do: "full", rate: "6s", room: 4_000, for: "1s..3s" },
+          { do: "join", at: "5s" },
+        ],
+      }),
+    }),
+};
+
 const SWARM = scenarioOf({
   name: "swarm",
   swarm: {},
@@ -288,7 +343,17 @@ const swarm: Hunt = {
   },
 };
 
-export const HUNTS: readonly Hunt[] = [storms, elections, changes, crashes, moves, losses, leases, swarm];
+export const HUNTS: readonly Hunt[] = [
+  storms,
+  elections,
+  changes,
+  crashes,
+  moves,
+  losses,
+  leases,
+  objects,
+  swarm,
+];
 
 export function huntNamed(name: string): Hunt {
   const found = HUNTS.find((h) => h.name === name);

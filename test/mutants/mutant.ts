@@ -5,7 +5,8 @@
  *     mutant.ts                  what a mutant is, and how it is applied
  *     consensus.ts, storage.ts,
  *     tables.ts, state.ts,
- *     network.ts, security.ts    the mutants, by what they break
+ *     network.ts, security.ts,
+ *     objects.ts                 the mutants, by what they break
  *     hunts.ts                   the runs that they are set loose in
  *     hunter.ts                  a process that hunts in one copy of the tree
  *     main.ts                    `deno task mutants`: copies the tree, applies each, reports who caught it
