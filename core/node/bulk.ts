@@ -54,7 +54,13 @@ export class Bulk {
       presence: (node: NodeId) => this.#presence(node),
       partitions: () => partitions,
     };
-    this.objects = new Objects({ ...common, low, version: () => view().version, firstNumber });
+    this.objects = new Objects({
+      ...common,
+      low,
+      takes: () => this.#standing === "active",
+      version: () => view().version,
+      firstNumber,
+    });
     this.upkeep = new Upkeep({ ...common, objects: this.objects, standing: () => this.#standing, read });
     this.objects.listener = this.upkeep;
   }

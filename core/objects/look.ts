@@ -34,8 +34,11 @@ import type { Cursor, Tallies } from "./tally.ts";
 
 /** What is remembered of writes and removals while a page is in use: past it a new page is listed. */
 const CHANGES_MAX = 4096;
-/** Unregistered fragments younger than this are of a write under way: a node does not leave with them. */
-const FRESH_MS = 30_000;
+/**
+ * Unregistered fragments younger than this may be of a write under way, which counts on them: a node does not leave with them.
+ * A write that registers nothing takes no longer (unregisteredMs in programs/world.ts), and ends a while after.
+ */
+const UNCOMMITTED_MS = 35 * 60_000;
 
 export interface Finds {
   missing(missing: Missing, now: Instant): void;
@@ -228,7 +231,7 @@ export class Walk {
     if (this.#removed.has(fragmentKey(fragment))) return;
     this.#hold(listed.bytes);
     if (ageMs > orphanAgeMs) finds.garbage(listed, "orphan", now);
-    if (ageMs < FRESH_MS) tallies.count({ needed: 1 });
+    if (ageMs < Math.min(UNCOMMITTED_MS, orphanAgeMs)) tallies.count({ needed: 1 });
     this.#passed(fragment);
   }
 

@@ -40,6 +40,8 @@ export interface ObjectsOptions {
   readonly presence: (node: NodeId) => Presence;
   /** This node is short of disk space. */
   readonly low: () => boolean;
+  /** Others may give it fragments; left out: always. Who is on its way out takes none: it might have looked for the last time. */
+  readonly takes?: () => boolean;
   /** Data partitions of the network. */
   readonly partitions: () => number;
   /** Of the view: what "done" says. */
@@ -121,6 +123,7 @@ export class Objects {
   handle(from: NodeId, message: ObjectMessage, now: Instant): void {
     switch (message.kind) {
       case "fragment-put":
+        if (this.#options.takes?.() === false) return this.#decline(from, message.id);
         return this.holder.handlePut(from, message);
       case "fragment-get":
         return this.holder.handleGet(from, message);
@@ -138,6 +141,11 @@ export class Objects {
       default:
         return unreachable(message);
     }
+  }
+
+  /** Who asks has an older view, and gives it to another. */
+  #decline(from: NodeId, id: number): void {
+    this.#options.effects.send(from, { kind: "fragment-put-reply", id, outcome: "failed" });
   }
 
   request(asker: { readonly client: number; readonly id: number }, op: ChunkRequestOp, now: Instant): void {

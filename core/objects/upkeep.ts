@@ -201,9 +201,13 @@ export class Upkeep implements ObjectsListener {
 
   // ---- ObjectsListener
 
-  written(fragment: FragmentId, bytes: number): void {
+  written(fragment: FragmentId, bytes: number, now: Instant): void {
     this.#walk?.written(fragment, bytes);
     this.#tallies.change(fragment, { fragments: 1, bytes });
+    if (this.#options.standing() !== "draining") return;
+    // B5: it was on its way when the members changed, and no walk may have seen it.
+    this.#tallies.change(fragment, { needed: 1 });
+    this.#followSoon(fragment.partition, now);
   }
 
   removed(fragments: readonly FragmentId[]): void {

@@ -117,6 +117,32 @@ Deno.test("A node short of space takes no fragment, and one that stops takes no 
   assert.ok(closing.kind === "refused" && closing.reason === "closing");
 });
 
+Deno.test("Who is on its way out takes no fragments from those who do not know it", () => {
+  const network = started(0), [first] = holdersOf(network, 0), leaving = nodeId(first!);
+  const asker = nodeId(NAMES.find((name) => name !== first)!);
+  const held = () => network.chunksOf(first!).all.length;
+  const fragment = { ...SEGMENT, chunk: 0, index: 0 };
+  const [bytes] = makeFragments(SEGMENT, 0, { scheme: THREE, sealed: bytesOf(0), coder });
+  const drained = network.ask(asker, { kind: "set-state", node: leaving, state: "draining", force: false });
+  assert.equal(drained.kind, "done", JSON.stringify(drained));
+  network.until(
+    () => network.stateOf(first!, first!) === "draining",
+    5_000_000,
+    "It knows that it is to leave",
+  );
+  network.step(leaving, {
+    kind: "messages",
+    from: asker,
+    messages: [{ kind: "fragment-put", id: 7, fragment, bytes: bytes! }],
+  });
+  network.run(100_000);
+  assert.equal(held(), 0);
+  const stored = network.ask(asker, putOp(0, THREE));
+  assert.equal(stored.kind, "stored", JSON.stringify(stored));
+  network.run(100_000);
+  assert.equal(held(), 0);
+});
+
 Deno.test("segments-gone is answered, and does no harm to what is registered nowhere yet", () => {
   const network = started(2);
   assert.equal(network.ask("d", { kind: "segments-gone", segments: [] }).kind, "done");

@@ -111,6 +111,40 @@ for (const scheme of [replicated(2), striped(3, 2)]) {
   });
 }
 
+Deno.test("who drains does not leave with what a write may still be committed on (B5, L1)", () => {
+  const world = new UpkeepNetwork(4), scheme = replicated(1);
+  const segment = world.newSegment(), record = world.record(scheme, 3);
+  const placed = world.ideal(segment, record), leaves = placed[0]!.keeper;
+  for (const { keeper, fragment, bytes } of placed) world.place(keeper, fragment, bytes, 60 * S);
+  world.run(10 * S);
+  world.setState(leaves.id, "draining");
+  world.run(20 * 60 * S);
+  assert.equal(leaves.upkeep.mayLeave, false);
+  world.register(segment, record);
+  world.until(() => leaves.upkeep.mayLeave, 15 * 60 * S, "it may leave");
+  leaves.files.clear();
+  world.assertReadable();
+});
+
+Deno.test("who drains does not leave with what came after it had looked, before it looks again (B5)", () => {
+  const world = new UpkeepNetwork(4), scheme = replicated(1);
+  const segment = world.newSegment(), record = world.record(scheme, 3);
+  const placed = world.ideal(segment, record), { keeper: leaves, fragment, bytes } = placed[0]!;
+  world.setState(leaves.id, "draining");
+  world.run(60 * S);
+  assert.equal(leaves.upkeep.mayLeave, true);
+  world.act(leaves, () => leaves.objects.holder.put(fragment, bytes, () => {}));
+  world.run(1 * S);
+  assert.deepEqual([leaves.files.size, leaves.upkeep.mayLeave], [1, false]);
+  world.register(segment, record);
+  for (const other of placed) {
+    if (other.keeper !== leaves) world.place(other.keeper, other.fragment, other.bytes);
+  }
+  world.until(() => leaves.upkeep.mayLeave, 15 * 60 * S, "it may leave");
+  leaves.files.clear();
+  world.assertReadable();
+});
+
 Deno.test("fragments that nobody registered are removed when they are old, and not before (L1)", () => {
   const world = network(4, replicated(3), { tuning: { orphanAgeUs: 60 * S, lookUs: 20 * S } });
   const segment = world.newSegment(), record = world.record(replicated(3), 3);
