@@ -11,6 +11,7 @@ import { connect } from "../../cli/client/client.ts";
 import type { Profile } from "../../cli/client/profile.ts";
 import { Credentials, makeAccessKey } from "../../cli/host/identity/access_key.ts";
 import { type PrivateLives, withPrivate } from "../cli/host/life/private_lives.ts";
+import { RequestError } from "../../cli/client/errors.ts";
 import { text, until } from "../cli/support.ts";
 import { right } from "../support/credentials.ts";
 import { helloAs, inClients, Intruder } from "./attacks_tools.ts";
@@ -89,9 +90,14 @@ Deno.test("attack: a limited key reaches past the borders of its prefix, by ever
     ];
     for (const op of tries) assertDenied(await intruder.ask({ op }), JSON.stringify(op));
     // And up to the border it may.
-    const own = await intruder.ask({ op: { kind: "range", start: "team/", end, read, ...span } });
-    assert(own?.kind === "values");
-    assert.deepEqual(own.items.map(({ key }) => key), ["team/", "team/x"]);
+    let own: readonly string[] = [];
+    await until("an answer to what it may", async () => {
+      const answer = await intruder.ask({ op: { kind: "range", start: "team/", end, read, ...span } });
+      assert(answer?.kind !== "refused" || answer.reason !== "denied");
+      if (answer?.kind === "values") own = answer.items.map(({ key }) => key);
+      return answer?.kind === "values";
+    });
+    assert.deepEqual(own, ["team/", "team/x"]);
     await intruder.close();
     for (const key of ["tea", "team", "team0", "teb"]) {
       assert.equal(text((await operator.get(key))?.value), "secret", key);
@@ -229,22 +235,26 @@ Deno.test("attack: who administers a prefix makes keys that have more than it ha
 
 Deno.test("attack: access keys as large as they may be are made until there is no room, and the network goes on", () =>
   withPrivate(["b"], async (lives) => {
-    const before = (await lives.view()).security!.access.length;
-    let made = 0, refused: unknown = null;
-    while (refused === null && made < 1000) {
+    const made = new Set<string>();
+    let refused: unknown = null;
+    for (let tries = 0; refused === null && tries < 1000; tries++) {
       const { id, publicKey } = makeAccessKey();
       const rights = Array.from(
         { length: LIMITS.rightsMax },
         (_, i) => all(`${String(i).padStart(4, "0")}${"x".repeat(LIMITS.keyBytesMax - 4)}`),
       );
       await lives.operator.setAccess({ id, publicKey, name: "n".repeat(LIMITS.accessNameBytesMax), rights })
-        .then(() => made++, (error) => refused = error);
+        .then(() => made.add(id), (error) => {
+          // The leader is another now: a machine that is busy is late for its peers.
+          if (!(error instanceof RequestError && error.reason === "unsure")) refused = error;
+        });
     }
     assert.match(String(refused), /accessBytesMax|accessKeysMax/);
-    assert(made > 0);
+    assert(made.size > 0);
     await until("b to have them all", async () => {
       const client = await lives.as(lives.profile, [(await lives.nodes.get("b")!.ready).address]);
-      return (await client.layout()).view.security!.access.length === before + made;
+      const there = new Set((await client.layout()).view.security!.access.map(({ id }) => id));
+      return made.isSubsetOf(there);
     });
     await lives.operator.put("still", "served");
     const profile = await lives.token();

@@ -3,12 +3,19 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Keyring } from "../../../../cli/host/identity/keyring.ts";
 import { RequestError } from "../../../../cli/client/errors.ts";
+import { untilSettled } from "../../../../cli/settled.ts";
 import { text, until } from "../../support.ts";
 import { statusAt } from "./lives.ts";
 import { keysOf, type PrivateLives, withPrivate } from "./private_lives.ts";
 
+const SETTLED_MS_MAX = 60_000;
 /** What a network that is busy answers, and one whose leader has gone. */
 const MAY_TRY_AGAIN: ReadonlySet<string> = new Set(["timeout", "unsure", "busy", "no-leader"]);
+
+function orAgain(error: unknown): false {
+  if (error instanceof RequestError && MAY_TRY_AGAIN.has(error.reason)) return false;
+  throw error;
+}
 
 /** While it lives, no byte goes into a new keyring in `directory`. All else that is written there is. */
 class KeyringFullDisk implements Disposable {
@@ -52,12 +59,17 @@ for (const who of ["makes", "is given"] as const) {
   Deno.test(`a node whose disk is full as its keyring is to hold a key that it ${who} is down, and has it afterwards`, () =>
     withPrivate(["b", "c"], async (lives) => {
       const { operator, directory } = lives;
+      // Until all three hold the data, it may be with nobody but the node that goes down.
+      await untilSettled(operator, { members: 3, msMax: SETTLED_MS_MAX });
       for (let i = 0; i < 20; i++) await operator.put(`k${i}`, String(i));
       const leader = await maker(lives);
       const id = who === "makes" ? leader : ["a", "b", "c"].find((name) => name !== leader)!;
       {
         using full = new KeyringFullDisk(join(directory, id));
-        await operator.rotateKeys();
+        await until("a rotation to begin", async () => {
+          if (keysOf(await lives.view()) !== "1:current") return true;
+          return await operator.rotateKeys().then(() => true, orAgain);
+        });
         await until("the node to be down", async () => {
           const { state, trouble } = await statusOf(lives, id);
           if (state !== "down") return false;
@@ -69,11 +81,7 @@ for (const who of ["makes", "is given"] as const) {
         assert.equal(Keyring.open({ directory: join(directory, id), readOnly: true }).has(2), false);
         await until(
           "the others to go on meanwhile",
-          () =>
-            operator.put("meanwhile", "1").then(() => true, (error) => {
-              if (error instanceof RequestError && MAY_TRY_AGAIN.has(error.reason)) return false;
-              throw error;
-            }),
+          () => operator.put("meanwhile", "1").then(() => true, orAgain),
         );
       }
       await until("the node to be up again", async () => (await statusOf(lives, id)).state === "active");
