@@ -37,6 +37,9 @@ export async function downloadFile(options: DownloadOptions): Promise<ObjectVers
   const { store, bucket, key, progress } = options;
   const { version } = await store.head({ bucket, key, version: options.version });
   const before = await existing(options.path);
+  if (before?.isDirectory) {
+    throw new Error(`"${options.path}" is a folder here, and cannot become a file; name another`);
+  }
   if (before !== null && !before.isFile) return await writeTo(options, version);
   const { path } = before ?? options;
   const part = partPath(path, version.id);
@@ -148,14 +151,21 @@ async function isWhole(path: string, { bytes, etag, parts }: ObjectVersion): Pro
   return `${all.digest("hex")}-${parts.length}` === etag;
 }
 
+interface Existing {
+  readonly path: string;
+  readonly isFile: boolean;
+  readonly isDirectory: boolean;
+  readonly mode: number;
+}
+
 /** What stands at the path now, links followed. */
 async function existing(
   path: string,
-): Promise<{ readonly path: string; readonly isFile: boolean; readonly mode: number } | null> {
+): Promise<Existing | null> {
   try {
     const real = await Deno.realPath(path);
-    const { isFile, mode } = await Deno.stat(real);
-    return { path: real, isFile, mode: (mode ?? 0o644) & 0o777 };
+    const { isFile, isDirectory, mode } = await Deno.stat(real);
+    return { path: real, isFile, isDirectory, mode: (mode ?? 0o644) & 0o777 };
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
     throw error;

@@ -1,6 +1,6 @@
 /** `rm` and `restore`. */
 import { Command } from "commander";
-import { ObjectError } from "../../../core/objects/types.ts";
+import { type Deleted, type DeleteOptions, ObjectError } from "../../../core/objects/types.ts";
 import type { ObjectStore } from "../../objects/store.ts";
 import { print, Progress, shown, tell } from "../../terminal.ts";
 import { type ConnectFlags, withConnection } from "../connection.ts";
@@ -51,6 +51,18 @@ Examples:
     });
 }
 
+/** null: there was nothing, and nothing was done: where versions are kept, no marker was made. */
+async function removed(store: ObjectStore, options: DeleteOptions): Promise<Deleted | null> {
+  try {
+    const conditions = options.version === undefined ? { ifMatch: ["*"] } : {};
+    const gone = await store.delete({ ...options, conditions });
+    return gone.existed ? gone : null;
+  } catch (error) {
+    if (error instanceof ObjectError && ["no-such-key", "precondition"].includes(error.problem)) return null;
+    throw error;
+  }
+}
+
 /** What is to be removed. `version` undefined: the object. */
 interface Target {
   readonly bucket: string;
@@ -70,8 +82,9 @@ async function removeObjects(
       const name = nameOf({ bucket, key });
       if (flags.dryRun) return print(flags.json ? JSON.stringify({ bucket, key, version }) : shown(name));
       try {
-        const gone = await store.delete({ bucket, key, version, owner });
-        if (!gone.existed && !flags.force) throw new Error(`There is no object "${name}"`);
+        const gone = await removed(store, { bucket, key, version, owner });
+        if (gone === null && !flags.force) throw new Error(`There is no object "${name}"`);
+        if (gone === null) return;
         progress?.add();
         if (flags.json) print(JSON.stringify({ bucket, key, ...gone }));
       } catch (error) {

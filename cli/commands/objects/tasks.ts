@@ -114,7 +114,7 @@ async function* tasksOf(
       for await (const object of selected(store, source, flags.recursive === true)) {
         // What stands for the folder itself, as some clients store it.
         if (object.relative === "") continue;
-        if (to.kind === "object") yield copyTask(job, object, to);
+        if (to.kind === "object") yield await copyTask(job, object, to);
         else if (isMarker(object)) yield folderTask(job, object, to.path);
         else yield await downloadTask(job, object, to.path);
       }
@@ -200,20 +200,20 @@ function uploadTask(job: Job, file: LocalFile, to: ObjectLocation): Task {
   };
 }
 
-function copyTask(job: Job, object: Selected, to: ObjectLocation): Task {
+async function copyTask(job: Job, object: Selected, to: ObjectLocation): Promise<Task> {
   const { store, flags, signal } = job, { bucket, key } = object;
   const target = { bucket: to.bucket, key: keyAt(job, to, object.relative) };
   if (job.move && target.bucket === bucket && target.key === key) {
     throw new UsageError(`"${nameOf(object)}" cannot be moved onto itself`);
   }
-  const { meta, tag, type } = flags;
+  const { meta, tag, type, version } = flags;
   return {
     from: nameOf(object),
     to: nameOf(target),
-    bytes: object.version?.bytes ?? null,
+    bytes: object.version?.bytes ?? (await store.head({ bucket, key, version })).version.bytes,
     resumes: false,
     run: async (progress) => {
-      const { version: source } = await store.head({ bucket, key, version: flags.version });
+      const { version: source } = await store.head({ bucket, key, version });
       const given = putOptions(job, target.key);
       const { metadata } = meta === undefined && type === undefined ? source : given;
       const { tags } = tag === undefined ? source : given;
@@ -297,7 +297,9 @@ async function removeMoved(
     const conditions = version === undefined ? { ifMatch: [etag] } : {};
     await store.delete({ bucket, key, version, owner, conditions });
   } catch (error) {
-    if (!(error instanceof ObjectError) || error.problem !== "precondition") throw error;
+    if (!(error instanceof ObjectError)) throw error;
+    if (error.problem === "no-such-key") return;
+    if (error.problem !== "precondition") throw error;
     throw new Error(
       `"${nameOf({ bucket, key })}" was written anew while it was moved; what is new stays there`,
     );
