@@ -57,10 +57,17 @@ export function readRule(rule: Element, index: number): LifecycleRule {
   if (id.length > 255) {
     throw new S3Error("InvalidArgument", "ID length should not exceed allowed limit of 255");
   }
+  const filter = readFilter(rule);
+  if (abort !== null && (filter.tags.length > 0 || filter.sizeMin !== null || filter.sizeMax !== null)) {
+    throw new S3Error(
+      "InvalidRequest",
+      "AbortIncompleteMultipartUpload cannot be specified with Tags or sizes",
+    );
+  }
   return {
     id: id === "" ? `rule-${index + 1}` : id,
     enabled: status === "Enabled",
-    ...readFilter(rule),
+    ...filter,
     expireDays: whole(expiration, "Days", 1),
     expireDateMs: readDate(expiration),
     expireMarkers: readFlag(expiration, "ExpiredObjectDeleteMarker"),
@@ -77,7 +84,15 @@ function readFilter(rule: Element): Pick<LifecycleRule, "prefix" | "tags" | "siz
     throw malformed("A <Filter> has one condition, or <And> with more");
   }
   const scope = and ?? filter;
-  scope?.allowing("Prefix", "Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan", "And");
+  // A condition that is not understood, or not there, would make a rule of all objects.
+  scope?.allowing(
+    "Prefix",
+    "Tag",
+    "ObjectSizeGreaterThan",
+    "ObjectSizeLessThan",
+    ...(and === null ? ["And"] : []),
+  );
+  if (and?.children.length === 0) throw malformed("An <And> has conditions");
   return {
     prefix: rule.textOf("Prefix") ?? scope?.textOf("Prefix") ?? "",
     tags: (scope?.all("Tag") ?? []).map((tag): Pair => readTag(tag)),

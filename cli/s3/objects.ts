@@ -65,22 +65,37 @@ export async function reading<T>(body: CheckedBody, work: () => Promise<T>): Pro
 export const getObject: Handler = async (context) => {
   const { call, store } = context, { headers } = call.request;
   const part = call.whole("partNumber", 1, 10_000);
-  const range = await effectiveRange(context);
+  const asked = readRange(call.header("range")), same = asked === null ? null : await sameAs(context);
   if (part !== null && headers.has("range")) {
     throw new S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter");
   }
-  const options: GetOptions = {
-    bucket: call.bucket,
-    key: call.key,
-    version: call.version,
-    conditions: readConditions(headers),
-    ...(range === null ? {} : { range }),
-    ...(part === null ? {} : { part: await existingPart(context, part) }),
+  const conditions = readConditions(headers),
+    existing = part === null ? null : await existingPart(context, part);
+  const find = async (range: ByteRange | null, etag?: string) => {
+    const options: GetOptions = {
+      bucket: call.bucket,
+      key: call.key,
+      version: call.version,
+      conditions: etag === undefined || isOther(conditions.ifMatch, etag)
+        ? conditions
+        : { ...conditions, ifMatch: [etag] },
+      ...(range === null ? {} : { range }),
+      ...(existing === null ? {} : { part: existing }),
+    };
+    const got: { version: ObjectVersion; span: Span; body?: Got["body"] } = await explained(
+      call,
+      () => call.isHead ? store.head(options) : store.get(options, call.signal),
+    );
+    return { ...got, range };
   };
-  const got: { version: ObjectVersion; span: Span; body?: Got["body"] } = await explained(
-    call,
-    () => call.isHead ? store.head(options) : store.get(options, call.signal),
-  );
+  const got = same === null ? await find(asked) : same === "changed"
+    ? await find(null)
+    // A part of another content would be joined to what the client has.
+    : await find(asked, same.etag).catch((error) => {
+      if (!isChanged(error) || conditions.ifMatch !== undefined) throw error;
+      return find(null);
+    });
+  const { range } = got;
   const { version, span } = got, answer = objectHeaders(version, call);
   const isPart = range !== null || part !== null;
   answer.set("content-length", String(span.end - span.start));
@@ -112,16 +127,24 @@ function pulled(body: Got["body"]): UnderlyingDefaultSource<Uint8Array> {
   };
 }
 
-/** A range that is asked for only if the object is still the same (If-Range) is dropped where it is not. */
-async function effectiveRange({ call, store }: Context): Promise<ByteRange | null> {
-  const range = readRange(call.header("range")), same = call.header("if-range");
-  if (range === null || same === null) return range;
+/** Of a range that is asked for only if the object is still the same (If-Range): that ETag, or that it is not; null: of any. */
+async function sameAs({ call, store }: Context): Promise<{ readonly etag: string } | "changed" | null> {
+  const same = call.header("if-range");
+  if (same === null) return null;
   const { version } = await store.head({ bucket: call.bucket, key: call.key, version: call.version });
   const date = parseHttpDate(same);
   const isSame = date === null
     ? unquote(same) === version.etag
     : Math.floor(version.modifiedMs / 1000) * 1000 === date;
-  return isSame ? range : null;
+  return isSame ? { etag: version.etag } : "changed";
+}
+
+/** What the client itself wants to be matched is another. */
+function isOther(ifMatch: readonly string[] | undefined, etag: string): boolean {
+  return ifMatch !== undefined && !ifMatch.includes("*") && !ifMatch.includes(etag);
+}
+function isChanged(error: unknown): boolean {
+  return error instanceof ObjectError && error.problem === "precondition";
 }
 
 /** The first part of what was not uploaded in parts is all of it. */

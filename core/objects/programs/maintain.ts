@@ -15,7 +15,14 @@ import type { KeyValue } from "../../wire/requests.ts";
 import { tryDecode } from "../records.ts";
 import { decodeVersion } from "../records_version.ts";
 import { garbageRow, newestRow, uploadRow, versionRow } from "../rows.ts";
-import { type Bucket, type LifecycleRule, ObjectError, type ObjectVersion, type Program } from "../types.ts";
+import {
+  type Bucket,
+  type LifecycleRule,
+  ObjectError,
+  type ObjectVersion,
+  type Pair,
+  type Program,
+} from "../types.ts";
 import { getRow, now } from "./ask.ts";
 import { listBuckets } from "./buckets.ts";
 import { deleteObject, removeIf } from "./delete.ts";
@@ -124,7 +131,10 @@ class Walk {
   }
 
   *uploads(bucket: Bucket): Program<void> {
-    const rules = bucket.lifecycle.filter((rule) => isActive(rule) && rule.abortUploadDays !== null);
+    // An upload has no size yet that a rule could be about.
+    const rules = bucket.lifecycle.filter((rule) =>
+      isActive(rule) && rule.abortUploadDays !== null && rule.sizeMin === null && rule.sizeMax === null
+    );
     if (rules.length === 0) return;
     const start = uploadRow(bucket.name, "", "").slice(0, -1);
     yield* this.#each(start, function* (walk, row): Program<void> {
@@ -135,7 +145,8 @@ class Walk {
         return;
       }
       const due = rules.some((rule) =>
-        key.startsWith(rule.prefix) && walk.#isPast(upload.startedMs, rule.abortUploadDays!)
+        key.startsWith(rule.prefix) && hasTags(rule, upload.tags) &&
+        walk.#isPast(upload.startedMs, rule.abortUploadDays!)
       );
       if (!due) return;
       yield* abortUpload(walk.#world, bucket.name, key, id);
@@ -240,7 +251,11 @@ function applies(rule: LifecycleRule, key: string, version: ObjectVersion): bool
   if (!isActive(rule) || !key.startsWith(rule.prefix)) return false;
   if (rule.sizeMin !== null && version.bytes <= rule.sizeMin) return false;
   if (rule.sizeMax !== null && version.bytes >= rule.sizeMax) return false;
-  return rule.tags.every(([name, value]) => version.tags.some((tag) => tag[0] === name && tag[1] === value));
+  return hasTags(rule, version.tags);
+}
+
+function hasTags(rule: LifecycleRule, tags: readonly Pair[]): boolean {
+  return rule.tags.every(([name, value]) => tags.some((tag) => tag[0] === name && tag[1] === value));
 }
 
 function versionOf(row: KeyValue): ObjectVersion | null {

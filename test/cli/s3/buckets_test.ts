@@ -86,6 +86,17 @@ Deno.test("rules, tags and defaults of a bucket are what was set, or what S3 say
         [rules.replace("Enabled", "On"), "MalformedXML", 400],
         [rules.replace("<Days>3</Days>", "<Date>2030-01-01T01:00:00Z</Date>"), "InvalidArgument", 400],
         [rules.replace("<Expiration>", "<Transition/><Expiration>"), "NotImplemented", 501],
+        // What would make a rule of all objects of one that was meant for some.
+        [rules.replace("<And>", "<And><And>").replace("</And>", "</And></And>"), "MalformedXML", 400],
+        [rules.replace(/<And>.*<\/And>/, "<And/>"), "MalformedXML", 400],
+        [
+          rules.replace(
+            "<Filter><Prefix></Prefix></Filter>",
+            "<Filter><Tag><Key>t</Key><Value>v</Value></Tag></Filter>",
+          ),
+          "InvalidRequest",
+          400,
+        ],
         ["", "MalformedXML", 400],
       ] as const
     ) expectStatus(await send("PUT", "/stars?lifecycle", { body: lifecycle(bad) }), status, code);

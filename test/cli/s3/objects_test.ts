@@ -113,6 +113,31 @@ Deno.test("ranges and conditions are those of HTTP", async () => {
   });
 });
 
+Deno.test("a range of what is still the same is no range of what takes its place meanwhile", async () => {
+  await withFace({}, async ({ send, store }) => {
+    await send("PUT", "/stars");
+    const etag = (await send("PUT", "/stars/k", { body: "0123456789" })).headers.get("etag") ?? "";
+    const get = (headers: Record<string, string>) => send("GET", "/stars/k", { headers });
+    const head = store.head;
+    let count = 0;
+    store.head = async (options) => {
+      const found = await head(options);
+      if (++count === 1) await send("PUT", "/stars/k", { body: "abcdefghij" });
+      return found;
+    };
+    const whole = expectStatus(await get({ range: "bytes=5-", "if-range": etag }), 200);
+    assert.equal(whole.text, "abcdefghij");
+    count = 0;
+    const now = whole.headers.get("etag") ?? "";
+    expectStatus(
+      await get({ range: "bytes=5-", "if-range": now, "if-match": etag }),
+      412,
+      "PreconditionFailed",
+    );
+    assert.equal(expectStatus(await get({ range: "bytes=5-", "if-range": now }), 206).text, "fghij");
+  });
+});
+
 Deno.test("a body that is not what the client says it is changes nothing, empty ones included", async () => {
   await withFace({}, async ({ send }) => {
     await send("PUT", "/stars");

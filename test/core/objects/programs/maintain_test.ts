@@ -121,6 +121,20 @@ Deno.test("maintain() keeps as many noncurrent versions as a rule says", () => {
   assert.deepEqual(shown(), ["a 12", "a 11", "a 10", "b 2", "b 1"]);
 });
 
+Deno.test("maintain() aborts no uploads that a rule is not about", () => {
+  const { network, world, days, keep } = stage("off", [
+    { tags: [["t", "1"]], abortUploadDays: 1 },
+    { sizeMin: 1000, abortUploadDays: 1 },
+  ]);
+  for (const [key, tags] of [["tagged", [["t", "1"]]], ["other", [["t", "2"]]], ["bare", []]] as const) {
+    network.run(createUpload(world, { bucket: "maps", key, tags }));
+  }
+  days(3);
+  keep();
+  const left = network.rows("\u0001u").map(({ key }) => key.split("\0")[1]).sort();
+  assert.deepEqual(left, ["bare", "other"]);
+});
+
 Deno.test("maintain() aborts uploads that were begun long ago", () => {
   const { network, world, days, keep } = stage("off", [{ prefix: "u", abortUploadDays: 2 }]);
   const begin = (key: string) => {
