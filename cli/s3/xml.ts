@@ -1,5 +1,6 @@
 /** The XML of S3: written from a tree with every text escaped, read strictly and within bounds. */
 import { XMLParser, XMLValidator } from "fast-xml-parser";
+import { LIMITS } from "../../core/base/limits.ts";
 import { S3Error } from "./errors.ts";
 import { utf8OrNull } from "./encoding.ts";
 
@@ -114,6 +115,7 @@ const parser = new XMLParser({
 export function parseXml(bytes: Uint8Array, root: string): Element {
   const text = utf8OrNull(bytes);
   if (text === null) throw malformed("The XML is not UTF-8");
+  for (const mark of "<&=") checkCount(bytes, mark.charCodeAt(0));
   if (/<!(DOCTYPE|ENTITY)/i.test(text)) throw malformed("The XML has a document type, which is not read");
   let parsed: unknown;
   try {
@@ -128,6 +130,13 @@ export function parseXml(bytes: Uint8Array, root: string): Element {
     throw malformed(`The XML is no <${root}>`);
   }
   return found;
+}
+
+function checkCount(bytes: Uint8Array, mark: number): void {
+  let count = 0;
+  for (let at = bytes.indexOf(mark); at >= 0; at = bytes.indexOf(mark, at + 1)) {
+    if (++count > LIMITS.s3XmlMarksMax) throw malformed("The XML has too many elements");
+  }
 }
 
 function read(nodes: unknown, depth: number): { text: string; children: Element[] } {

@@ -192,6 +192,8 @@ export const LIMITS = {
   /** Documents that clients send; the larger bound holds 10,000 parts or 1,000 keys. */
   s3XmlBytesMax: 1 * MiB,
   s3LongXmlBytesMax: 4 * MiB,
+  /** Of "<", of "&" and of "=" in one: reading takes time by their number, and the node does nothing else meanwhile. */
+  s3XmlMarksMax: 160_000,
   /** Names and values of x-amz-meta-… of one object. */
   s3MetadataBytesMax: 2048,
   s3KeyBytesMax: 1024,

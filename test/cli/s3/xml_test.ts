@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { LIMITS } from "../../../core/base/limits.ts";
 import fc from "fast-check";
 import { S3Error } from "../../../cli/s3/errors.ts";
 import { parseXml, xml, xmlDocument } from "../../../cli/s3/xml.ts";
@@ -52,6 +53,17 @@ Deno.test("parseXml() refuses what is not well-formed, has a document type, or h
     );
   }
   assert.throws(() => parseXml(Uint8Array.of(0x3c, 0x61, 0x3e, 0xff, 0x3c, 0x2f, 0x61, 0x3e), "a"), S3Error);
+});
+
+Deno.test("parseXml() takes as much as 10,000 parts have, and nothing that would keep the node from all else", () => {
+  const part =
+    "<Part><PartNumber>1</PartNumber><ETag>&quot;x==&quot;</ETag><ChecksumCRC32>A==</ChecksumCRC32></Part>";
+  assert.equal(parse(`<a>${part.repeat(10_000)}</a>`).all("Part").length, 10_000);
+  for (const much of ["<b/>", "&lt;", "="]) {
+    const text = `<a>${much.repeat(LIMITS.s3XmlMarksMax + 1)}</a>`, start = performance.now();
+    assert.throws(() => parse(text), /too many/);
+    assert.ok(performance.now() - start < 500, "it is not read");
+  }
 });
 
 Deno.test("Element.one() and allowing() refuse what is there twice or is not understood", () => {
