@@ -4,8 +4,9 @@ import { nodeId } from "../../core/base/ids.ts";
 import { assign } from "../../core/placement/assign.ts";
 import { plan } from "../../core/placement/plan.ts";
 import type { Member, SystemView } from "../../core/wire/messages.ts";
+import type { ChunkStatus } from "../../core/wire/objects.ts";
 import type { NodeStatus } from "../../core/wire/requests.ts";
-import { print, table, tell } from "../terminal.ts";
+import { bytesText, print, table, tell } from "../terminal.ts";
 import { type ConnectFlags, withClient, withConnection } from "./connection.ts";
 import { UsageError } from "./errors.ts";
 import { collect } from "./options.ts";
@@ -33,7 +34,7 @@ const STATES: Partial<Record<NodeStatus["state"], string>> = {
 };
 
 function statusText(status: NodeStatus): string {
-  const { node, network, view, epoch, state, replicas, counters, trouble } = status;
+  const { node, network, view, epoch, state, replicas, counters, trouble, chunks } = status;
   const leads = replicas.filter(({ role }) => role === "leader").length;
   const lines = [
     `node      ${node}`,
@@ -55,7 +56,50 @@ function statusText(status: NodeStatus): string {
   }
   const behind = replicas.filter(({ role, leader }) => role === "candidate" || leader === null);
   if (behind.length > 0) lines.push(`no leader ${behind.map(({ partition }) => partition).join(", ")}`);
+  lines.push(...objectLines(chunks));
   return [...lines, "", ...counters.map(([name, value]) => `${name.padEnd(24)} ${value}`)].join("\n");
+}
+
+/** What a node holds of objects, what it lacks, and how that is mended. */
+export function objectLines(chunks: ChunkStatus): string[] {
+  const { fragments, bytes, missing, missingBytes, lost, surplus, looked, secondsLeft } = chunks;
+  const { repaired, repairedBytes, fetchedBytes, rotten, removed, scrubbed, scrubs } = chunks;
+  const lines = [`objects   ${countText(fragments, "fragment")}, ${bytesText(bytes)}`];
+  if (missing > 0) {
+    const left = secondsLeft === null
+      ? "not known how long yet"
+      : `whole in about ${durationText(secondsLeft)}`;
+    lines.push(`missing   ${countText(missing, "fragment")}, ${bytesText(missingBytes)}; ${left}`);
+  } else lines.push(`missing   none${looked ? "" : " found so far; the node is still looking"}`);
+  if (lost > 0) {
+    lines.push(
+      `lost      ${countText(lost, "fragment")} that no node within reach has, or enough of the others of`,
+    );
+  }
+  if (surplus > 0) {
+    lines.push(`surplus   ${countText(surplus, "fragment")}, until those nodes have them that should`);
+  }
+  if (repaired > 0 || fetchedBytes > 0) {
+    const amount = `${countText(repaired, "fragment")}, ${bytesText(repairedBytes)}`;
+    lines.push(`repaired  ${amount} since it started; ${bytesText(fetchedBytes)} fetched for it`);
+  }
+  const round = fragments === 0 ? "" : `${scrubbed} of ${fragments} in this round, `;
+  lines.push(
+    `scrubbed  ${round}${countText(scrubs, "whole round")}; ${countText(rotten, "rotten fragment")} found`,
+  );
+  if (removed > 0) {
+    lines.push(`removed   ${countText(removed, "fragment")} of what was deleted, since it started`);
+  }
+  return lines;
+}
+
+function countText(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
+function durationText(seconds: number): string {
+  if (seconds < 120) return `${seconds} s`;
+  return seconds < 7200 ? `${Math.ceil(seconds / 60)} min` : `${Math.ceil(seconds / 3600)} h`;
 }
 
 /** `space-opera members`: who belongs to the network. */
