@@ -1,5 +1,7 @@
 /** The S3 face of a node: a server in its process, whose requests ask through clients of the node itself. */
 import type { Logger } from "@logtape/logtape";
+import { LIMITS } from "../../core/base/limits.ts";
+import { ChunkRoom } from "../../core/objects/programs/world.ts";
 import { ObjectError } from "../../core/objects/types.ts";
 import type { Op, Response } from "../../core/wire/requests.ts";
 import { openStore } from "../objects/open_store.ts";
@@ -36,8 +38,9 @@ const REGION = "us-east-1";
 /** @throws {Error} where the address cannot be listened on, or the certificate is none */
 export function openS3Face({ node, listen, domain, tls, open, log }: S3FaceOptions): S3Face {
   const itself = node.client({ kind: "node" });
-  const own = openStore(itself), secrets = new S3Secrets(itself);
-  const visitors = new Visitors(node);
+  const room = new ChunkRoom(LIMITS.s3ChunksMax);
+  const own = openStore(itself, { room }), secrets = new S3Secrets(itself);
+  const visitors = new Visitors(node, room);
   const { host, port } = parseAddress(listen);
   const app = s3App({
     storeFor: (who) => who === null ? own : visitors.storeOf(who),
@@ -105,11 +108,13 @@ interface Visitor {
 /** A client for each access key that is in use: as many as the network has, LIMITS.accessKeysMax at the most. */
 class Visitors {
   readonly #node: S3FaceOptions["node"];
+  readonly #room: ChunkRoom;
   readonly #visitors = new Map<string, Visitor>();
   #sweptMs = performance.now();
 
-  constructor(node: S3FaceOptions["node"]) {
+  constructor(node: S3FaceOptions["node"], room: ChunkRoom) {
     this.#node = node;
+    this.#room = room;
   }
 
   /** `id`: an access key that has signed. */
@@ -137,7 +142,12 @@ class Visitors {
         visitor.usedMs = performance.now();
       }
     };
-    const visitor: Visitor = { client, store: openStore({ request }), usedMs: 0, underWay: 0 };
+    const visitor: Visitor = {
+      client,
+      store: openStore({ request }, { room: this.#room }),
+      usedMs: 0,
+      underWay: 0,
+    };
     return visitor;
   }
 

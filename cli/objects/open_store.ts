@@ -6,7 +6,7 @@ import { list, listUploads, listVersions } from "../../core/objects/programs/lis
 import * as multipart from "../../core/objects/programs/multipart.ts";
 import { put } from "../../core/objects/programs/put.ts";
 import { getBucket } from "../../core/objects/programs/bucket_row.ts";
-import { type Sizes, World } from "../../core/objects/programs/world.ts";
+import { type ChunkRoom, type Sizes, World } from "../../core/objects/programs/world.ts";
 import type { GetOptions, Program } from "../../core/objects/types.ts";
 import { partitionOf } from "../../core/placement/key.ts";
 import { BodySink, BodySource } from "./bodies.ts";
@@ -18,6 +18,8 @@ export type { Requests } from "./drive.ts";
 export interface StoreOptions {
   /** For tests, which use small ones. */
   readonly sizes?: Partial<Sizes>;
+  /** Shared with other stores. */
+  readonly room?: ChunkRoom;
 }
 
 /**
@@ -30,8 +32,8 @@ export interface StoreOptions {
  * await store.put({ bucket: "maps", key: "orion.jpg", bytes: null }, file.readable);
  * ```
  */
-export function openStore(client: Requests, { sizes = {} }: StoreOptions = {}): ObjectStore {
-  const world = new World({ partitionOf, sizes });
+export function openStore(client: Requests, { sizes = {}, room }: StoreOptions = {}): ObjectStore {
+  const world = new World({ partitionOf, sizes, ...(room === undefined ? {} : { room }) });
 
   const run = <T>(program: Program<T>, signal?: AbortSignal): Promise<T> =>
     drive(program, { requests: client, signal });

@@ -187,6 +187,8 @@ export const LIMITS = {
   // The S3 face.
   /** Requests under way; past it they are answered SlowDown. */
   s3RequestsMax: 256,
+  /** Chunks under way of all requests, besides the one that each may have. */
+  s3ChunksMax: 128,
   /** Body of one put or one part. */
   s3BodyBytesMax: 5 * 1024 * MiB,
   /** Documents that clients send; the larger bound holds 10,000 parts or 1,000 keys. */

@@ -161,7 +161,9 @@ class Writer {
   }
 
   *giveUp(): Program<void> {
-    for (const ticket of this.#tickets) yield* drop(ticket);
+    const dropped = this.#tickets.splice(0);
+    this.#world.room.give(dropped.length);
+    for (const ticket of dropped) yield* drop(ticket);
     yield* discard(this.#place, { segments: this.#segments, registered: this.#registered > 0 });
   }
 
@@ -192,7 +194,10 @@ class Writer {
     this.#chunks++;
     yield* this.#register();
     yield* this.#keepAlive();
-    if (this.#tickets.length >= this.#world.sizes.putsUnderWay) yield* this.#stored();
+    const { sizes, room } = this.#world;
+    while (this.#tickets.length >= sizes.putsUnderWay || !room.mayBegin(this.#tickets.length)) {
+      yield* this.#stored();
+    }
     const bytes = sealChunk(segment.key, segment.id, chunk, plaintext);
     const op: Op = {
       kind: "chunk-put",
@@ -202,6 +207,7 @@ class Writer {
       bytes,
     };
     this.#tickets.push(yield* begin(op));
+    room.take();
   }
 
   /** The one that the next chunk goes to. */
@@ -249,7 +255,9 @@ class Writer {
 
   /** The oldest chunk under way is durable. */
   *#stored(): Program<void> {
-    const response = yield* wait(this.#tickets.shift()!);
+    const ticket = this.#tickets.shift()!;
+    this.#world.room.give(1);
+    const response = yield* wait(ticket);
     if (response.kind === "stored") return;
     throw response.kind === "refused" ? errorOf(response, { conflict: "too-small" }) : strange(response);
   }

@@ -181,12 +181,19 @@ export class ContentReader implements Source {
       const { start, end } = this.#span;
       return start < end ? content.bytes.slice(start, end) : null;
     }
-    while (!this.#ended && this.#under.length < this.#world.sizes.getsUnderWay) {
+    const { sizes, room } = this.#world;
+    while (
+      !this.#ended && this.#under.length < sizes.getsUnderWay && room.mayBegin(this.#under.length)
+    ) {
       const piece = yield* this.#nextPiece();
       if (piece === null) this.#ended = true;
-      else this.#under.push({ piece, ticket: yield* this.#begin(piece) });
+      else {
+        this.#under.push({ piece, ticket: yield* this.#begin(piece) });
+        room.take();
+      }
     }
     const first = this.#under.shift();
+    if (first !== undefined) room.give(1);
     return first === undefined ? null : yield* this.#take(first.piece, first.ticket);
   }
 
@@ -210,8 +217,10 @@ export class ContentReader implements Source {
   }
 
   *close(): Program<void> {
-    for (const { ticket } of this.#under) yield* drop(ticket);
+    const dropped = this.#under;
     this.#under = [];
+    this.#world.room.give(dropped.length);
+    for (const { ticket } of dropped) yield* drop(ticket);
     this.#ended = true;
   }
 

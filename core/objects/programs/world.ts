@@ -12,6 +12,35 @@ export interface WorldOptions {
   readonly partitionOf: (key: string, partitions: number) => PartitionId;
   /** For tests and simulations, which use small ones. */
   readonly sizes?: Partial<Sizes>;
+  /** Left out: only the sizes bound what each program has under way. */
+  readonly room?: ChunkRoom;
+}
+
+/**
+ * How many chunks programs may have under way together, of one client or of many: each holds a chunk in memory. Who has none
+ * under way may always begin one.
+ */
+export class ChunkRoom {
+  readonly #max: number;
+  #taken = 0;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get taken(): number {
+    return this.#taken;
+  }
+  /** For who has `own` of them under way. */
+  mayBegin(own: number): boolean {
+    return own === 0 || this.#taken < this.#max;
+  }
+  take(): void {
+    this.#taken++;
+  }
+  give(count: number): void {
+    this.#taken -= count;
+  }
 }
 export interface Sizes {
   /** Plaintext of a chunk, and of a segment: a multiple of the first. */
@@ -43,12 +72,14 @@ export interface Sizes {
 /** The same for all programs of one client. It remembers what never changes. */
 export class World {
   readonly sizes: Sizes;
+  readonly room: ChunkRoom;
   readonly #partitionOf: WorldOptions["partitionOf"];
   #partitions: number | null = null;
 
   constructor(options: WorldOptions) {
     this.#partitionOf = options.partitionOf;
     this.sizes = { ...SIZES, ...options.sizes };
+    this.room = options.room ?? new ChunkRoom(Infinity);
   }
 
   /** How many data partitions there are: fixed for the life of a network. */
