@@ -21,6 +21,16 @@ export function within(prefix: string, outer: string): boolean {
   return outer === "" || (isOfObjects(prefix) === isOfObjects(outer) && prefix.startsWith(outer));
 }
 
+/** What a row stands for, as rights on it are written; a name that is no row, and a row that is of no bucket, as it is. */
+export function nameShown(name: string): string {
+  if (!isRow(name)) return name;
+  const kind = name.charAt(1);
+  if (kind === "b" || kind === "f") return `${OBJECTS}${name.slice(kind === "b" ? 2 : FENCED)}`;
+  if (kind === "" || !OF_OBJECTS.includes(kind)) return name;
+  const [bucket = "", key] = name.slice(2).split("\0");
+  return key === undefined ? `${OBJECTS}${bucket}` : `${OBJECTS}${bucket}/${key}`;
+}
+
 /** Whether it covers some objects: with it chunks may be read or written (Z7). */
 export function coversObjects(right: Right, use: Use): boolean {
   return right[use] && (right.prefix === "" || isOfObjects(right.prefix));

@@ -28,8 +28,16 @@ import type { SystemView } from "../wire/messages.ts";
 import { refusal } from "../wire/ops.ts";
 import type { CasOp, Op, PutOp, Refused, TransactOp } from "../wire/requests.ts";
 import type { AccessKey, Principal, Right, Security } from "../wire/security.ts";
-import { startPastRows } from "../wire/rows.ts";
-import { coversKey, coversObjects, coversSpan, secretOwner, type Use, within } from "./coverage.ts";
+import { isRow, startPastRows } from "../wire/rows.ts";
+import {
+  coversKey,
+  coversObjects,
+  coversSpan,
+  nameShown,
+  secretOwner,
+  type Use,
+  within,
+} from "./coverage.ts";
 
 /** Why `who` may not have `op` done; null: it may. */
 export function denial(view: SystemView, who: Principal | null, op: Op): Refused | null {
@@ -185,7 +193,9 @@ function nameDenial(
   if (owner !== null) return secretDenial(security, key, use, owner);
   if (key.rights.some((right) => coversKey(right, use, name))) return null;
   return denied(
-    `Access key "${key.id}" may not ${use} ${text(name)}: it needs the right ${use} on a prefix of that`,
+    `Access key "${key.id}" may not ${use} ${
+      text(nameShown(name))
+    }: it needs the right ${use} on a prefix of that`,
   );
 }
 
@@ -204,6 +214,12 @@ function spanDenial(
   // What is refused for its own sake is another's to say: here it counts as the whole of what it may show.
   const shown = startPastRows(start, end);
   if (key.rights.some((right) => coversSpan(right, shown, end))) return null;
+  if (isRow(start)) {
+    const shown = text(nameShown(start));
+    return denied(
+      `Access key "${key.id}" may not list what begins with ${shown}: it needs the right read on a prefix of that`,
+    );
+  }
   return denied(
     `Access key "${key.id}" may not read ${
       interval(start, end)

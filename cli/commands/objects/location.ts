@@ -42,7 +42,9 @@ export function parseObject(text: string): ObjectLocation {
 export function parseKey(text: string): ObjectLocation {
   const location = parseObject(text);
   if (location.key === "") {
-    throw new UsageError(`"${text}" names a bucket; name an object in it, as in "${text}/KEY"`);
+    throw new UsageError(
+      `"${text}" names a bucket; name an object in it, as in "${nameOf({ ...location, key: "KEY" })}"`,
+    );
   }
   return location;
 }

@@ -127,8 +127,9 @@ async function* targetsOf(
 
 /** Also of objects that were removed, which are in no list of objects. */
 async function* allVersionsOf(store: ObjectStore, { bucket, key }: ObjectLocation, recursive: boolean) {
-  const { prefix, fits } = rangeOf({ bucket, key }, recursive);
-  if (fits === "exactly") return yield* versionsOfKey(store, { bucket, key: prefix });
+  const { prefix, fits, alone } = rangeOf({ bucket, key }, recursive);
+  if (alone !== null) yield* versionsOfKey(store, { bucket, key: alone });
+  if (prefix === null) return;
   for await (const each of versionsOf(store, bucket, prefix)) if (fits(each.key)) yield each;
 }
 

@@ -1,5 +1,5 @@
 /** Which objects are meant: one by its name, those of a pattern, all below a prefix. */
-import type { ListedVersions, ObjectVersion } from "../../../core/objects/types.ts";
+import { type ListedVersions, ObjectError, type ObjectVersion } from "../../../core/objects/types.ts";
 import type { ObjectStore } from "../../objects/store.ts";
 import { shown, tell } from "../../terminal.ts";
 import { UsageError } from "../errors.ts";
@@ -82,10 +82,12 @@ export function warnOf(bucket: string, damaged: readonly string[] = []): void {
 /** Nothing is there of what was meant. */
 export class NothingError extends Error {}
 
-/** The keys that a name stands for: those that begin with `prefix` and fit; "exactly": the one that it is. */
+/** The keys that a name stands for: those that begin with `prefix` and fit, where that is not null; and `alone`. */
 export interface KeyRange {
-  readonly prefix: string;
-  readonly fits: "exactly" | ((key: string) => boolean);
+  readonly prefix: string | null;
+  readonly fits: (key: string) => boolean;
+  /** One key, whether there is such an object or not. */
+  readonly alone: string | null;
   /** So much of a key is not part of what it is called under what was named. */
   readonly folderLength: number;
 }
@@ -97,20 +99,20 @@ export interface KeyRange {
 export function rangeOf({ bucket, key }: Omit<ObjectLocation, "kind">, recursive: boolean): KeyRange {
   if (isPattern(key)) {
     const prefix = literalPrefix(key);
-    return { prefix, fits: matcher(key), folderLength: prefix.lastIndexOf("/") + 1 };
+    return { prefix, fits: matcher(key), alone: null, folderLength: prefix.lastIndexOf("/") + 1 };
   }
   const name = unescaped(key);
   const isFolder = name === "" || name.endsWith("/");
   const folderLength = name.lastIndexOf("/") + 1;
-  if (recursive) {
-    const fits = (key: string) => isFolder || key === name || key.startsWith(`${name}/`);
-    return { prefix: name, fits, folderLength };
-  }
+  const fits = () => true;
+  if (recursive && isFolder) return { prefix: name, fits, alone: null, folderLength };
+  // Not all that begins with the name: that may be much more, and another's.
+  if (recursive) return { prefix: `${name}/`, fits, alone: name, folderLength };
   if (isFolder) {
     const whole = nameOf({ bucket, key });
     throw new UsageError(`"${whole}" is no object; add --recursive for all that is below it`);
   }
-  return { prefix: name, fits: "exactly", folderLength };
+  return { prefix: null, fits, alone: name, folderLength };
 }
 
 /** The objects that `location` means. @throws {NothingError} where it may mean several, and there are none */
@@ -120,17 +122,38 @@ export async function* selected(
   recursive: boolean,
 ): AsyncGenerator<Selected> {
   const { bucket } = location;
-  const { prefix, fits, folderLength } = rangeOf(location, recursive);
-  if (fits === "exactly") {
-    return yield { bucket, key: prefix, relative: prefix.slice(folderLength), version: null };
+  const { prefix, fits, alone, folderLength } = rangeOf(location, recursive);
+  const relative = (key: string) => key.slice(folderLength);
+  if (prefix === null) {
+    if (alone !== null) yield { bucket, key: alone, relative: relative(alone), version: null };
+    return;
   }
   let found = false;
+  if (alone !== null) {
+    const version = await versionOf(store, bucket, alone);
+    if (version !== null) {
+      found = true;
+      yield { bucket, key: alone, relative: relative(alone), version };
+    }
+  }
   for await (const object of objectsBelow(store, bucket, prefix)) {
     if (!fits(object.key)) continue;
     found = true;
-    yield { bucket, ...object, relative: object.key.slice(folderLength) };
+    yield { bucket, ...object, relative: relative(object.key) };
   }
   if (found) return;
   const what = isPattern(location.key) ? "No object is like" : "Nothing is below";
   throw new NothingError(`${what} "${nameOf(location)}"`);
+}
+
+/** null: there is none, or none that this access key may see. */
+async function versionOf(store: ObjectStore, bucket: string, key: string): Promise<ObjectVersion | null> {
+  try {
+    return (await store.head({ bucket, key })).version;
+  } catch (error) {
+    const isNone = error instanceof ObjectError &&
+      ["no-such-key", "deleted", "denied"].includes(error.problem);
+    if (!isNone) throw error;
+    return null;
+  }
 }

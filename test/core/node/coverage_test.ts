@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { compareUtf8, prefixEnd } from "../../../core/base/bytes.ts";
 import { partitionId } from "../../../core/base/ids.ts";
-import { coversKey, coversSpan, within } from "../../../core/node/coverage.ts";
+import { coversKey, coversSpan, nameShown, within } from "../../../core/node/coverage.ts";
 import { denial } from "../../../core/node/rights.ts";
 import {
   bucketRow,
@@ -291,4 +291,22 @@ Deno.test("coversSpan() is true only where coversKey() is for every key of the s
     { numRuns: 5000 },
   );
   assert.ok(yes > 100, `${yes}`);
+});
+
+Deno.test("nameShown() says of rows which object they are of", () => {
+  const version = "0".repeat(32);
+  for (
+    const row of [
+      newestRow("maps", "2026/a"),
+      versionRow("maps", "2026/a", version),
+      pageRow("maps", "2026/a", version, 1),
+      uploadRow("maps", "2026/a", version),
+      partRow("maps", "2026/a", version, 1),
+      garbageRow("maps", "2026/a", version),
+    ]
+  ) assert.equal(nameShown(row), "so://maps/2026/a");
+  assert.equal(nameShown(newestRow("maps", "")), "so://maps/");
+  assert.equal(nameShown(bucketRow("maps")), "so://maps");
+  assert.equal(nameShown(bucketRow("")), "so://");
+  assert.equal(nameShown("star/1"), "star/1");
 });
