@@ -60,8 +60,18 @@ export function readScheme(reader: Reader): Scheme {
   }
 }
 
+/** @throws {TypeError} where it is no segment's id */
+function segmentBytes(segment: string): Uint8Array {
+  if (!/^[0-9a-f]{32}$/.test(segment)) {
+    throw new TypeError(
+      `A segment's id has 32 hexadecimal digits in lower case, not ${JSON.stringify(segment)}`,
+    );
+  }
+  return Uint8Array.fromHex(segment);
+}
+
 export function segmentWire({ partition, segment }: SegmentId): Wire {
-  return [partition, Uint8Array.fromHex(segment)];
+  return [partition, segmentBytes(segment)];
 }
 export function readSegment(reader: Reader): SegmentId {
   reader.tuple(2);
@@ -69,7 +79,7 @@ export function readSegment(reader: Reader): SegmentId {
 }
 
 export function fragmentWire({ partition, segment, chunk, index }: FragmentId): Wire {
-  return [partition, Uint8Array.fromHex(segment), chunk, index];
+  return [partition, segmentBytes(segment), chunk, index];
 }
 export function readFragment(reader: Reader): FragmentId {
   reader.tuple(4);
