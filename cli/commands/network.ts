@@ -83,12 +83,14 @@ export function objectLines(chunks: ChunkStatus): string[] {
     const amount = `${countText(repaired, "fragment")}, ${bytesText(repairedBytes)}`;
     lines.push(`repaired  ${amount} since it started; ${bytesText(fetchedBytes)} fetched for it`);
   }
-  const round = fragments === 0 ? "" : `${scrubbed} of ${fragments} in this round, `;
+  const round = fragments === 0 ? "" : `${Math.min(scrubbed, fragments)} of ${fragments} in this round, `;
   lines.push(
     `scrubbed  ${round}${countText(scrubs, "whole round")}; ${countText(rotten, "rotten fragment")} found`,
   );
   if (removed > 0) {
-    lines.push(`removed   ${countText(removed, "fragment")} of what was deleted, since it started`);
+    lines.push(
+      `removed   ${countText(removed, "fragment")} of what was deleted or has moved, since it started`,
+    );
   }
   return lines;
 }

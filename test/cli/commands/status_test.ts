@@ -33,7 +33,7 @@ Deno.test("objectLines() says what is missing, how long it takes, and nothing of
     "surplus   3 fragments, until those nodes have them that should",
     "repaired  1 fragment, 1.0 MiB since it started; 2.0 MiB fetched for it",
     "scrubbed  5 of 10 in this round, 1 whole round; 1 rotten fragment found",
-    "removed   4 fragments of what was deleted, since it started",
+    "removed   4 fragments of what was deleted or has moved, since it started",
   ]);
   assert.match(
     objectLines({ ...NO_CHUNKS, missing: 1 }).join("\n"),
