@@ -3,6 +3,7 @@
  * it is the same machine as any other client's (core/client): what is asked is asked again, over the lives of the node,
  * and a write is applied once all the same.
  */
+import { release } from "../../core/base/bytes.ts";
 import { type NodeId, nodeId } from "../../core/base/ids.ts";
 import { NEVER } from "../../core/base/ids.ts";
 import { LIMITS } from "../../core/base/limits.ts";
@@ -79,6 +80,14 @@ export class LocalClient {
     const ticket = this.#machine.submit(op, now(), { node: HERE });
     this.#schedule();
     return new Promise((resolve) => this.#waiting.set(ticket, resolve));
+  }
+
+  /**
+   * Requests and answers pass by reference: what was put was copied by the node before it said "stored", and what was got was
+   * read for this answer alone.
+   */
+  release(bytes: Uint8Array): void {
+    release(bytes);
   }
 
   /** What is under way is refused with "closing". */

@@ -4,6 +4,8 @@
  *  T1. A program that is given up, or whose body breaks, is told so where it stands, once, and may then still ask: it takes
  *      back what it had begun. Its promise settles when it has ended.
  *  T2. Each ticket is waited for or dropped once; what is dropped goes on, and nobody hears of it.
+ *  T3. The bytes of a chunk that was got are the program's until it asks for something else, and those of one to be put are
+ *      not looked at any more when it is stored: then whoever did the request may take the memory back.
  */
 import { invariant, unreachable } from "../../core/base/invariant.ts";
 import { type Answer, type Ask, ObjectError, type Program } from "../../core/objects/types.ts";
@@ -13,6 +15,8 @@ import type { Op, Response } from "../../core/wire/requests.ts";
 export interface Requests {
   /** The answer, refusals too. Never rejects but for what is broken. */
   request(op: Op): Promise<Response>;
+  /** Nobody will look at these bytes of a request that was answered, or of its answer. */
+  release?(bytes: Uint8Array): void;
 }
 
 export interface DriveOptions {
@@ -31,10 +35,11 @@ export async function drive<T>(program: Program<T>, options: DriveOptions): Prom
   try {
     let next = program.next();
     while (next.done !== true) {
+      const asked = next.value;
       let answer: Answer;
       try {
         // T1: what has been told is not told again.
-        const given = run.answer(next.value);
+        const given = run.answer(asked);
         answer = given instanceof Promise ? await run.unlessGivenUp(given) : given;
       } catch (error) {
         run.takesBack = true;
@@ -42,6 +47,7 @@ export async function drive<T>(program: Program<T>, options: DriveOptions): Prom
         continue;
       }
       next = program.next(answer);
+      run.done(asked, answer);
     }
     return next.value;
   } finally {
@@ -59,7 +65,9 @@ const RANDOM_BYTES_MAX = 65_536;
 
 class Run {
   readonly #options: DriveOptions;
-  readonly #tickets = new Map<number, Promise<Response>>();
+  readonly #tickets = new Map<number, { readonly op: Op; readonly response: Promise<Response> }>();
+  /** What is waited for now. */
+  #op: Op | null = null;
   /** Rejects what is waited for now. */
   #reject: ((error: ObjectError) => void) | null = null;
   #givenUp = false;
@@ -118,21 +126,34 @@ class Run {
     }
   }
 
+  /** T3: the program had this answer, and has gone on. */
+  done(asked: Ask, answer: Answer): void {
+    const { requests } = this.#options, op = this.#op;
+    if (asked.kind !== "wait" || op === null || requests.release === undefined || !isResponse(answer)) return;
+    if (op.kind === "chunk-put" && answer.kind === "stored") requests.release(op.bytes);
+    else if (op.kind === "chunk-get" && answer.kind === "chunk") requests.release(answer.bytes);
+  }
+
   #begin(op: Op): number {
     const ticket = this.#nextTicket++;
     const response = this.#options.requests.request(op);
     // It is looked at when it is waited for.
     response.catch(() => {});
-    this.#tickets.set(ticket, response);
+    this.#tickets.set(ticket, { op, response });
     return ticket;
   }
 
   #take(ticket: number): Promise<Response> {
-    const response = this.#tickets.get(ticket);
-    invariant(response !== undefined, "T2: a program waits for a ticket that it has, or drops it");
+    const taken = this.#tickets.get(ticket);
+    invariant(taken !== undefined, "T2: a program waits for a ticket that it has, or drops it");
     this.#tickets.delete(ticket);
-    return response;
+    this.#op = taken.op;
+    return taken.response;
   }
+}
+
+function isResponse(answer: Answer): answer is Response {
+  return typeof answer === "object" && !(answer instanceof Uint8Array);
 }
 
 function randomBytes(bytes: number): Uint8Array {

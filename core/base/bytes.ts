@@ -3,6 +3,21 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
 
+/** Smaller ones are left to the garbage collector; they may also share their memory with others. */
+const RELEASED_BYTES_MIN = 256 * 1024;
+/** What stands before and after them in the same memory and goes with them: headers, seals. */
+const RELEASED_BESIDE_MAX = 4 * 1024;
+
+/**
+ * Gives the memory of large bytes that nobody looks at any more back at once. Left to the collector, streams of chunks cost
+ * more time for collecting than for all else, and hundreds of MiB. What is small, or a part of something larger, stays.
+ * Whoever looks again finds no bytes.
+ */
+export function release({ buffer, length }: Uint8Array): void {
+  if (length < RELEASED_BYTES_MIN || buffer.byteLength - length > RELEASED_BESIDE_MAX) return;
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+}
+
 export function utf8Encode(text: string): Uint8Array {
   return encoder.encode(text);
 }

@@ -7,7 +7,7 @@
  * J2. The segment's id and the chunk's number are authenticated with it, so that no chunk stands for another.
  */
 import { createCipheriv, createDecipheriv } from "node:crypto";
-import { writeUint32 } from "../base/bytes.ts";
+import { release, writeUint32 } from "../base/bytes.ts";
 import { SEAL_BYTES } from "./fragment.ts";
 
 const ALGORITHM = "chacha20-poly1305";
@@ -25,7 +25,9 @@ export function sealChunk(
   const cipher = createCipheriv(ALGORITHM, key, nonceOf(chunk), OPTIONS);
   cipher.setAAD(nameOf(segment, chunk), { plaintextLength: plaintext.length });
   const sealed = new Uint8Array(plaintext.length + SEAL_BYTES);
-  sealed.set(cipher.update(plaintext));
+  const encrypted = cipher.update(plaintext);
+  sealed.set(encrypted);
+  release(encrypted);
   cipher.final();
   sealed.set(cipher.getAuthTag(), plaintext.length);
   return sealed;
