@@ -67,6 +67,8 @@ export class ClientDriver {
   readonly #connections = new Map<NodeId, ClientConnection>();
   /** The connection to an address whose node is not known yet. */
   #finding: ClientConnection | null = null;
+  /** Those whose node is down: it is asked what only it may be asked, and nothing else. */
+  readonly #down = new Set<ClientConnection>();
   #nextAddress = 0;
   #home: NodeId | null = null;
   /** Once a node has accepted this client, its network: an address may have come to belong to another since. */
@@ -193,11 +195,17 @@ export class ClientDriver {
     else if (outgoing.node === null) {
       this.#waitingForAny.push(outgoing);
       if (this.#finding === null) this.#find();
-    } else this.#machine.connectionLost(outgoing.node, now(), false);
+    } else {
+      this.#machine.connectionLost(outgoing.node, now(), false);
+      // Where its node is may only be known to the addresses given.
+      if (this.#machine.view === null && this.#finding === null) this.#find();
+    }
   }
 
   #any(): ClientConnection | null {
-    for (const connection of this.#connections.values()) if (connection.open) return connection;
+    for (const connection of this.#connections.values()) {
+      if (connection.open && !this.#down.has(connection)) return connection;
+    }
     return null;
   }
 
@@ -220,14 +228,12 @@ export class ClientDriver {
       opened: (node, network) => this.#opened(connection, node, network),
       answers: (node, responses) => {
         const at = now();
-        let down = false;
         for (const { id, response } of responses) {
           this.#machine.handle(node, id, response, at);
-          if (response.kind === "refused" && response.reason === "down") down = true;
+          if (response.kind === "refused" && response.reason === "down") this.#down.add(connection);
           if (response.kind === "layout") this.#options.trust?.saw(response.view);
         }
-        // As long as it stands, whoever asks any node asks this one.
-        if (down) connection.close();
+        if (this.#down.has(connection) && !this.#machine.awaits(node)) connection.close();
         this.#schedule();
       },
       closed: (node, why, refused) => this.#lost(connection, node, why, refused),
@@ -250,9 +256,15 @@ export class ClientDriver {
     this.#network ??= network;
     if (this.#finding === connection) {
       this.#finding = null;
-      if (this.#connections.has(node)) connection.close();
-      else this.#connections.set(node, connection);
+      const known = this.#connections.get(node);
+      if (known === undefined) this.#connections.set(node, connection);
+      else {
+        connection.close();
+        // It may be down no more: it is asked again.
+        this.#down.delete(known);
+      }
     }
+    this.#machine.connected(node, now());
     const waiting = this.#waitingForAny;
     this.#waitingForAny = [];
     for (const outgoing of waiting) this.#send(outgoing);
@@ -261,6 +273,7 @@ export class ClientDriver {
 
   #lost(connection: ClientConnection, node: NodeId | null, why: string, refused: Refusal | null): void {
     this.#whyNot = added(this.#whyNot, why, refused);
+    this.#down.delete(connection);
     if (refused === "denied") this.#denied(why);
     if (this.#finding === connection) {
       this.#finding = null;

@@ -200,6 +200,23 @@ export class ClientMachine {
     if (this.#byTicket.size > 0) this.#askLayout(now);
   }
 
+  /** A connection to `node` stands: what only that node may be asked, and is between two attempts, leaves now. */
+  connected(node: NodeId, now: Instant): void {
+    for (const p of [...this.#byTicket.values()]) {
+      if (p.pinned === node && p.attempt === 0 && p.failures > 0 && !p.paced && now < p.giveUpAt) {
+        this.#send(p, now);
+      }
+    }
+  }
+
+  /** Something was asked of that node and no other, and it has not said anything yet. */
+  awaits(node: NodeId): boolean {
+    for (const p of this.#byTicket.values()) {
+      if (p.pinned === node && p.attempt !== 0 && !p.heard) return true;
+    }
+    return false;
+  }
+
   /** The host knows a layout: from a disk, or from the node it runs in. `leaders` by partition. */
   setLayout(view: SystemView, leaders: readonly (NodeId | null)[], now: Instant): void {
     this.#routes.learn(view, leaders);
