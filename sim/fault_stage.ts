@@ -2,8 +2,8 @@ import type { NodeId } from "../core/base/ids.ts";
 import type { Random } from "../core/base/random.ts";
 import type { Settings } from "../core/base/limits.ts";
 import { fragmentHash } from "../core/objects/fragment.ts";
-import { place } from "../core/placement/place.ts";
-import { rosterOf } from "../core/placement/roster.ts";
+import { ViewHolders } from "../core/node/holders.ts";
+import type { SystemView } from "../core/wire/messages.ts";
 import { affordable, drainable, standingOf } from "./budget.ts";
 import { type Cluster, leaders, names } from "./cluster.ts";
 import type { Machine } from "./machine.ts";
@@ -65,6 +65,10 @@ export class FaultStage {
     this.#settings = options.settings;
     this.#budget = options.budget;
     const { cluster } = options;
+    let known: { view: SystemView | null; holders: ViewHolders } = {
+      view: null,
+      holders: new ViewHolders({ members: [] }),
+    };
     this.#fragments = options.objects && options.budget !== "none"
       ? new FragmentBudget(
         () =>
@@ -74,8 +78,9 @@ export class FaultStage {
             out: isOut(machine),
           })),
         (segment, chunk, count) => {
-          const members = cluster.view()?.members ?? [];
-          return place(fragmentHash(segment, chunk), count, rosterOf(members));
+          const view = cluster.view();
+          if (view !== known.view) known = { view, holders: new ViewHolders(view ?? { members: [] }) };
+          return known.holders.place(fragmentHash(segment, chunk), count);
         },
       )
       : null;

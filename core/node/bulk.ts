@@ -96,6 +96,8 @@ function standingOf(view: SystemView, self: NodeId): "active" | "draining" | nul
 
 /** All that decides who should hold what, as text. */
 function holdersIn({ members }: SystemView, self: NodeId): string {
-  return members.filter(({ id, state }) => state === "active" || state === "draining" || id === self)
-    .map(({ id, state, zone, capacity }) => `${id} ${state} ${capacity} ${zone}`).join("\n");
+  return members.map(({ id, state, zone, capacity }) => {
+    const standing = state === "active" || state === "draining" || id === self ? state : "known";
+    return `${id} ${standing} ${capacity} ${zone}`;
+  }).join("\n");
 }

@@ -351,8 +351,11 @@ export class Fetcher {
     const { self, holders } = this.#options, { scheme, segment, chunk } = fetching.wanted;
     const placed = holders().place(fragmentHash(segment.segment, chunk), fragmentCount(scheme));
     const striped = scheme.kind === "striped";
-    const candidates = placed.map((node, position) => ({ node, index: striped ? position : 0 }))
-      .filter(({ node }) => node !== self || !fetching.withoutSelf);
+    const candidates: Candidate[] = [];
+    for (const [position, node] of placed.entries()) {
+      if (node === null || (node === self && fetching.withoutSelf)) continue;
+      candidates.push({ node, index: striped ? position : 0 });
+    }
     return this.#sorted(candidates, now, striped ? null : self);
   }
 
@@ -361,11 +364,16 @@ export class Fetcher {
     const { self, holders } = this.#options, { scheme, segment, chunk } = fetching.wanted;
     const known = holders(), count = fragmentCount(scheme);
     const striped = scheme.kind === "striped";
-    const placed = known.place(fragmentHash(segment.segment, chunk), count + SPARES_IN_ORDER);
-    const ideals = placed.slice(0, count);
-    const asked = new Set(striped ? [] : ideals);
+    const hash = fragmentHash(segment.segment, chunk);
+    const ideals = known.place(hash, count).filter((node) => node !== null);
+    const asked = new Set<NodeId>(striped ? [] : ideals);
     if (fetching.withoutSelf) asked.add(self);
-    const order = new Set([...known.leaving, ...placed, ...known.all]);
+    const order = new Set([
+      ...known.leaving,
+      ...ideals,
+      ...known.spares(hash, count, SPARES_IN_ORDER),
+      ...known.all,
+    ]);
     const candidates = [...order].filter((node) => !asked.has(node))
       .map((node) => ({ node, index: striped ? null : 0 }));
     return this.#sorted(candidates, now, null);

@@ -48,7 +48,7 @@ export function fragmentCount(scheme: Scheme): number {
   return scheme.kind === "replicated" ? scheme.copies : scheme.data + scheme.parity;
 }
 
-/** As many as are wanted where so many members are active: position i in the order of place() holds the i-th. */
+/** As many as are wanted where so many members are active. */
 export function wantedCount(scheme: Scheme, activeMembers: number): number {
   return Math.min(fragmentCount(scheme), activeMembers);
 }
@@ -66,7 +66,7 @@ export function neededCount(scheme: Scheme): number {
   return scheme.kind === "replicated" ? 1 : scheme.data;
 }
 
-/** The index of the fragment that position `position` in the order of place() holds. */
+/** The index of the fragment that position `position` of the placement holds. */
 export function indexAt(scheme: Scheme, position: number): number {
   return scheme.kind === "replicated" ? 0 : position;
 }

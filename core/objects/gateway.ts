@@ -4,9 +4,9 @@
  * Q1. Every request is answered once, within LIMITS.requestUs, unless its client is gone: then what is under way for it
  *     ends. What was answered goes on behind the client's back until every wanted fragment is durable or given up.
  * Q2. A put is answered "stored" when a quorum of different fragments is durable (writeQuorum), each at another member.
- * Q3. Fragment i goes to position i of the placement. Where that one is away, refuses, fails, or answers nothing at all
- *     for putPatienceUs, the next member in the order that has none of this chunk gets it. One that is late may still turn
- *     out to have it as well: then there is one too many, which looks find.
+ * Q3. Fragment i goes to position i of the placement, if there are members enough. Where that one is away, refuses, fails,
+ *     or answers nothing at all for putPatienceUs, the next member in the order that has none of this chunk gets it. One
+ *     that is late may still turn out to have it as well: then there is one too many, which looks find.
  * Q4. A put that can reach its quorum no more is refused at once. Nothing is taken back: repeating it is harmless, and
  *     fragments of what was never registered are garbage.
  * Q5. Requests and bytes under way are bounded, those that go on behind the client's back among them: past it "busy".
@@ -32,7 +32,6 @@ import {
   payloadBytes,
   schemeProblem,
   SEALED_BYTES_MAX,
-  wantedCount,
   writeQuorum,
 } from "./fragment.ts";
 import type { Holders, Presence } from "./holders.ts";
@@ -144,15 +143,14 @@ export class Gateway {
     if (refused !== null) return this.#reply(asker, refused);
     const { active } = holders(), quorum = writeQuorum(scheme, active);
     if (quorum === null) return this.#reply(asker, tooSmall(op, active));
-    const wanted = wantedCount(scheme, active);
-    const order = holders().place(fragmentHash(segment.segment, chunk), wanted + SPARES_MAX);
+    const hash = fragmentHash(segment.segment, chunk), count = fragmentCount(scheme);
     const put: Put = {
       asker,
       segment,
       chunk,
       files: makeFragments(segment, chunk, { scheme, sealed: bytes, coder }),
       slots: [],
-      spares: order.slice(wanted),
+      spares: [...holders().spares(hash, count, SPARES_MAX)],
       quorum,
       weight,
       until: after(now, LIMITS.requestUs),
@@ -165,7 +163,8 @@ export class Gateway {
     this.#puts.add(put);
     this.#due.add(put);
     this.#bytes += weight;
-    for (const [position, node] of order.slice(0, wanted).entries()) {
+    for (const [position, node] of holders().place(hash, count).entries()) {
+      if (node === null) continue;
       const slot: Slot = { index: indexAt(scheme, position), stored: false, asking: new Map() };
       put.slots.push(slot);
       this.#give(put, slot, this.#presence(node) === "away" ? this.#spare(put) : node, now);

@@ -4,8 +4,13 @@ import type { NodeId } from "../base/ids.ts";
 export interface Holders {
   /** Active members. */
   readonly active: number;
-  /** The first `count` of the active members for what hashes so (place() in core/placement), or all there are. */
-  place(hash: number, count: number): readonly NodeId[];
+  /**
+   * The active members that hold the `count` fragments of what hashes so, by index, or its copies (core/placement/seats.ts).
+   * null: there are too few members. Who is lost or comes back shifts nobody else.
+   */
+  place(hash: number, count: number): readonly (NodeId | null)[];
+  /** Up to `max` active members that are not among those, in the order in which they take others' places. */
+  spares(hash: number, count: number, max: number): readonly NodeId[];
   /** Members that hold something and are not to get more: they are on their way out. */
   readonly leaving: readonly NodeId[];
   /** All who may hold anything, sorted: active and leaving ones. */

@@ -25,7 +25,15 @@ import type { KeyValue, RangeOp, Response } from "../wire/requests.ts";
 import type { ChunkDisk } from "./disk.ts";
 import { chunkCount, fragmentKey, neededCount } from "./fragment.ts";
 import type { Holders } from "./holders.ts";
-import { belongingOf, idealHolders, indexOf, lastBefore, type Missing, missingOf } from "./placed.ts";
+import {
+  belongingOf,
+  idealHolders,
+  indexOf,
+  lastBefore,
+  membersOf,
+  type Missing,
+  missingOf,
+} from "./placed.ts";
 import { tryDecode } from "./records.ts";
 import { decodeSegmentRecord, type SegmentRecord } from "./registry.ts";
 import { segmentRow } from "./rows.ts";
@@ -282,7 +290,7 @@ export class Walk {
           finds.surplus({ fragment, bytes, targets: belonging.targets }, now);
           break;
         case "spare":
-          if (places.length < neededCount(scheme)) tallies.count({ needed: 1 });
+          if (membersOf(places).length < neededCount(scheme)) tallies.count({ needed: 1 });
           break;
         case "excess":
           this.#excess(next, now);

@@ -16,18 +16,20 @@ import {
 import type { Holders } from "./holders.ts";
 import type { SegmentRecord } from "./registry.ts";
 
-/** The ideal holders of a chunk: of a stripe, position i holds fragment i; copies are all alike. */
+/** The ideal holders of a chunk, null where members lack: of a stripe, position i holds fragment i; copies are all alike. */
+export type Places = readonly (NodeId | null)[];
+
 export function idealHolders(
   holders: Holders,
   segment: string,
   chunk: number,
   scheme: Scheme,
-): readonly NodeId[] {
+): Places {
   return holders.place(fragmentHash(segment, chunk), fragmentCount(scheme));
 }
 
 /** The index of the fragment that `node` should hold; null: none. */
-export function indexOf(places: readonly NodeId[], node: NodeId, scheme: Scheme): number | null {
+export function indexOf(places: Places, node: NodeId, scheme: Scheme): number | null {
   const position = places.indexOf(node);
   return position < 0 ? null : indexAt(scheme, position);
 }
@@ -44,15 +46,19 @@ export type Belonging =
 export function belongingOf(
   { index, places, node, scheme }: {
     index: number;
-    places: readonly NodeId[];
+    places: Places;
     node: NodeId;
     scheme: Scheme;
   },
 ): Belonging {
   if (index >= (scheme.kind === "replicated" ? 1 : fragmentCount(scheme))) return { kind: "excess" };
   if (indexOf(places, node, scheme) === index) return { kind: "right" };
-  const targets = scheme.kind === "replicated" ? places : places.slice(index, index + 1);
+  const targets = membersOf(scheme.kind === "replicated" ? places : places.slice(index, index + 1));
   return targets.length === 0 ? { kind: "spare" } : { kind: "surplus", targets };
+}
+
+export function membersOf(places: Places): NodeId[] {
+  return places.filter((node) => node !== null);
 }
 
 /** A fragment that this node should hold and does not, or cannot read. */

@@ -4,8 +4,8 @@
  *
  * P1. What waits and what is under way is bounded. What does not fit is found again by a later look.
  * P2. Bytes fetched keep to a rate, halved while clients have chunk requests under way; it never stops altogether.
- * P3. Of a stripe the very fragment is asked for first, from those who most likely have it: who should hold a neighbour of
- *     it now, for a member that comes or goes moves all positions behind it by one. Only when nobody has it, as many as give
+ * P3. Of a stripe the very fragment is asked for first, from those who most likely have it: who is on its way out, who
+ *     held it in place of one that came back, and who holds another now because of one that joined. Only when nobody has it, as many as give
  *     the chunk back are fetched, and exactly the missing one is made of them.
  * P4. Before anything is fetched the disk is asked: since the look found it missing, its writer may have brought it. What the
  *     disk has and cannot read is written anew.
@@ -21,14 +21,24 @@ import type { FragmentId } from "../wire/objects.ts";
 import type { Asks } from "./asks.ts";
 import type { ChunkDisk } from "./disk.ts";
 import type { Fetcher } from "./fetch.ts";
-import { encodeFragment, type Fragment, fragmentKey, makeFragments, payloadBytes } from "./fragment.ts";
+import {
+  encodeFragment,
+  type Fragment,
+  fragmentCount,
+  fragmentHash,
+  fragmentKey,
+  makeFragments,
+  payloadBytes,
+} from "./fragment.ts";
 import type { Holders } from "./holders.ts";
 import { Bucket, RecentRate } from "./pace.ts";
-import { idealHolders, indexOf, type Missing } from "./placed.ts";
+import { idealHolders, indexOf, membersOf, type Missing } from "./placed.ts";
 import { LIMITS } from "../base/limits.ts";
 
 /** One fragment is not waited for longer. */
 const FETCH_US = 30_000_000;
+/** So many of those who have no place in a stripe are asked whether they had one. */
+const SPARES = 3;
 const LOST_US_MIN = 5_000_000;
 /** Nothing is repaired for so long when the disk is full, or fails. */
 const FULL_US = 30_000_000, FAILED_US = 10_000_000;
@@ -216,13 +226,18 @@ export class Repair {
     });
   }
 
-  /** Who may have the very fragment: the holders of its neighbours, those on their way out, then all others of the chunk. */
+  /** Who may have the very fragment. */
   #likely({ fragment, wanted: { scheme } }: Missing): NodeId[] {
     const { holders, self } = this.#options, known = holders();
     const places = idealHolders(known, fragment.segment, fragment.chunk, scheme);
-    const at = fragment.index;
-    const near = [places[at - 1], places[at + 1]].filter((node) => node !== undefined);
-    const nodes = new Set([...near, ...known.leaving, ...places.slice(at + 2), ...places]);
+    const hash = fragmentHash(fragment.segment, fragment.chunk);
+    const [spare, ...spares] = known.spares(hash, fragmentCount(scheme), SPARES);
+    const nodes = new Set([
+      ...known.leaving,
+      ...(spare === undefined ? [] : [spare]),
+      ...membersOf(places),
+      ...spares,
+    ]);
     nodes.delete(self);
     return [...nodes];
   }

@@ -23,8 +23,8 @@ export interface Keeper {
   readonly out: boolean;
 }
 
-/** The members that should hold a chunk's fragments, as many of `count` as there are. */
-export type Holders = (segment: string, chunk: number, count: number) => readonly NodeId[];
+/** The members that should hold a chunk's `count` fragments; null where there are too few. */
+export type Holders = (segment: string, chunk: number, count: number) => readonly (NodeId | null)[];
 
 /** What would be hurt. */
 export interface Loss {
@@ -127,6 +127,7 @@ export class FragmentBudget {
       const { scheme, whole, fragment } = chunk;
       const holders = this.#holders(fragment.segment, fragment.chunk, fragmentCount(scheme));
       const isMended = holders.every((node, position) =>
+        node === null ||
         whole.some(({ on, index }) => on === disks.get(node) && index === indexAt(scheme, position))
       );
       if (isMended) this.#hurt.delete(name);

@@ -7,13 +7,13 @@ import { erasureCoder } from "../../core/objects/erasure.ts";
 import {
   chunkCount,
   FRAGMENT_HEADER_BYTES,
+  fragmentCount,
   fragmentHash,
   indexAt,
   makeFragments,
   payloadBytes,
   SEAL_BYTES,
   sealedBytesOf,
-  wantedCount,
 } from "../../core/objects/fragment.ts";
 import { sealChunk, SEGMENT_KEY_BYTES } from "../../core/objects/chunk_seal.ts";
 import { ask } from "../../core/objects/programs/ask.ts";
@@ -24,8 +24,7 @@ import { newestRow, segmentRow } from "../../core/objects/rows.ts";
 import type { ObjectVersion, Program, Segment } from "../../core/objects/types.ts";
 import type { PartitionId } from "../../core/base/ids.ts";
 import type { Random } from "../../core/base/random.ts";
-import { place } from "../../core/placement/place.ts";
-import { rosterOf } from "../../core/placement/roster.ts";
+import { ViewHolders } from "../../core/node/holders.ts";
 import type { SystemView } from "../../core/wire/messages.ts";
 import type { FragmentId } from "../../core/wire/objects.ts";
 import { type ChunkDisk, type Derive, nameOf } from "./chunk_disk.ts";
@@ -132,13 +131,14 @@ export class Preload {
   }
 
   *#fragments(view: SystemView) {
-    const roster = rosterOf(view.members);
+    const holders = new ViewHolders(view);
     for (const { partition, segment } of this.#loaded) {
       const { scheme, id } = segment;
       for (let chunk = 0; chunk < chunkCount(segment); chunk++) {
         const length = FRAGMENT_HEADER_BYTES + payloadBytes(scheme, sealedBytesOf(segment, chunk));
-        const holders = place(fragmentHash(id, chunk), wantedCount(scheme, roster.ids.length), roster);
-        for (const [position, node] of holders.entries()) {
+        const places = holders.place(fragmentHash(id, chunk), fragmentCount(scheme));
+        for (const [position, node] of places.entries()) {
+          if (node === null) continue;
           const fragment = { partition, segment: id, chunk, index: indexAt(scheme, position) };
           yield { fragment, node, length, scheme };
         }

@@ -8,13 +8,12 @@
  *      and whole. Fragments of stripes that have no place, because there are too few members, may be kept.
  */
 import type { NodeId, PartitionId } from "../../core/base/ids.ts";
-import { chunkCount, fragmentHash, indexAt, wantedCount } from "../../core/objects/fragment.ts";
+import { chunkCount, fragmentCount, fragmentHash, indexAt } from "../../core/objects/fragment.ts";
 import { decodeSegmentRecord, type SegmentRecord } from "../../core/objects/registry.ts";
 import { decodePart } from "../../core/objects/records_upload.ts";
 import { decodePage, decodeVersion } from "../../core/objects/records_version.ts";
 import type { ObjectVersion, Segment } from "../../core/objects/types.ts";
-import { place } from "../../core/placement/place.ts";
-import { rosterOf } from "../../core/placement/roster.ts";
+import { ViewHolders } from "../../core/node/holders.ts";
 import type { SystemView } from "../../core/wire/messages.ts";
 import type { FragmentId } from "../../core/wire/objects.ts";
 import { formatDuration } from "../units.ts";
@@ -176,15 +175,12 @@ function expectedFragments(
   registered: ReadonlyMap<string, Registered>,
   view: SystemView,
 ): Map<string, FragmentId> {
-  const roster = rosterOf(view.members), expected = new Map<string, FragmentId>();
+  const holders = new ViewHolders(view), expected = new Map<string, FragmentId>();
   for (const [segment, { partition, record }] of registered) {
     for (let chunk = 0; chunk < chunkCount(record); chunk++) {
-      const holders = place(
-        fragmentHash(segment, chunk),
-        wantedCount(record.scheme, roster.ids.length),
-        roster,
-      );
-      for (const [position, node] of holders.entries()) {
+      const places = holders.place(fragmentHash(segment, chunk), fragmentCount(record.scheme));
+      for (const [position, node] of places.entries()) {
+        if (node === null) continue;
         const fragment = { partition, segment, chunk, index: indexAt(record.scheme, position) };
         expected.set(`${node} ${nameOf(fragment)}`, fragment);
       }
@@ -201,12 +197,18 @@ function shelfProblems(
   shelves: readonly Shelf[],
 ): Pick<SpaceReport, "problems" | "rotten"> {
   const missing = new Map(expected), problems: string[] = [], rotten: string[] = [];
+  const holders = new ViewHolders(view);
   const active = new Set(view.members.filter(({ state }) => state === "active").map(({ id }) => id));
   for (const { node, chunks } of shelves) {
     if (!active.has(node)) continue;
     for (const { fragment, harm, length } of chunks.sorted()) {
       const name = `${node} ${nameOf(fragment)}`, wanted = missing.get(name);
-      const isSpare = fragment.index >= active.size && registered.has(fragment.segment);
+      const scheme = registered.get(fragment.segment)?.record.scheme;
+      const isSpare = scheme !== undefined &&
+        holders.place(
+            fragmentHash(fragment.segment, fragment.chunk),
+            fragmentCount(scheme),
+          )[fragment.index] === null;
       if ((wanted === undefined || wanted.partition !== fragment.partition) && !isSpare) {
         problems.push(`${node} holds ${nameOf(fragment)}, ${length} bytes, which it should not`);
       }

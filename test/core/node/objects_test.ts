@@ -227,7 +227,8 @@ Deno.test("ViewHolders places over active members, and knows who is leaving", ()
   const members = view.members.map((m, i) => ({ ...m, state: states[i]! }));
   const holders = new ViewHolders({ ...view, members });
   assert.equal(holders.active, 1);
-  assert.deepEqual(holders.place(5, 3), ["a"]);
+  assert.deepEqual(holders.place(5, 3).filter((id) => id !== null), ["a"]);
+  assert.deepEqual([holders.place(5, 3).length, holders.spares(5, 3, 9)], [3, []]);
   assert.deepEqual(holders.leaving, ["b"]);
   assert.deepEqual(holders.all, ["a", "b"]);
 });

@@ -109,9 +109,11 @@ export class ChunkNetwork {
     const found = typeof id === "number" ? this.nodes[id] : this.nodes.find((n) => n.id === id);
     return found ?? assert.fail(`${id} is there`);
   }
-  /** All members in the order in which they should hold a chunk. */
-  order(chunk = 0, segment = SEGMENT): ChunkNode[] {
-    return this.holders.place(fragmentHash(segment.segment, chunk), 1000).map((id) => this.node(id));
+  /** Those who should hold the `count` fragments of a chunk, then all others in the order in which they take their places. */
+  order(count = 3, chunk = 0, segment = SEGMENT): ChunkNode[] {
+    const hash = fragmentHash(segment.segment, chunk);
+    const places = this.holders.place(hash, count).filter((id) => id !== null);
+    return [...places, ...this.holders.spares(hash, count, 1000)].map((id) => this.node(id));
   }
   /** Who holds this fragment on its disk. */
   holdersOf(fragment: FragmentId): NodeId[] {

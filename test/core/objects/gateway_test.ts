@@ -6,6 +6,7 @@ import { Random } from "../../../core/base/random.ts";
 import {
   FRAGMENT_HEADER_BYTES,
   fragmentCount,
+  fragmentHash,
   indexAt,
   neededCount,
   wantedCount,
@@ -39,8 +40,13 @@ function assertChunk(response: Response, bytes: Uint8Array): void {
 }
 /** Where each fragment of chunk 0 is to be. */
 function placedNaively(network: ChunkNetwork, scheme: Scheme): Map<string, FragmentId> {
-  const order = network.order().slice(0, wantedCount(scheme, network.nodes.length));
-  return new Map(order.map((node, position) => [node.id, fragmentAt(0, indexAt(scheme, position))]));
+  const placed = new Map<string, FragmentId>();
+  const places = network.holders.place(fragmentHash(SEGMENT.segment, 0), fragmentCount(scheme));
+  for (const [position, id] of places.entries()) {
+    if (id !== null) placed.set(id, fragmentAt(0, indexAt(scheme, position)));
+  }
+  assert.equal(placed.size, wantedCount(scheme, network.nodes.length));
+  return placed;
 }
 function assertPlaced(network: ChunkNetwork, scheme: Scheme): void {
   const placed = placedNaively(network, scheme);
@@ -105,16 +111,17 @@ Deno.test("Spares take the place of who is away, full, out of order or lost, eac
     (_network, node) => void (node.disk.failing = "disk"),
     // Its loss is noticed when it has been asked.
     (network, node) => {
-      const [asker] = network.order();
       node.silent = true;
-      lost.push(() => network.act(asker!, () => asker!.objects.peerDown(node.id, network.now as Instant)));
+      const tell = (n: ChunkNode) =>
+        network.act(n, () => n.objects.peerDown(node.id, network.now as Instant));
+      lost.push(() => network.nodes.filter((n) => n !== node).forEach(tell));
     },
   ];
   const lost: (() => void)[] = [];
   for (const [number, trouble] of troubles.entries()) {
     for (const scheme of [THREE, STRIPE]) {
-      const network = new ChunkNetwork(9), order = network.order();
       const wanted = fragmentCount(scheme);
+      const network = new ChunkNetwork(9), order = network.order(wanted);
       lost.length = 0;
       trouble(network, order[1]!);
       trouble(network, order[2]!);

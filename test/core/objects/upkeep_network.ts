@@ -271,14 +271,15 @@ export class UpkeepNetwork {
     const holders = new ViewHolders(this.view), { scheme } = record;
     return Array.from({ length: chunkCount(record) }, (_, chunk) => {
       const files = this.fragments(segment, record, chunk);
-      return holders.place(fragmentHash(segment.segment, chunk), fragmentCount(scheme)).map(
+      return holders.place(fragmentHash(segment.segment, chunk), fragmentCount(scheme)).flatMap(
         (id, position) => {
+          if (id === null) return [];
           const index = indexAt(scheme, position);
-          return {
+          return [{
             keeper: this.keepers.get(id)!,
             fragment: { ...segment, chunk, index },
             bytes: files[index]!,
-          };
+          }];
         },
       );
     }).flat();
