@@ -104,12 +104,12 @@ export function* deleteBucket(world: World, name: string): Program<void> {
     yield* putUpFences(world, name, removal);
     yield* checkEmpty(world, name);
   } catch (error) {
-    yield* callOff(row, record);
+    yield* callOff(world, row, { record, removal });
     throw error;
   }
   // B4: the fences that were put up first must still be there.
   if ((yield* now()) - startedMs > REMOVAL_MS_MAX) {
-    yield* callOff(row, record);
+    yield* callOff(world, row, { record, removal });
     throw new ObjectError("unavailable", `Removing the bucket ${quote(name)} took too long; try again`);
   }
   const gone = yield* casBucket(name, row, null);
@@ -163,14 +163,33 @@ function* checkEmpty(world: World, name: string): Program<void> {
   }
 }
 
-/** The bucket stays. Fences are taken down by who meets them, or end. */
-function* callOff(row: KeyValue, record: BucketRecord): Program<void> {
-  yield* ask({
+/**
+ * The bucket stays. Its fences are taken down, for who meets one may have rights on some of the bucket's objects alone, and not
+ * call off what nobody is about any more. What does not come down now is taken down by others, or ends.
+ */
+function* callOff(
+  world: World,
+  row: KeyValue,
+  { record, removal }: { readonly record: BucketRecord; readonly removal: string },
+): Program<void> {
+  const response = yield* ask({
     kind: "cas",
     key: row.key,
     expect: expectSame(row),
     value: encode({ ...record, removal: null }),
   });
+  if (response.kind !== "cas") return;
+  const expect = { kind: "value", value: utf8Encode(removal) } as const, ops: Op[] = [];
+  const count = yield* world.partitions();
+  for (let partition = 1; partition <= count; partition++) {
+    ops.push({
+      kind: "cas",
+      key: fenceRow(partition as PartitionId, record.bucket.name),
+      expect,
+      value: null,
+    });
+  }
+  yield* askAll(ops);
 }
 
 /**

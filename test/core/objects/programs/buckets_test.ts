@@ -182,3 +182,22 @@ Deno.test("B1, B2, B3: whoever writes while buckets are removed, and crashes, no
   }
   assert.ok(removed > 50 && written > 50 && calledOff > 10, `${removed} ${written} ${calledOff}`);
 });
+
+Deno.test("a removal that is called off leaves no fence in the way of who may not take it down (B2)", () => {
+  const network = new Network(), { world } = network, bucket = "maps";
+  network.run(createBucket(bucket, {}));
+  const object = { bucket, key: "a", bytes: 3 };
+  // Between the first look and the fences.
+  let fences = 0, inside = false;
+  network.intercept = (op) => {
+    if (inside || op.kind !== "cas" || !op.key.startsWith("\u0001f") || ++fences > 1) return null;
+    inside = true;
+    network.run(put(world, object), bytesOf(3));
+    inside = false;
+    return null;
+  };
+  assert.throws(() => network.run(deleteBucket(world, bucket)), problemIs("bucket-not-empty"));
+  assert.ok(fences >= network.partitions);
+  assert.deepEqual(network.rows("\u0001f"), []);
+  network.run(put(world, { ...object, key: "b" }), bytesOf(3));
+});
