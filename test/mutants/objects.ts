@@ -61,7 +61,7 @@ export const OBJECT_MUTANTS: readonly Mutant[] = [
     name: "object-changed-unconditionally",
     rule: "Every change of an object names its newest row as it was read (P1)",
     file: "core/objects/programs/change.ts",
-    original: "      { key: row, expect: expectSame(newestValue!) },\n",
+    original: "      { key: row, expect: expectSame(newestValue) },\n",
     mutated: "",
     first: HUNT,
   },

@@ -64,19 +64,21 @@ export type Plan<T> =
 
 /**
  * P1: decides on what is found, and tries until that is what is changed. `giveUp` runs where it fails and is known not to have
- * been applied.
+ * been applied. `read`: what was found, where that was shortly before (B2).
  */
 export function* change<T>(
   world: World,
   place: Place,
   decide: (found: Found) => Program<Plan<T>>,
   giveUp: () => Program<void> = nothing,
+  read: Rows | null = null,
 ): Program<T> {
   /** P4: what was asked for last, as long as it is not known what came of it. */
   const doubt: Doubt<T> = { attempt: null, unanswered: 0 };
   try {
     for (let count = 1; count <= ATTEMPTS_MAX; count++) {
-      const done = yield* attemptOnce(world, place, decide, doubt);
+      const rows = count === 1 && read !== null ? read : yield* readRows(place);
+      const done = yield* attemptOnce(world, place, { rows, decide, doubt });
       if (done !== null) {
         yield* finish(world, place, done);
         return done.value;
@@ -114,34 +116,49 @@ interface Done<T> {
   readonly attempt: Attempt<T> | null;
 }
 
+/** An object's newest row and its bucket's, as they were read. */
+export interface Rows {
+  readonly newest: KeyValue | null;
+  readonly bucket: KeyValue | null;
+}
+
+export function* readRows({ bucket, key }: Place): Program<Rows> {
+  const [newest, of] = yield* getRows([newestRow(bucket, key), bucketRow(bucket)]);
+  return { newest: newest!, bucket: of! };
+}
+
+interface Trying<T> {
+  readonly rows: Rows;
+  readonly decide: (found: Found) => Program<Plan<T>>;
+  readonly doubt: Doubt<T>;
+}
+
 /** null: another attempt is needed. */
 function* attemptOnce<T>(
   world: World,
   place: Place,
-  decide: (found: Found) => Program<Plan<T>>,
-  doubt: Doubt<T>,
+  { rows: { newest: newestValue, bucket: bucketValue }, decide, doubt }: Trying<T>,
 ): Program<Done<T> | null> {
   const row = newestRow(place.bucket, place.key), fence = fenceRow(place.partition, place.bucket);
-  const [newestValue, bucketValue] = yield* getRows([row, bucketRow(place.bucket)]);
-  const newest = newestOf(place, newestValue!);
+  const newest = newestOf(place, newestValue);
   if (doubt.attempt !== null) {
     const { attempt } = doubt;
     const applied = yield* attempt.plan.applied(newest);
     if (applied === true) return { value: attempt.plan.value, attempt };
-    if (!sameRow(attempt.newest, newestValue!)) {
+    if (!sameRow(attempt.newest, newestValue)) {
       if (applied === null) throw notKnown(place);
       doubt.attempt = null;
     }
   }
-  const plan = yield* decide({ bucket: bucketOf(place.bucket, bucketValue!), newest });
+  const plan = yield* decide({ bucket: bucketOf(place.bucket, bucketValue), newest });
   if (plan.kind === "done") return { value: plan.value, attempt: null };
-  const attempt = { plan, newest: newestValue!, ...withRemovals(world, place, plan) };
+  const attempt = { plan, newest: newestValue, ...withRemovals(world, place, plan) };
   const before = doubt.attempt;
   doubt.attempt = attempt;
   const response = yield* ask({
     kind: "transact",
     conditions: [
-      { key: row, expect: expectSame(newestValue!) },
+      { key: row, expect: expectSame(newestValue) },
       { key: fence, expect: { kind: "absent" } },
       ...plan.conditions,
     ],
@@ -160,7 +177,7 @@ function* attemptOnce<T>(
   if (response.held) return { value: plan.value, attempt };
   const [fenced, now] = response.results;
   if (fenced) yield* liftFence(place, fenced);
-  else if (sameRow(now ?? null, newestValue!) && before === null) yield* plan.lost?.() ?? nothing();
+  else if (sameRow(now ?? null, newestValue) && before === null) yield* plan.lost?.() ?? nothing();
   return null;
 }
 

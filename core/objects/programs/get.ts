@@ -16,8 +16,8 @@ import {
   type Segment,
   type Span,
 } from "../types.ts";
-import { begin, drop, errorOf, getRow, getRows, strange, wait, writeBody } from "./ask.ts";
-import { bucketOf } from "./bucket_row.ts";
+import { begin, drop, errorOf, getRow, strange, wait, writeBody } from "./ask.ts";
+import { getBucket } from "./bucket_row.ts";
 import { damagedRow, newestOf, sameRow, type VersionRow, versionRowOf } from "./change.ts";
 import { judgeRead } from "./conditions.ts";
 import { segmentIdOf, type Source } from "./draft.ts";
@@ -43,12 +43,13 @@ export function* resolve(
   const { bucket, key, version } = options;
   checkKey(key);
   const place = yield* world.place(bucket, key);
-  const [newestValue, bucketValue] = yield* getRows([newestRow(bucket, key), bucketRow(bucket)]);
-  bucketOf(bucket, bucketValue!);
+  const newestValue = yield* getRow(newestRow(bucket, key));
   const found = version === undefined
-    ? newestOf(place, newestValue!)
-    : yield* findVersion(place, newestValue!, version);
+    ? newestOf(place, newestValue)
+    : yield* findVersion(place, newestValue, version);
   if (found !== null) return found;
+  // What is there has a bucket (B1): only who finds nothing is told which of the two is missing.
+  yield* getBucket(bucket);
   throw version === undefined
     ? new ObjectError("no-such-key", `There is no object ${quote(key)} in the bucket ${quote(bucket)}`)
     : new ObjectError("no-such-version", `The object ${quote(key)} has no version ${quote(version)}`);

@@ -23,6 +23,8 @@ import {
   type Found,
   newestOf,
   type Plan,
+  readRows,
+  type Rows,
   type VersionRow,
   versionRowOf,
 } from "./change.ts";
@@ -30,7 +32,6 @@ import { judgeWrite } from "./conditions.ts";
 import { BODY, discard, type Draft, livingRows, type Source, tookTooLong, writeDraft } from "./draft.ts";
 import { removeGarbage } from "./garbage.ts";
 import { checkedMetadata, checkKey, checkTags } from "./names.ts";
-import { bucketRow } from "../rows.ts";
 import { DEFAULT_SCHEME, type Place, type World } from "./world.ts";
 
 /** Writes the driver's body as the newest version. @throws {ObjectError} see PutOptions; nothing is changed then */
@@ -44,10 +45,10 @@ export function* putFrom(world: World, options: PutOptions, source: Source): Pro
   checkTags(tags);
   checkedMetadata(options.metadata ?? []);
   const place = yield* world.place(bucket, key);
-  const [bucketValue, newestValue] = yield* getRows([bucketRow(bucket), newestRow(bucket, key)]);
-  const { scheme } = bucketOf(bucket, bucketValue!);
+  const rows = yield* readRows(place);
+  const { scheme } = bucketOf(bucket, rows.bucket);
   // It is judged again when it counts; but who is refused anyway need not send the body.
-  judgeWrite(conditions, key, newestOf(place, newestValue!)?.version ?? null);
+  judgeWrite(conditions, key, newestOf(place, rows.newest)?.version ?? null);
   const draft = yield* writeDraft(world, place, source, {
     scheme: scheme ?? DEFAULT_SCHEME,
     bytes: options.bytes,
@@ -62,13 +63,12 @@ export function* putFrom(world: World, options: PutOptions, source: Source): Pro
     yield* discard(place, draft);
     throw error;
   }
-  return yield* commitDraft(world, place, draft, {
-    conditions,
-    owner: options.owner ?? "",
-    metadata,
-    tags,
-  });
+  const described = { conditions, owner: options.owner ?? "", metadata, tags };
+  // Nothing is won by looking again where hardly any time has passed: the transaction holds the rows to what they were.
+  const isFresh = draft.bytes <= world.sizes.chunkBytes && (yield* now()) - draft.startedMs < ROWS_FRESH_MS;
+  return yield* commitDraft(world, place, draft, { described, rows: isFresh ? rows : null });
 }
+const ROWS_FRESH_MS = 2000;
 
 /** What of a version its writer says. */
 export interface Described {
@@ -82,7 +82,7 @@ function* commitDraft(
   world: World,
   place: Place,
   draft: Draft,
-  described: Described,
+  { described, rows }: { readonly described: Described; readonly rows: Rows | null },
 ): Program<ObjectVersion> {
   let staged: Staged | null = null;
   const giveUp = function* (): Program<void> {
@@ -138,7 +138,7 @@ function* commitDraft(
       },
     };
   };
-  return yield* change(world, place, decide, giveUp);
+  return yield* change(world, place, decide, giveUp, rows);
 }
 
 /** For a version's id: what is drawn once however often its write tries. */
