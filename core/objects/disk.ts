@@ -59,6 +59,10 @@ export class ChunkDisk {
   read(fragment: FragmentId, done: Read): void {
     this.#ask({ kind: "read", op: this.#add({ kind: "read", done }), fragment });
   }
+  /** As read(), for what is hardly there. */
+  readRare(fragment: FragmentId, done: Read): void {
+    this.#ask({ kind: "read", op: this.#add({ kind: "read", done }), fragment, rare: true });
+  }
   /** Up to LIMITS.fragmentsPerCheckMax. What is not there counts as removed. */
   remove(fragments: readonly FragmentId[], done: Done): void {
     this.#ask({ kind: "remove", op: this.#add({ kind: "remove", fragments, done }), fragments });

@@ -115,7 +115,7 @@ export class Holder implements LocalHolder {
     if (parseFragment(bytes, fragment) === null) return done("refused"); // H1
     this.#writing.set(key, { bytes, waiting: [done] });
     this.#bytesWriting += bytes.length;
-    disk.read(fragment, (there, _failed, now) => this.#compared(fragment, key, there, now));
+    disk.readRare(fragment, (there, _failed, now) => this.#compared(fragment, key, there, now));
   }
 
   #compared(fragment: FragmentId, key: string, there: Uint8Array | null, now: Instant): void {

@@ -37,7 +37,8 @@ export interface FragmentId extends SegmentId {
 export type ChunkOp =
   /** The whole file of a fragment. Answered when it is durable; what stood there before is replaced. */
   | { readonly kind: "write"; readonly op: number; readonly fragment: FragmentId; readonly bytes: Uint8Array }
-  | { readonly kind: "read"; readonly op: number; readonly fragment: FragmentId }
+  /** `rare`: it is hardly there, and a disk that can tell quickly that it is not does. */
+  | { readonly kind: "read"; readonly op: number; readonly fragment: FragmentId; readonly rare?: true }
   | { readonly kind: "remove"; readonly op: number; readonly fragments: readonly FragmentId[] }
   /** Up to `max` fragments of a partition in the order of compareFragments(), after `after` (null: from the first). */
   | {

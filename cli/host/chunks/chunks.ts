@@ -168,9 +168,12 @@ export class ChunkFiles {
     else this.#pending.delete(path);
   }
 
-  async #read({ op, fragment }: OpOf<"read">): Promise<ChunkResult> {
+  async #read({ op, fragment, rare }: OpOf<"read">): Promise<ChunkResult> {
     this.#begin();
-    const bytes = await this.#files.read(this.#pathOf(fragment), LIMITS.fragmentBytesMax);
+    const path = this.#pathOf(fragment);
+    // Whoever writes asks first, and its name is about to be looked up in any case.
+    if (rare === true && !this.#files.exists(path)) return { kind: "read", op, bytes: null };
+    const bytes = await this.#files.read(path, LIMITS.fragmentBytesMax);
     this.#counts.read++;
     return { kind: "read", op, bytes };
   }

@@ -1,4 +1,5 @@
 /** What the fragments' files ask of a file system. Whatever waits for the disk does so on another thread. */
+import { existsSync } from "node:fs";
 import type { DirectoryEntry } from "./listing.ts";
 
 export interface ChunkFileSystem {
@@ -7,6 +8,8 @@ export interface ChunkFileSystem {
   /** null: there is none. A file of more than `bytesMax` is not read, and comes as no bytes at all. */
   read(path: string, bytesMax: number): Promise<Uint8Array | null>;
   rename(from: string, to: string): Promise<void>;
+  /** At once. */
+  exists(path: string): boolean;
   /** False: there was none. */
   remove(path: string): Promise<boolean>;
   /** null: there is no such folder. */
@@ -21,10 +24,47 @@ export interface ChunkFileSystem {
   removeFolder(folder: string): void;
 }
 
+/**
+ * What is small and reaches the disk only with a sync is done at once, for the way to a thread and back takes longer; unless
+ * that was slow of late, as where the disk's own journal is full.
+ */
+class AtOnce {
+  /** Milliseconds, a moving average. */
+  #ms = 0;
+  #passed = 0;
+
+  get isWise(): boolean {
+    if (this.#ms <= AT_ONCE_MS_MAX) return true;
+    if (++this.#passed % AT_ONCE_RETRY_EVERY !== 0) return false;
+    // Another try, which may take it either way.
+    this.#ms = AT_ONCE_MS_MAX;
+    return true;
+  }
+
+  run<T>(act: () => T): T {
+    const began = performance.now();
+    try {
+      return act();
+    } finally {
+      this.#ms += (performance.now() - began - this.#ms) / 8;
+    }
+  }
+}
+
+const AT_ONCE_BYTES_MAX = 128 * 1024;
+const AT_ONCE_MS_MAX = 2;
+const AT_ONCE_RETRY_EVERY = 256;
+const atOnce = new AtOnce();
+
+const NEW: Deno.OpenOptions = { write: true, create: true, truncate: true, mode: 0o600 };
+
 export const REAL_CHUNK_FILES: ChunkFileSystem = {
   async write(path, bytes) {
-    using file = await Deno.open(path, { write: true, create: true, truncate: true, mode: 0o600 });
-    for (let at = 0; at < bytes.length;) at += await file.write(at === 0 ? bytes : bytes.subarray(at));
+    const small = bytes.length <= AT_ONCE_BYTES_MAX && atOnce.isWise;
+    using file = small ? atOnce.run(() => writeNew(path, bytes)) : await Deno.open(path, NEW);
+    if (!small) {
+      for (let at = 0; at < bytes.length;) at += await file.write(at === 0 ? bytes : bytes.subarray(at));
+    }
     await file.syncData();
   },
 
@@ -32,7 +72,7 @@ export const REAL_CHUNK_FILES: ChunkFileSystem = {
     const file = await found(() => Deno.open(path, { read: true }));
     if (file === null) return null;
     using opened = file;
-    const { size, isFile } = await opened.stat();
+    const { size, isFile } = opened.statSync();
     if (!isFile || size > bytesMax) return new Uint8Array(0);
     const bytes = new Uint8Array(size);
     for (let at = 0; at < size;) {
@@ -44,7 +84,11 @@ export const REAL_CHUNK_FILES: ChunkFileSystem = {
     return bytes;
   },
 
-  rename: (from, to) => Deno.rename(from, to),
+  async rename(from, to) {
+    if (atOnce.isWise) atOnce.run(() => Deno.renameSync(from, to));
+    else await Deno.rename(from, to);
+  },
+  exists: existsSync,
   remove: async (path) => await found(() => Deno.remove(path).then(() => true)) ?? false,
 
   list: (folder) => found(() => Array.fromAsync(Deno.readDir(folder))),
@@ -55,13 +99,25 @@ export const REAL_CHUNK_FILES: ChunkFileSystem = {
   },
 
   async syncFolder(folder) {
-    using opened = await Deno.open(folder, { read: true });
+    // Whoever has just made a name in it has it in memory.
+    using opened = Deno.openSync(folder, { read: true });
     await opened.sync();
   },
 
   makeFolder: (folder) => Deno.mkdirSync(folder, { recursive: true, mode: 0o700 }),
   removeFolder: (folder) => Deno.removeSync(folder),
 };
+
+function writeNew(path: string, bytes: Uint8Array): Deno.FsFile {
+  const file = Deno.openSync(path, NEW);
+  try {
+    for (let at = 0; at < bytes.length;) at += file.writeSync(at === 0 ? bytes : bytes.subarray(at));
+    return file;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
 
 async function found<T>(act: () => Promise<T>): Promise<T | null> {
   try {
