@@ -22,6 +22,7 @@ import { Incoming } from "./incoming.ts";
 import { deleteLifecycle, getLifecycle, putLifecycle } from "./lifecycle.ts";
 import { listObjects, listUploads, listVersions } from "./listing.ts";
 import * as objects from "./objects.ts";
+import { SigningKeys } from "./signature.ts";
 import { abortUpload, completeUpload, createUpload, listParts, putPart } from "./uploads.ts";
 import { xml, xmlDocument } from "./xml.ts";
 
@@ -67,7 +68,7 @@ export interface S3App {
 type Bindings = { call: Call; requestId: string };
 
 export function s3App(options: S3Options): S3App {
-  const routes = routesOf(options);
+  const routes = routesOf(options), keys = new SigningKeys();
   return {
     slowDown: () => {
       const id = newRequestId();
@@ -113,12 +114,16 @@ export function s3App(options: S3Options): S3App {
   };
 
   async function answer(call: Call, requestId: string): Promise<Response> {
-    await admit(options, call);
+    await admit(options, call, keys);
     return await routes.fetch(call.request, { call, requestId });
   }
 }
 
-async function admit({ storeFor, credentials, now }: S3Options, call: Call): Promise<void> {
+async function admit(
+  { storeFor, credentials, now }: S3Options,
+  call: Call,
+  keys: SigningKeys,
+): Promise<void> {
   if (credentials === null) {
     call.admit(null, storeFor(null));
   } else {
@@ -127,6 +132,7 @@ async function admit({ storeFor, credentials, now }: S3Options, call: Call): Pro
       { method, path, query, headers: call.request.headers, host },
       credentials,
       now(),
+      keys,
     );
     if (identity === null) throw new S3Error("AccessDenied", "The request is not signed");
     call.payload = identity.payload;

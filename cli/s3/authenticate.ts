@@ -10,7 +10,7 @@ import {
   type Scope,
   scopeText,
   sign,
-  signingKey,
+  SigningKeys,
   stringToSign,
   UNSIGNED_PAYLOAD,
 } from "./signature.ts";
@@ -60,6 +60,7 @@ export async function authenticate(
   request: SignedRequest,
   credentials: Credentials,
   nowMs: number,
+  keys: SigningKeys = new SigningKeys(),
 ): Promise<Identity | null> {
   const claim = readClaim(request);
   if (claim === null) return null;
@@ -79,7 +80,7 @@ export async function authenticate(
   if (secret === null) {
     throw new S3Error("InvalidAccessKeyId", undefined, [["AWSAccessKeyId", claim.accessId]]);
   }
-  const key = signingKey(secret, claim.scope);
+  const key = keys.of(claim.accessId, secret, claim.scope);
   const texts = candidates.map((canonical) => stringToSign(claim.amzDate, claim.scope, canonical));
   if (!texts.some((text) => sameSignature(sign(key, text), claim.signature))) {
     throw new S3Error("SignatureDoesNotMatch", undefined, [
@@ -88,6 +89,7 @@ export async function authenticate(
       ["CanonicalRequest", candidates[0] ?? ""],
     ]);
   }
+  keys.remember(claim.accessId, secret, claim.scope, key);
   return {
     accessId: claim.accessId,
     payload: claim.payload,
@@ -204,20 +206,20 @@ function checkSignedHeaders({ headers }: SignedRequest, claim: Claim): void {
 
 function checkTime(claim: Claim, nowMs: number): void {
   const ms = parseAmzDate(claim.amzDate) ?? 0;
-  const times = [["RequestTime", claim.amzDate], ["ServerTime", amzDate(nowMs)]] as const;
+  const times = () => [["RequestTime", claim.amzDate], ["ServerTime", amzDate(nowMs)]] as const;
   if (claim.amzDate.slice(0, 8) !== claim.scope.date) {
     throw new S3Error(
       "SignatureDoesNotMatch",
       "The date of the Credential is not that of the request",
-      times,
+      times(),
     );
   }
   if (claim.expiresSeconds === null) {
-    if (Math.abs(nowMs - ms) > LIMITS.s3SkewMs) throw new S3Error("RequestTimeTooSkewed", undefined, times);
+    if (Math.abs(nowMs - ms) > LIMITS.s3SkewMs) throw new S3Error("RequestTimeTooSkewed", undefined, times());
     return;
   }
-  if (nowMs < ms - LIMITS.s3SkewMs) throw new S3Error("AccessDenied", "Request is not valid yet", times);
+  if (nowMs < ms - LIMITS.s3SkewMs) throw new S3Error("AccessDenied", "Request is not valid yet", times());
   if (nowMs > ms + claim.expiresSeconds * 1000) {
-    throw new S3Error("AccessDenied", "Request has expired", times);
+    throw new S3Error("AccessDenied", "Request has expired", times());
   }
 }

@@ -15,18 +15,12 @@ export class Incoming {
   async *read(idleMs: number = LIMITS.s3IdleMs): AsyncGenerator<Uint8Array, void, undefined> {
     if (this.#stream === null || this.#ended) return;
     const reader = this.#stream.getReader();
-    // One timer for the whole body, looked at now and then: one for each read would cost more than the read.
-    let readAt = performance.now();
-    const lateness = Promise.withResolvers<never>();
-    lateness.promise.catch(() => {});
-    const watch = setInterval(() => {
-      if (performance.now() - readAt > idleMs) lateness.reject(new S3Error("RequestTimeout"));
-    }, Math.min(1000, idleMs));
+    const watched = new Watched(idleMs);
     try {
       while (true) {
-        readAt = performance.now();
-        const { done, value } = await Promise.race([reader.read(), lateness.promise]);
-        readAt = Infinity;
+        watched.readAt = performance.now();
+        const { done, value } = await Promise.race([reader.read(), watched.late]);
+        watched.readAt = Infinity;
         if (done) break;
         if (value.length > 0) yield value;
       }
@@ -36,7 +30,7 @@ export class Incoming {
       this.#ended = true;
       throw new S3Error("IncompleteBody", "The connection ended before the body did");
     } finally {
-      clearInterval(watch);
+      watched.end();
       reader.releaseLock();
     }
   }
@@ -74,5 +68,55 @@ export class Incoming {
         if (bytes > LIMITS.s3DrainBytesMax || performance.now() > until) return;
       }
     } catch { /* It is the refusal that is answered. */ }
+  }
+}
+
+interface Clock {
+  readonly timer: ReturnType<typeof setInterval>;
+  readonly bodies: Set<Watched>;
+}
+
+/**
+ * A body that is being read. One timer for all that have the same patience, looked at now and then: one for each would
+ * cost more than many a body.
+ */
+class Watched {
+  static readonly #clocks = new Map<number, Clock>();
+  readonly #idleMs: number;
+  readonly #lateness = Promise.withResolvers<never>();
+  /** Since when something is waited for; Infinity: nothing is. */
+  readAt = performance.now();
+
+  constructor(idleMs: number) {
+    this.#idleMs = idleMs;
+    this.#lateness.promise.catch(() => {});
+    const clock = Watched.#clocks.get(idleMs) ?? Watched.#start(idleMs);
+    clock.bodies.add(this);
+  }
+
+  static #start(idleMs: number): Clock {
+    const bodies = new Set<Watched>();
+    const timer = setInterval(() => bodies.forEach((body) => body.#look()), Math.min(1000, idleMs));
+    const clock = { timer, bodies };
+    Watched.#clocks.set(idleMs, clock);
+    return clock;
+  }
+
+  /** Rejects with RequestTimeout. */
+  get late(): Promise<never> {
+    return this.#lateness.promise;
+  }
+
+  end(): void {
+    const clock = Watched.#clocks.get(this.#idleMs);
+    if (clock === undefined) return;
+    clock.bodies.delete(this);
+    if (clock.bodies.size > 0) return;
+    clearInterval(clock.timer);
+    Watched.#clocks.delete(this.#idleMs);
+  }
+
+  #look(): void {
+    if (performance.now() - this.readAt > this.#idleMs) this.#lateness.reject(new S3Error("RequestTimeout"));
   }
 }

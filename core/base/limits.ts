@@ -207,6 +207,8 @@ export const LIMITS = {
   s3PresignedSecondsMax: 604_800,
   /** A body of which nothing comes, or of which nothing is taken, for this long is given up. */
   s3IdleMs: 120_000,
+  /** Longer contents are streamed to the client, and counted until they are sent. */
+  s3WholeBytesMax: 128 * KiB,
   /** Of the body of a refused request, so much is read and for so long, that the client may see the answer. */
   s3DrainBytesMax: 4 * MiB,
   s3DrainMs: 5_000,

@@ -1,5 +1,6 @@
 /** What the server does with slow, impatient and silent clients. */
 import assert from "node:assert/strict";
+import { LIMITS } from "../../../core/base/limits.ts";
 import { ObjectError } from "../../../core/objects/types.ts";
 import { patiently } from "../../../cli/s3/answers.ts";
 import { xml } from "../../../cli/s3/xml.ts";
@@ -74,17 +75,23 @@ Deno.test("stop() lets what is under way end, and cuts what does not", async () 
     await stopped;
     await assert.rejects(fetch(url), TypeError);
   });
-  await withFace({}, async ({ send, store, server }) => {
-    await send("PUT", "/stars");
-    await send("PUT", "/stars/k", { body: "bright" });
-    const never = Promise.withResolvers<void>();
-    store.beforePiece = () => never.promise;
-    const slow = assert.rejects(send("GET", "/stars/k"));
-    await until("one is under way", () => server.requestsUnderWay() === 1);
-    await server.stop(50);
-    await slow;
-    never.resolve();
-  });
+  // An answer that was begun breaks off; of one that was not, the client is told.
+  for (const bytes of [LIMITS.s3WholeBytesMax + 1, LIMITS.s3WholeBytesMax]) {
+    await withFace({}, async ({ send, store, server }) => {
+      await send("PUT", "/stars");
+      await send("PUT", "/stars/k", { body: new Uint8Array(bytes) });
+      const never = Promise.withResolvers<void>();
+      store.beforePiece = () => never.promise;
+      const asked = send("GET", "/stars/k");
+      const slow = bytes > LIMITS.s3WholeBytesMax
+        ? assert.rejects(asked)
+        : asked.then((answer) => expectStatus(answer, 503, "SlowDown"));
+      await until("one is under way", () => server.requestsUnderWay() === 1);
+      await server.stop(50);
+      await slow;
+      never.resolve();
+    });
+  }
 });
 
 /** A request as it stands, and everything that comes back until the connection closes or `last` was seen. */

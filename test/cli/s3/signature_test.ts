@@ -8,9 +8,16 @@ import { createHash, createHmac } from "node:crypto";
 import fc from "fast-check";
 import { SignatureV4 } from "@smithy/signature-v4";
 import { authenticate, type SignedRequest } from "../../../cli/s3/authenticate.ts";
-import { amzDate, parseAmzDate } from "../../../cli/s3/encoding.ts";
+import {
+  amzDate,
+  parseAmzDate,
+  percentDecode,
+  percentDecodeText,
+  uriEncode,
+  utf8OrNull,
+} from "../../../cli/s3/encoding.ts";
 import { S3Error } from "../../../cli/s3/errors.ts";
-import { EMPTY_SHA256 } from "../../../cli/s3/signature.ts";
+import { EMPTY_SHA256, SigningKeys } from "../../../cli/s3/signature.ts";
 
 const ID = "AKIAIOSFODNN7EXAMPLE", SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 const NOW = Date.UTC(2013, 4, 24, 0, 1);
@@ -241,4 +248,38 @@ Deno.test("parseAmzDate() takes dates that are there, and no others", () => {
   ) {
     assert.equal(parseAmzDate(text), null, text);
   }
+});
+
+Deno.test("a key that has signed is kept as long as its secret is the same, and no more of them than there is room for", async () => {
+  const keys = new SigningKeys(2), scope = { date: "20130524", region: "us-east-1", service: "s3" };
+  const made = keys.of(ID, SECRET, scope);
+  assert.notEqual(keys.of(ID, SECRET, scope), made, "nothing is remembered of whoever has not signed");
+  keys.remember(ID, SECRET, scope, made);
+  assert.equal(keys.of(ID, SECRET, scope), made);
+  assert.notDeepEqual(keys.of(ID, "another", scope), made);
+  assert.notDeepEqual(keys.of(ID, SECRET, { ...scope, date: "20130525" }), made);
+  for (const region of ["a", "b"]) keys.remember(ID, SECRET, { ...scope, region }, made);
+  assert.notEqual(keys.of(ID, SECRET, scope), made, "the oldest has gone");
+
+  // Whatever is remembered, the same requests are let in and refused.
+  const kept = new SigningKeys();
+  for (let round = 0; round < 2; round++) {
+    await authenticate(getExample(), credentials, NOW, kept);
+    const other = { secretOf: () => Promise.resolve("another") };
+    await assert.rejects(authenticate(getExample(), other, NOW, kept), S3Error);
+  }
+});
+
+Deno.test("texts are encoded and decoded as byte by byte", () => {
+  const texts = fc.oneof(
+    fc.string(),
+    fc.string({ unit: "binary" }),
+    fc.string({ unit: fc.constantFrom("%", "+", "2", "F", "e", "C", "0", "a", "/", "~", "\u00e9") }),
+  );
+  fc.assert(fc.property(texts, fc.boolean(), (text, flag) => {
+    const bytes = new TextEncoder().encode(text);
+    assert.equal(uriEncode(text, flag), uriEncode(bytes, flag));
+    const decoded = percentDecode(text, flag);
+    assert.equal(percentDecodeText(text, flag), decoded === null ? null : utf8OrNull(decoded));
+  }));
 });
