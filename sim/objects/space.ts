@@ -17,7 +17,7 @@ import { ViewHolders } from "../../core/node/holders.ts";
 import type { SystemView } from "../../core/wire/messages.ts";
 import type { FragmentId } from "../../core/wire/objects.ts";
 import { formatDuration } from "../units.ts";
-import { type ChunkDisk, nameOf } from "./chunk_disk.ts";
+import { nameOf, type StoredFragment } from "./chunk_disk.ts";
 
 /** A row of the catalog that belongs to objects, where it was found. */
 export interface ObjectRow {
@@ -29,7 +29,7 @@ export interface ObjectRow {
 /** A member's disk. */
 export interface Shelf {
   readonly node: NodeId;
-  readonly chunks: ChunkDisk;
+  readonly chunks: { sorted(): readonly Pick<StoredFragment, "fragment" | "length" | "harm">[] };
 }
 
 export interface SpaceReport {

@@ -16,6 +16,7 @@ Deno.test("real processes under faults lose nothing, and their history is linear
     seconds: SECONDS,
     nodes: 3,
     clients: 6,
+    objects: 2,
     seed: 3,
     faults: ["kill", "crash-loop", "stop", "full", "io-error", "cut", "one-way", "loss"],
     history: null,

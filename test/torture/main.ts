@@ -5,12 +5,13 @@
 import { Command, InvalidArgumentError } from "commander";
 import { checkHistory, type CheckResult } from "./check.ts";
 import { FAULT_KINDS, type FaultKind } from "./plan.ts";
-import { NODES_MAX, torture } from "./run.ts";
+import { NODES_MAX, type ObjectsResult, torture } from "./run.ts";
 
 interface Flags {
   readonly minutes: number;
   readonly nodes: number;
   readonly clients: number;
+  readonly objects: number;
   readonly seed?: number;
   readonly faults: readonly FaultKind[];
   readonly history?: string;
@@ -27,6 +28,7 @@ function program(): Command {
     .option("--minutes <n>", "how long faults go on", positive, 5)
     .option("--nodes <n>", `from 3 to ${NODES_MAX}`, integer(3, NODES_MAX), 5)
     .option("--clients <n>", "each does one operation after the other", integer(1, 256), 8)
+    .option("--objects <n>", "clients of objects besides; 0: none", integer(0, 64), 4)
     .option("--seed <n>", "of the plan of faults (default: drawn at random)", integer(0, 2 ** 32 - 1))
     .option("--faults <kinds>", `of ${FAULT_KINDS.join(",")}`, faultKinds, FAULT_KINDS)
     .option("--history <file>", "where the history goes (default: beside the nodes' data)")
@@ -43,11 +45,12 @@ function program(): Command {
 
 async function run(flags: Flags): Promise<void> {
   const seed = flags.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]!;
-  const { nodes, clients, faults, partitions } = flags;
+  const { nodes, clients, objects, faults, partitions } = flags;
   const result = await torture({
     seconds: flags.minutes * 60,
     nodes,
     clients,
+    objects,
     seed,
     faults,
     partitions,
@@ -64,6 +67,7 @@ async function run(flags: Flags): Promise<void> {
     `Seed ${seed}: ${result.seconds.toFixed(0)} s, ${nodes} nodes started ${result.starts} times, ${healed}`,
   );
   for (const line of result.leftOut) console.log(`Left out: ${line}`);
+  if (result.objects !== null) summariseObjects(result.objects);
   summarise(result.check);
   if (result.check.problems.length === 0) return;
   const only = faults.length === FAULT_KINDS.length ? "" : ` --faults ${faults.join(",")}`;
@@ -71,9 +75,9 @@ async function run(flags: Flags): Promise<void> {
   console.log(`Check the history again: deno task torture check ${result.history}`);
   console.log(
     `The same plan again: deno task torture --seed ${seed} --minutes ${flags.minutes} --nodes ${nodes} ` +
-      `--clients ${clients} --partitions ${partitions}${flags.record ? " --record" : ""}${
-        flags.open ? " --open" : ""
-      }${only}`,
+      `--clients ${clients} --objects ${objects} --partitions ${partitions}${
+        flags.record ? " --record" : ""
+      }${flags.open ? " --open" : ""}${only}`,
   );
   Deno.exitCode = 1;
 }
@@ -84,14 +88,30 @@ async function check(path: string): Promise<void> {
   if (result.problems.length > 0) Deno.exitCode = 1;
 }
 
+function summariseObjects(result: ObjectsResult): void {
+  const { operations, keys, undecided, versions, fragments, mendedAfterMs, counts } = result;
+  const mb = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
+  console.log(
+    `Objects: ${operations} operations on ${keys} keys${undecided > 0 ? ` (${undecided} undecided)` : ""}, ${
+      mb(result.bytesWritten)
+    } written, ${mb(result.bytesRead)} read; ${versions} versions and ` +
+      `${fragments} fragments at the end, ${
+        mendedAfterMs === null ? "never mended" : `mended after ${mendedAfterMs} ms`
+      }`,
+  );
+  console.log(`Of objects: ${countsOf(counts)}`);
+}
+
+function countsOf(map: ReadonlyMap<string, number>): string {
+  return [...map].sort(([a], [b]) => a < b ? -1 : 1).map(([what, times]) => `${what} ${times}`).join(", ") ||
+    "none";
+}
+
 function summarise(result: CheckResult): void {
   const { operations, ok, failed, unknown, keys, replicas, problems } = result;
-  const counts = (map: ReadonlyMap<string, number>) =>
-    [...map].sort(([a], [b]) => a < b ? -1 : 1).map(([what, times]) => `${what} ${times}`).join(", ") ||
-    "none";
-  console.log(`Faults: ${counts(new Map([...result.faults].filter(([kind]) => kind !== "heal")))}`);
+  console.log(`Faults: ${countsOf(new Map([...result.faults].filter(([kind]) => kind !== "heal")))}`);
   console.log(`Operations: ${operations}, of which ${ok} ok, ${failed} failed, ${unknown} unknown`);
-  console.log(`Not ok: ${counts(result.errors)}`);
+  console.log(`Not ok: ${countsOf(result.errors)}`);
   console.log(
     `Checked: ${keys} keys and groups of keys for linearizability, ${replicas} replicas for equality`,
   );

@@ -12,6 +12,8 @@ import { HISTORY_FORMAT, HISTORY_VERSION, HistoryWriter } from "./history_file.t
 import { type Abilities, probeAbilities, run, whyNot } from "./machine.ts";
 import { Nemesis } from "./nemesis.ts";
 import { describeFault, type Fault, type FaultKind, planFaults } from "./plan.ts";
+import { auditSpace, dateBack, endPending, untilMended } from "./objects/space.ts";
+import { ObjectWorkload } from "./objects/workload.ts";
 import { type Entry, NodeProcess } from "./processes.ts";
 import { Reach } from "./reach.ts";
 import { Loopback, Namespaces, type Wires } from "./wires.ts";
@@ -21,6 +23,8 @@ export interface TortureOptions {
   readonly seconds: number;
   readonly nodes: number;
   readonly clients: number;
+  /** Clients of objects besides; 0: there are no objects. */
+  readonly objects: number;
   readonly seed: number;
   /** Those wanted; what this machine cannot do is left out, and said. */
   readonly faults: readonly FaultKind[];
@@ -37,8 +41,24 @@ export interface TortureOptions {
   readonly tell: (line: string) => void;
 }
 
+/** What came of the objects. Their problems are among those of the check. */
+export interface ObjectsResult {
+  readonly operations: number;
+  readonly keys: number;
+  /** Keys for which the search for an order was given up. */
+  readonly undecided: number;
+  readonly bytesWritten: number;
+  readonly bytesRead: number;
+  readonly versions: number;
+  readonly fragments: number;
+  /** After the network was whole, until each node had all that it should hold. */
+  readonly mendedAfterMs: number | null;
+  readonly counts: ReadonlyMap<string, number>;
+}
+
 export interface TortureResult {
   readonly check: CheckResult;
+  readonly objects: ObjectsResult | null;
   readonly history: string;
   /** Where everything of a failed run lies; null: removed. */
   readonly kept: string | null;
@@ -54,6 +74,10 @@ export interface TortureResult {
 const NAMES = ["rigel", "sirius", "vega", "altair", "deneb", "polaris", "capella"];
 export const NODES_MAX = NAMES.length;
 const SMALL_DISK_MEGABYTES = 384;
+const SMALL_DISK_WITH_OBJECTS_MEGABYTES = 1024;
+const MENDED_MS_MAX = 120_000;
+const SPACE_MS_MAX = 30_000;
+const SPACE_POLL_MS = 1000;
 const WHOLE_MS_MAX = 90_000;
 const EQUAL_MS_MAX = 20_000;
 /** Begun at most: bounds the history's file to some 150 MB. */
@@ -118,6 +142,7 @@ class Run {
     this.#tellPlan(plan);
     await this.#startAll();
     const workload = await this.#startWorkload(leftOut);
+    const objects = await this.#startObjects();
     const nemesis = this.#nemesis = this.#makeNemesis(workload);
     workload.start();
     const over = performance.now() + seconds * 1000;
@@ -125,13 +150,14 @@ class Run {
     await nemesis.run(plan, seconds * 1000);
     await until(over);
     clearInterval(progress);
-    const healedAfterMs = await this.#conclude(workload);
+    const { healedAfterMs, objectsResult } = await this.#conclude(workload, objects);
     const lasted = (performance.now() - this.#began) / 1000;
     this.#history!.write({ type: "end", operations: workload.operations, seconds: lasted });
     this.#history!.close();
     this.#tell(`Checking ${workload.operations} operations in ${this.#historyPath}`);
     return {
       check: await checkHistory(this.#historyPath),
+      objects: objectsResult,
       history: this.#historyPath,
       plan,
       seconds: lasted,
@@ -171,11 +197,12 @@ class Run {
       kinds.some((kind) => NETWORK_KINDS.includes(kind));
     const wires = this.#wires = networked ? await Namespaces.open(nodes, abilities) : new Loopback(nodes);
     if (kinds.includes("full") || kinds.includes("read-only")) {
+      const megabytes = this.#options.objects > 0 ? SMALL_DISK_WITH_OBJECTS_MEGABYTES : SMALL_DISK_MEGABYTES;
       // A minority of the nodes.
       for (let node = 1; node <= Math.max(1, Math.floor((nodes - 1) / 2)); node++) {
         const home = join(this.#directory, NAMES[node]!);
         await Deno.mkdir(home);
-        this.#disks.set(node, await SmallDisk.mount(home, SMALL_DISK_MEGABYTES));
+        this.#disks.set(node, await SmallDisk.mount(home, megabytes));
       }
     }
     for (let number = 0; number < nodes; number++) {
@@ -255,6 +282,16 @@ class Run {
     });
   }
 
+  async #startObjects(): Promise<ObjectWorkload | null> {
+    const { seed, objects: clients, nodes } = this.#options;
+    if (clients === 0) return null;
+    const random = Random.fromSeed(seed).fork("objects");
+    const objects = new ObjectWorkload({ reach: this.#reach!, clients, random, nodes });
+    await objects.prepare();
+    objects.start();
+    return objects;
+  }
+
   #whole(): Promise<string | null> {
     const waiting = (missing: string) => this.#tell(`Waiting for the network to be whole: ${missing}`);
     return untilWhole(this.#nodes, { reach: this.#reach!, msMax: WHOLE_MS_MAX, waiting });
@@ -275,7 +312,10 @@ class Run {
   }
 
   /** No fault any more: what must then hold, written into the history. Milliseconds until all was whole. */
-  async #conclude(workload: Workload): Promise<number | null> {
+  async #conclude(
+    workload: Workload,
+    objects: ObjectWorkload | null,
+  ): Promise<{ healedAfterMs: number | null; objectsResult: ObjectsResult | null }> {
     const healing = performance.now();
     await this.#wires!.heal();
     for (const node of this.#nodes) {
@@ -285,7 +325,8 @@ class Run {
     const healed = Math.round(performance.now() - healing);
     if (missing === null) this.#tell(`The network is whole ${healed} ms after the last fault`);
     else this.#problem(`The network was not whole ${WHOLE_MS_MAX / 1000} s after the last fault: ${missing}`);
-    await workload.stop();
+    await Promise.all([workload.stop(), objects?.stop()]);
+    const objectsResult = objects === null ? null : await this.#concludeObjects(objects);
     const unread = await workload.readAll();
     if (unread.length > 0) {
       this.#problem(`${unread.length} keys could not be read at the end: ${unread.slice(0, 5)}`);
@@ -306,7 +347,71 @@ class Run {
       }
     }
     if (this.#options.record) await this.#replayAll();
-    return missing === null ? healed : null;
+    return { healedAfterMs: missing === null ? healed : null, objectsResult };
+  }
+
+  /** Everything that was acknowledged can be read, and disks hold that and nothing else. */
+  async #concludeObjects(objects: ObjectWorkload): Promise<ObjectsResult> {
+    const { history } = objects, reach = this.#reach!, began = performance.now();
+    const unmended = await untilMended(reach, MENDED_MS_MAX);
+    const mendedAfterMs = unmended === null ? Math.round(performance.now() - began) : null;
+    if (unmended === null) this.#tell(`All fragments are where they should be ${mendedAfterMs} ms later`);
+    else this.#problem(`Fragments were not mended in ${MENDED_MS_MAX / 1000} s: ${unmended}`);
+    let versions = 0, fragments = 0;
+    try {
+      versions = await objects.readAll();
+      this.#tell(`Read ${versions} versions of objects`);
+      fragments = await this.#auditObjects();
+    } catch (error) {
+      this.#problem(`Objects could not be looked at in the end: ${String(error)}`);
+    }
+    const { objects: keys, operations, undecided } = history.check();
+    for (const problem of history.problems) this.#problem(`Objects: ${problem}`);
+    if (history.problems.length > 0) {
+      const lines = history.operations.map((operation) => JSON.stringify(operation));
+      await Deno.writeTextFile(join(this.#directory, "objects.jsonl"), lines.join("\n") + "\n");
+    }
+    const { bytesRead } = history, { bytesWritten, counts } = objects;
+    return {
+      operations,
+      keys,
+      undecided,
+      bytesWritten,
+      bytesRead,
+      versions,
+      fragments,
+      mendedAfterMs,
+      counts,
+    };
+  }
+
+  async #auditObjects(): Promise<number> {
+    const reach = this.#reach!, pending = await endPending(reach);
+    for (const node of this.#nodes) {
+      const code = await node.terminate();
+      if (code !== 0) this.#problem(`Node "${node.name}" ended with exit code ${code} after the faults`);
+    }
+    dateBack(this.#nodes);
+    const ready = await Promise.all(this.#nodes.map((node) => node.start()));
+    if (ready.includes(false)) this.#problem("A node did not start again after the faults");
+    const missing = await this.#whole() ?? await untilMended(reach, MENDED_MS_MAX);
+    if (missing !== null) this.#problem(`After a restart: ${missing}`);
+    const giveUp = performance.now() + SPACE_MS_MAX;
+    for (;;) {
+      const { problems, rotten, fragments } = await auditSpace(reach, this.#nodes);
+      const wrong = [...problems, ...rotten];
+      if (wrong.length === 0) {
+        this.#tell(`Disks hold ${fragments} fragments and nothing else; ${pending} writes were broken off`);
+        return fragments;
+      }
+      if (performance.now() > giveUp) {
+        this.#problem(
+          `Disks and catalog do not agree in ${wrong.length} things: ${wrong.slice(0, 5).join("; ")}`,
+        );
+        return fragments;
+      }
+      await until(performance.now() + SPACE_POLL_MS);
+    }
   }
 
   #recording(name: string): string {
