@@ -111,6 +111,20 @@ function unreadable(path: string, error: unknown): Error {
   return new Error(`Cannot read "${path}": ${why}`);
 }
 
+/** Removes the folder, if all that is left in it are folders without files. */
+export async function removeEmpty(folder: string): Promise<void> {
+  try {
+    if (!(await Deno.lstat(folder)).isDirectory) return;
+    for await (const { name, isDirectory } of Deno.readDir(folder)) {
+      if (isDirectory) await removeEmpty(join(folder, name));
+    }
+    await Deno.remove(folder);
+  } catch (error) {
+    // It is gone already, holds more, or is not ours to remove: what was to be moved has been.
+    if (!(error instanceof Error) || error instanceof TypeError) throw error;
+  }
+}
+
 /** Where below `folder` an object goes that is called `relative` there. Never outside of it. */
 export function placeBelow(folder: string, relative: string, from: ObjectLocation): string {
   const parts = relative.split("/");

@@ -5,9 +5,9 @@ import type { ObjectStore } from "../../objects/store.ts";
 import { Progress } from "../../terminal.ts";
 import type { ConnectFlags } from "../connection.ts";
 import { UsageError } from "../errors.ts";
-import { withStore } from "./connected.ts";
+import { Gate, withStore } from "./connected.ts";
 import { contentOf, downloadFile, writeAll } from "./downloading.ts";
-import { checkSame, contentTypeOf, type LocalFile, localFiles, placeBelow } from "./files.ts";
+import { checkSame, contentTypeOf, type LocalFile, localFiles, placeBelow, removeEmpty } from "./files.ts";
 import { isPattern } from "./glob.ts";
 import { type Location, nameOf, type ObjectLocation, SCHEME } from "./location.ts";
 import { runAll, type Task, withSignal } from "./running.ts";
@@ -44,14 +44,19 @@ export async function transfer(
   checkFlags(from, to, flags);
   await withStore(flags, (store, owner) =>
     withSignal(async (signal) => {
-      const job: Job = { store, owner, flags, move, many: isMany(from, flags), signal };
+      const parallel = flags.parallel ?? PARALLEL, gate = new Gate(parallel);
+      const job: Job = { store, owner, flags, move, many: isMany(from, flags), parallel, gate, signal };
       if (to.kind === "pipe") return await toStdout(job, from);
       const tasks: Task[] = [];
       for (const source of from) {
-        for await (const task of tasksOf(job, source, to)) tasks.push(task);
+        for await (const task of tasksOf(job, source, to)) {
+          signal.throwIfAborted();
+          tasks.push(task);
+        }
       }
       refuseCollisions(tasks);
-      await runAll(tasks, { ...flags, parallel: flags.parallel ?? PARALLEL }, signal);
+      await runAll(tasks, { ...flags, parallel }, signal);
+      for (const source of move ? from : []) if (source.kind === "file") await removeEmpty(source.path);
     }));
 }
 
@@ -63,6 +68,8 @@ interface Job {
   readonly move: boolean;
   /** Several things may come of it, so that the destination is a folder. */
   readonly many: boolean;
+  readonly parallel: number;
+  readonly gate: Gate;
   readonly signal: AbortSignal;
 }
 
@@ -186,7 +193,8 @@ function uploadTask(job: Job, file: LocalFile, to: ObjectLocation): Task {
         file,
         ...putOptions(job, file.path),
         partBytes,
-        parallel: flags.parallel ?? PARALLEL,
+        parallel: job.parallel,
+        gate: job.gate,
         resume: flags.resume,
         progress,
         signal,

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import type { Conditions, ObjectVersion, Pair, Part, Upload } from "../../../core/objects/types.ts";
 import { ObjectError } from "../../../core/objects/types.ts";
 import type { ObjectStore } from "../../objects/store.ts";
-import { persistently } from "./connected.ts";
+import { type Gate, persistently } from "./connected.ts";
 import { checkSame, fileBytes, type LocalFile } from "./files.ts";
 import { nameOf } from "./location.ts";
 
@@ -32,8 +32,9 @@ export interface UploadOptions {
   readonly conditions: Conditions;
   /** Files of at least twice this go in parts of it. */
   readonly partBytes: number;
-  /** Parts under way at once. */
+  /** Parts of this file under way at once; and of all files together, those that are through here. */
   readonly parallel: number;
+  readonly gate: Gate;
   /** False: begin anew, whatever is there. */
   readonly resume: boolean;
   readonly progress: CountBytes;
@@ -67,7 +68,10 @@ async function uploadInParts(options: UploadOptions): Promise<ObjectVersion> {
       etags[index] = had.etag;
       return;
     }
-    etags[index] = await putPart(options, upload, { number: index + 1, start, end });
+    etags[index] = await options.gate.through(async () => {
+      signal.throwIfAborted();
+      return await putPart(options, upload, { number: index + 1, start, end });
+    });
   };
   await Promise.all(Array.from({ length: Math.min(options.parallel, parts) }, async () => {
     try {
