@@ -10,10 +10,12 @@
  * B5. Memory follows from what is under way. A file that is longer than any fragment is not read.
  * B6. After close() nothing is answered, and nothing new begins.
  *
- * Everything is asked of the runtime's own threads, file by file. Measured on a virtual disk and two busy cores, durable
+ * What waits for the disk is asked of the runtime's own threads, file by file. Measured on a virtual disk and two busy cores, durable
  * writes a second of 64 KiB at 1, 8 and 32 at once: 430, 1400, 1300 that way, and 190, 180, 220 through one worker with
  * syncs in batches (a sync after the other), 170, 970, 850 through four; of 1 MiB 300, 1050, 1090 (as quick as dd) against
- * 130, 200, 240 and 120, 310, 480. Renaming costs a fifth of the smaller ones. See bench/chunks.ts.
+ * 130, 200, 240 and 120, 310, 480. Renaming costs a fifth of the smaller ones.
+ * What only makes and names small files is done at once (at_once.ts): of seven ways to a thread and back for each, two are
+ * left, both syncs. See bench/chunks.ts.
  */
 import { join } from "node:path";
 import type { PartitionId } from "../../../core/base/ids.ts";

@@ -1,5 +1,9 @@
-/** What the fragments' files ask of a file system. Whatever waits for the disk does so on another thread. */
+/**
+ * What the fragments' files ask of a file system. Whatever waits for the disk does so on another thread; small files are made
+ * and renamed at once, and only their syncs wait.
+ */
 import { existsSync } from "node:fs";
+import { AtOnce } from "./at_once.ts";
 import type { DirectoryEntry } from "./listing.ts";
 
 export interface ChunkFileSystem {
@@ -24,43 +28,15 @@ export interface ChunkFileSystem {
   removeFolder(folder: string): void;
 }
 
-/**
- * What is small and reaches the disk only with a sync is done at once, for the way to a thread and back takes longer; unless
- * that was slow of late, as where the disk's own journal is full.
- */
-class AtOnce {
-  /** Milliseconds, a moving average. */
-  #ms = 0;
-  #passed = 0;
-
-  get isWise(): boolean {
-    if (this.#ms <= AT_ONCE_MS_MAX) return true;
-    if (++this.#passed % AT_ONCE_RETRY_EVERY !== 0) return false;
-    // Another try, which may take it either way.
-    this.#ms = AT_ONCE_MS_MAX;
-    return true;
-  }
-
-  run<T>(act: () => T): T {
-    const began = performance.now();
-    try {
-      return act();
-    } finally {
-      this.#ms += (performance.now() - began - this.#ms) / 8;
-    }
-  }
-}
-
+/** Longer ones are made on another thread. */
 const AT_ONCE_BYTES_MAX = 128 * 1024;
-const AT_ONCE_MS_MAX = 2;
-const AT_ONCE_RETRY_EVERY = 256;
 const atOnce = new AtOnce();
 
 const NEW: Deno.OpenOptions = { write: true, create: true, truncate: true, mode: 0o600 };
 
 export const REAL_CHUNK_FILES: ChunkFileSystem = {
   async write(path, bytes) {
-    const small = bytes.length <= AT_ONCE_BYTES_MAX && atOnce.isWise;
+    const small = bytes.length <= AT_ONCE_BYTES_MAX && atOnce.isWise();
     using file = small ? atOnce.run(() => writeNew(path, bytes)) : await Deno.open(path, NEW);
     if (!small) {
       for (let at = 0; at < bytes.length;) at += await file.write(at === 0 ? bytes : bytes.subarray(at));
@@ -85,7 +61,7 @@ export const REAL_CHUNK_FILES: ChunkFileSystem = {
   },
 
   async rename(from, to) {
-    if (atOnce.isWise) atOnce.run(() => Deno.renameSync(from, to));
+    if (atOnce.isWise()) atOnce.run(() => Deno.renameSync(from, to));
     else await Deno.rename(from, to);
   },
   exists: existsSync,
