@@ -5,7 +5,7 @@ import {
   canonicalRequest,
   scopeText,
   sign,
-  signingKey,
+  SigningKeys,
   stringToSign,
   UNSIGNED_PAYLOAD,
 } from "../cli/s3/signature.ts";
@@ -18,6 +18,8 @@ export interface S3Target {
 }
 
 const VALID_SECONDS = 3600;
+/** As clients of S3 do. */
+const keys = new SigningKeys();
 
 /** Where `method` may be asked for `path` ("/bucket/key") for an hour. */
 export function presigned(target: S3Target, method: "GET" | "PUT" | "DELETE", path: string): string {
@@ -39,7 +41,9 @@ export function presigned(target: S3Target, method: "GET" | "PUT" | "DELETE", pa
     payloadHash: UNSIGNED_PAYLOAD,
   });
   if (canonical === null) throw new TypeError(`"${path}" is no path`);
-  const signature = sign(signingKey(target.secretKey, scope), stringToSign(amzDate, scope, canonical));
+  const key = keys.of(target.accessKey, target.secretKey, scope);
+  keys.remember(target.accessKey, target.secretKey, scope, key);
+  const signature = sign(key, stringToSign(amzDate, scope, canonical));
   const text = [...query, ["X-Amz-Signature", signature] as const]
     .map(([name, value]) => `${name}=${uriEncode(value)}`)
     .join("&");
