@@ -70,7 +70,7 @@ export class S3Secrets {
     if (!access.some((key) => key.id === id)) return null;
     const response = await this.#client.request({ kind: "get", key: secretRow(id), read: "linearizable" });
     if (response.kind !== "value") throw unanswered(response);
-    return response.found?.value ? utf8Decode(response.found.value) : null;
+    return textOf(response.found?.value ?? null);
   }
 
   /** The ones asked for longest ago go first. */
@@ -81,6 +81,16 @@ export class S3Secrets {
       if (this.#known.size <= LIMITS.accessKeysMax) break;
       this.#known.delete(oldest);
     }
+  }
+}
+
+/** Who may administer an access key may write anything there; with what is no text nobody signs. */
+function textOf(value: Uint8Array | null): string | null {
+  if (value === null || value.length === 0) return null;
+  try {
+    return utf8Decode(value);
+  } catch {
+    return null;
   }
 }
 

@@ -27,7 +27,7 @@ export const deleteCors: Handler = async ({ call, store }) => {
   return empty();
 };
 
-function readRule(rule: Element): CorsRule {
+export function readRule(rule: Element): CorsRule {
   rule.allowing("ID", "AllowedOrigin", "AllowedMethod", "AllowedHeader", "ExposeHeader", "MaxAgeSeconds");
   const texts = (name: string) => rule.all(name).map(({ text }) => text.trim());
   const origins = texts("AllowedOrigin"), methods = texts("AllowedMethod"), headers = texts("AllowedHeader");
@@ -58,7 +58,7 @@ function readRule(rule: Element): CorsRule {
   };
 }
 
-function writeRule(rule: CorsRule): Xml {
+export function writeRule(rule: CorsRule): Xml {
   const each = (name: string, texts: readonly string[]) => texts.map((text) => xml(name, text));
   return xml("CORSRule", [
     ...optional("ID", rule.id === "" ? null : rule.id),

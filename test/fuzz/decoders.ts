@@ -49,6 +49,7 @@ import {
 import { type Decoder, decoder, drawn, someBytes } from "./decoder.ts";
 import { FILES } from "./files.ts";
 import { KEPT } from "./kept.ts";
+import { OBJECTS } from "./objects.ts";
 
 const arbRequests = fc.array(fc.record({ id: arbInteger, request: arbRequest }), {
   minLength: 1,
@@ -157,7 +158,7 @@ const AGREED: readonly Decoder[] = [
   }),
 ];
 
-export const DECODERS: readonly Decoder[] = [...CONNECTIONS, ...AGREED, ...KEPT, ...FILES];
+export const DECODERS: readonly Decoder[] = [...CONNECTIONS, ...AGREED, ...KEPT, ...FILES, ...OBJECTS];
 
 // ---- frames
 

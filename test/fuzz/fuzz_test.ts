@@ -23,9 +23,11 @@ for (const each of DECODERS) {
 }
 
 Deno.test("fuzz: nodes in the middle of their work (K2)", () => {
-  const { inputs, garbage } = fuzzNode({ seed: SEED, ms: Infinity, inputs: 6000 });
+  const { inputs, garbage, results, fragments } = fuzzNode({ seed: SEED, ms: Infinity, inputs: 6000 });
   assert.equal(inputs, 6000);
   assert(garbage > 1000);
+  assert(results > 500);
+  assert(fragments > 40, "Disks hold fragments at the end");
 });
 
 for (const network of ["open", "private"] as const) {

@@ -100,8 +100,12 @@ function printDecoders(totals: ReturnType<typeof fuzzDecoders>): void {
 
 function printNode(t: NodeTotals): void {
   console.log(
-    `Node: ${t.inputs} inputs (${t.messages} messages, ${t.requests} requests, ${t.garbage} mutated) to ` +
-      `${t.networks} networks in ${(t.ms / 1000).toFixed(0)} s, slowest step ${t.slowestMs.toFixed(1)} ms, ` +
+    `Node: ${t.inputs} inputs (${t.messages} messages, ${t.requests} requests, ${t.garbage} mutated, ${t.results} ` +
+      `results of disks) to ` +
+      `${t.networks} networks in ${(t.ms / 1000).toFixed(0)} s, slowest step ${
+        t.slowestMs.toFixed(1)
+      } ms, ${t.fragments} ` +
+      `fragments on their disks, ` +
       `heap grew by ${(t.heapGrowth / 2 ** 20).toFixed(1)} MiB`,
   );
 }

@@ -1,7 +1,8 @@
 /**
- * Hostile input to nodes in the middle of their work (K2 of core/node/node.ts): three nodes that form a network, and
- * between what they tell each other, messages and requests that somebody made up. Whatever was said, no step throws, and
- * none takes long. What three honest nodes agree on cannot be asked for here: a liar among them may have broken it.
+ * Hostile input to nodes in the middle of their work (K2 of core/node/node.ts): three nodes that form a network, with
+ * objects' segments registered and fragments of them on their disks, and between what they tell each other, messages and
+ * requests that somebody made up, and results of disks that nobody asked for. Whatever was said, no step throws, and none
+ * takes long. What three honest nodes agree on cannot be asked for here: a liar among them may have broken it.
  */
 import fc from "fast-check";
 import { type NodeId, nodeId } from "../../core/base/ids.ts";
@@ -15,10 +16,13 @@ import {
 } from "../../core/wire/codec.ts";
 import { WireError } from "../../core/wire/cbor.ts";
 import type { Input } from "../../core/wire/kernel.ts";
+import type { ChunkResult } from "../../core/wire/objects.ts";
 import type { Message } from "../../core/wire/messages.ts";
 import type { Request } from "../../core/wire/requests.ts";
 import { Network } from "../core/node/network.ts";
 import { arbMessage, arbRequest } from "../support/arbitraries.ts";
+import { arbChunkResult } from "../support/arbitrary_objects.ts";
+import { NodeObjects } from "./node_objects.ts";
 import { collect, describe, FuzzFailure } from "./run.ts";
 import { changedValue } from "./values.ts";
 
@@ -37,6 +41,10 @@ export interface NodeTotals {
   messages: number;
   requests: number;
   garbage: number;
+  /** Results of disks that nobody asked for, or that say something else than what is there. */
+  results: number;
+  /** Of the networks' nodes, at their ends. */
+  fragments: number;
   networks: number;
   ms: number;
   slowestMs: number;
@@ -50,6 +58,8 @@ export function fuzzNode({ seed, ms, inputs }: { seed: number; ms: number; input
     messages: 0,
     requests: 0,
     garbage: 0,
+    results: 0,
+    fragments: 0,
     networks: 0,
     ms: 0,
     slowestMs: 0,
@@ -84,6 +94,8 @@ class NodeFuzz {
   readonly #heard: Message[] = [];
   readonly #messages: readonly Message[];
   readonly #requests: readonly Request[];
+  readonly #results: readonly ChunkResult[];
+  readonly #objects: NodeObjects;
 
   constructor(seed: number, totals: NodeTotals) {
     this.#seed = seed;
@@ -92,13 +104,23 @@ class NodeFuzz {
     const drawnFrom = this.#random.uint32() | 0;
     this.#messages = fc.sample(arbMessage, { numRuns: POOL, seed: drawnFrom });
     this.#requests = fc.sample(arbRequest, { numRuns: POOL, seed: drawnFrom });
+    this.#results = fc.sample(arbChunkResult, { numRuns: POOL, seed: drawnFrom });
     this.#network = new Network(NAMES, {}, {
       logEntriesMax: 64,
       logEntriesKept: 16,
       checkpointEntriesKept: 8,
       journalBytesPerCheckpoint: 64 * 1024,
       watchEventsKept: 32,
+      // Often enough that what is said meets looks, repairs and scrubs under way.
+      lookUs: 200_000,
+      lookDelayUs: 20_000,
+      hedgeUs: 3_000,
+      putPatienceUs: 50_000,
+      orphanAgeUs: 1_000_000,
+      scrubBytesPerSecond: 1024 * 1024,
+      scrubRestUs: 50_000,
     });
+    this.#objects = new NodeObjects(this.#network, this.#random.fork("objects"));
     this.#network.sending = (_from, _to, message) => {
       // What a host could not send would end it.
       encodeMessages([message]);
@@ -108,10 +130,13 @@ class NodeFuzz {
   }
 
   run(inputs: number): void {
-    this.#guarded("what it was doing", () => this.#network.settle());
+    this.#guarded("what it was doing", () => {
+      this.#network.settle();
+      this.#objects.store();
+    });
     for (let i = 0; i < inputs; i++) {
       const to = nodeId(this.#random.pick(NAMES));
-      const input = this.#random.chance(1, 3) ? this.#asked() : this.#said(to);
+      const input = this.#input(to);
       this.#totals.inputs++;
       this.#guarded(`${JSON.stringify(input, shown)} at "${to}"`, () => this.#network.step(to, input));
       if (this.#random.chance(1, 4)) {
@@ -119,10 +144,27 @@ class NodeFuzz {
         this.#guarded("what it was doing after hostile input", () => this.#network.run(us));
       }
       if (this.#random.chance(1, 200)) this.#restart();
+      if (this.#random.chance(1, 20)) this.#objects.harmDisk(this.#random.pick(NAMES));
       encodeResponses(this.#network.replies);
       this.#network.replies.length = 0;
       this.#network.notes.length = 0;
     }
+    for (const name of NAMES) this.#totals.fragments += this.#network.chunksOf(name).files.size;
+  }
+
+  #input(to: NodeId): Input {
+    if (this.#random.chance(1, 8)) return this.#disk(to);
+    return this.#random.chance(1, 3) ? this.#asked() : this.#said(to);
+  }
+
+  /** What no disk would say. */
+  #disk(to: NodeId): Input {
+    const results = Array.from({ length: 1 + this.#random.below(3) }, () => {
+      const result = this.#random.chance(1, 16) ? this.#objects.endless() : this.#random.pick(this.#results);
+      return { ...result, op: this.#objects.someOp(to) };
+    });
+    this.#totals.results += results.length;
+    return { kind: "chunks", results };
   }
 
   /** What it wrote down after hostile input must be good to start from. */
@@ -145,6 +187,7 @@ class NodeFuzz {
   #request(): Request {
     const request = this.#random.pick(this.#requests);
     const { op } = request;
+    if (this.#random.chance(1, 4)) return { op: this.#objects.op() };
     const near: Request = "key" in op && this.#random.chance(3, 4)
       ? { ...request, op: { ...op, key: this.#random.pick(KEYS) } }
       : request;
@@ -165,7 +208,8 @@ class NodeFuzz {
 
   #message(): Message {
     const known = this.#heard.length > 0 && this.#random.chance(5, 6);
-    const message = known ? this.#random.pick(this.#heard) : this.#random.pick(this.#messages);
+    const other = known ? this.#random.pick(this.#heard) : this.#random.pick(this.#messages);
+    const message = this.#random.chance(1, 2) ? this.#objects.about(other) : other;
     if (this.#random.chance(1, 4)) return message;
     const changed = changedValue(message, this.#random);
     const again = onWire(() => decodeMessages(encodeMessages([changed]))[0]!);
