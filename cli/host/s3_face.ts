@@ -144,7 +144,7 @@ class Visitors {
     };
     const visitor: Visitor = {
       client,
-      store: openStore({ request }, { room: this.#room }),
+      store: openStore({ request, release: (bytes) => client.release(bytes) }, { room: this.#room }),
       usedMs: 0,
       underWay: 0,
     };

@@ -1,5 +1,6 @@
 import net from "node:net";
 import type tls from "node:tls";
+import { releaseWhole } from "../../core/base/bytes.ts";
 import { FrameReader } from "../../core/wire/framing.ts";
 import { WireError } from "../../core/wire/codec.ts";
 import { PREAMBLE } from "../../core/wire/session.ts";
@@ -125,6 +126,7 @@ export class FrameSocket {
       const payloads = this.#reader.push(chunk);
       if (this.#reader.pendingBytes === 0) this.#frameSince = null;
       else if (payloads.length > 0 || this.#frameSince === null) this.#frameSince = performance.now();
+      if (payloads.every(({ buffer }) => buffer !== chunk.buffer)) releaseWhole(chunk);
       if (payloads.length > 0) this.#events.frames(payloads);
       this.#events.read?.();
       if (this.#reader.pendingBytes > this.pendingBytesMax) {

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import type net from "node:net";
 import { Duplex } from "node:stream";
+import { releaseWhole } from "../../core/base/bytes.ts";
 
 /**
  * Carries what TLS says over a socket.
@@ -20,6 +21,8 @@ export class Carrier extends Duplex {
     socket.setNoDelay(true);
     socket.on("data", (chunk: Uint8Array) => {
       if (!this.push(chunk)) socket.pause();
+      // What is not kept for later has been read.
+      if (this.readableLength === 0) releaseWhole(chunk);
     });
     socket.on("end", () => this.push(null));
     socket.on("error", (error: Error) => this.destroy(error));
@@ -47,7 +50,10 @@ export class Carrier extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#socket.write(chunk, done);
+    this.#socket.write(chunk, (error) => {
+      releaseWhole(chunk);
+      done(error);
+    });
   }
 
   override _final(done: (error?: Error | null) => void): void {

@@ -4,8 +4,11 @@ import type { Body } from "./store.ts";
 /** What is written: bytes in exact numbers out of pieces of any. */
 export class BodySource {
   readonly #pieces: Pieces;
+  #piece: Uint8Array = NOTHING;
   /** Of the piece taken last, what nobody has yet. */
   #rest: Uint8Array = NOTHING;
+  /** A whole piece that was given out, and is the reader's until it reads again. */
+  #given: Uint8Array | null = null;
   #ended = false;
 
   constructor(body: Body) {
@@ -14,6 +17,8 @@ export class BodySource {
 
   /** Exactly `bytes`, fewer only at the end. A view of what came where that is whole in one piece, a copy else. */
   async read(bytes: number): Promise<Uint8Array> {
+    if (this.#given !== null) this.#pieces.release(this.#given);
+    this.#given = null;
     const taken: Uint8Array[] = [];
     let count = 0;
     while (count < bytes) {
@@ -23,7 +28,9 @@ export class BodySource {
       taken.push(part);
       count += part.length;
     }
-    return taken.length === 1 ? taken[0]! : joined(taken, count);
+    if (taken.length !== 1) return joined(taken, count);
+    if (count === this.#piece.length) this.#given = this.#piece;
+    return taken[0]!;
   }
 
   /** Nobody reads on. */
@@ -41,7 +48,7 @@ export class BodySource {
       else if (!(piece instanceof Uint8Array)) {
         throw new TypeError(`A body is made of Uint8Arrays, not ${typeof piece}`);
       } else if (piece.length > 0) {
-        this.#rest = piece;
+        this.#piece = this.#rest = piece;
         return true;
       }
     }
@@ -53,6 +60,7 @@ const NOTHING = new Uint8Array(0);
 
 interface Pieces {
   next(): Promise<Uint8Array | null>;
+  release(piece: Uint8Array): void;
   /** At once, also while a piece is waited for. */
   cancel(): void;
 }
@@ -64,17 +72,19 @@ function streamPieces(stream: ReadableStream<Uint8Array>): Pieces {
       const { value, done } = await reader.read();
       return done ? null : value;
     },
+    release: () => {},
     cancel: () => void reader.cancel().catch(() => {}),
   };
 }
 
-function iterablePieces(body: AsyncIterable<Uint8Array>): Pieces {
+function iterablePieces(body: Exclude<Body, ReadableStream>): Pieces {
   const iterator = body[Symbol.asyncIterator]();
   return {
     async next() {
       const { value, done } = await iterator.next();
       return done === true ? null : value;
     },
+    release: (piece) => body.release?.(piece),
     cancel: () => void iterator.return?.().catch(() => {}),
   };
 }

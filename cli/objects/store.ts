@@ -23,7 +23,12 @@ import type {
 import type { Scheme } from "../../core/wire/objects.ts";
 
 /** Bytes as they come. What a chunk is made of is not changed after it was handed over. */
-export type Body = AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>;
+export type Body = (AsyncIterable<Uint8Array> & Releasing) | ReadableStream<Uint8Array>;
+
+export interface Releasing {
+  /** This piece, whole as it was given, is not looked at any more. */
+  release?(piece: Uint8Array): void;
+}
 
 export interface Got {
   readonly version: ObjectVersion;

@@ -1,6 +1,7 @@
 /** The content of a request's body, with everything held against it that the client says of it. */
 import { Buffer } from "node:buffer";
 import { createHash, type Hash } from "node:crypto";
+import { releaseWhole } from "../../core/base/bytes.ts";
 import { LIMITS } from "../../core/base/limits.ts";
 import type { Pair } from "../../core/objects/types.ts";
 import type { ChunkSigner } from "./authenticate.ts";
@@ -101,6 +102,11 @@ export class CheckedBody implements AsyncIterable<Uint8Array> {
   async begin(): Promise<this> {
     if (this.bytes === 0) await Incoming.whole(this, 0);
     return this;
+  }
+
+  /** Where the body is not taken apart, each piece has memory of its own. */
+  release(piece: Uint8Array): void {
+    if (this.#decoder === null) releaseWhole(piece);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {

@@ -2,27 +2,35 @@
 import { LIMITS } from "../../core/base/limits.ts";
 import { S3Error } from "./errors.ts";
 
+/** Of a long body pieces of this size are put together, each in memory of its own. */
+const PIECE_BYTES = 1024 * 1024;
+const LONG_BYTES_MIN = 256 * 1024;
+
 export class Incoming {
   readonly #stream: ReadableStream<Uint8Array> | null;
+  /** Announced; 0: nothing is, or it is not said how much. */
+  readonly #bytes: number;
   #ended: boolean;
 
   constructor(request: Request) {
     this.#stream = request.body;
+    this.#bytes = Number(request.headers.get("content-length") ?? 0);
     this.#ended = request.body === null;
   }
 
   /** @throws {S3Error} RequestTimeout; IncompleteBody where the connection ends first */
   async *read(idleMs: number = LIMITS.s3IdleMs): AsyncGenerator<Uint8Array, void, undefined> {
+    yield* this.#pieces(idleMs, this.#bytes >= LONG_BYTES_MIN);
+  }
+
+  async *#pieces(idleMs: number, isLong: boolean): AsyncGenerator<Uint8Array, void, undefined> {
     if (this.#stream === null || this.#ended) return;
-    const reader = this.#stream.getReader();
     const watched = new Watched(idleMs);
+    const pieces = (isLong ? filledPieces(this.#stream, watched, this.#bytes) : null) ??
+      piecesAsTheyCome(this.#stream, watched);
     try {
-      while (true) {
-        watched.readAt = performance.now();
-        const { done, value } = await Promise.race([reader.read(), watched.late]);
-        watched.readAt = Infinity;
-        if (done) break;
-        if (value.length > 0) yield value;
+      for (let piece = await pieces.next(); piece !== null; piece = await pieces.next()) {
+        if (piece.length > 0) yield piece;
       }
       this.#ended = true;
     } catch (error) {
@@ -31,7 +39,7 @@ export class Incoming {
       throw new S3Error("IncompleteBody", "The connection ended before the body did");
     } finally {
       watched.end();
-      reader.releaseLock();
+      pieces.end();
     }
   }
 
@@ -63,12 +71,64 @@ export class Incoming {
     const until = performance.now() + LIMITS.s3DrainMs;
     let bytes = 0;
     try {
-      for await (const piece of this.read(LIMITS.s3DrainMs)) {
+      for await (const piece of this.#pieces(LIMITS.s3DrainMs, false)) {
         bytes += piece.length;
         if (bytes > LIMITS.s3DrainBytesMax || performance.now() > until) return;
       }
     } catch { /* It is the refusal that is answered. */ }
   }
+}
+
+interface Pieces {
+  /** null: at the end. */
+  next(): Promise<Uint8Array | null>;
+  /** Somebody else may read on. */
+  end(): void;
+}
+
+function piecesAsTheyCome(stream: ReadableStream<Uint8Array>, watched: Watched): Pieces {
+  const reader = stream.getReader();
+  return {
+    async next() {
+      const { done, value } = await watched.wait(reader.read());
+      return done ? null : value;
+    },
+    end: () => reader.releaseLock(),
+  };
+}
+
+/** null: the stream does not read into memory that it is given, as streams of connections do. */
+function filledPieces(
+  stream: ReadableStream<Uint8Array>,
+  watched: Watched,
+  announced: number,
+): Pieces | null {
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = stream.getReader({ mode: "byob" });
+  } catch (error) {
+    if (error instanceof TypeError) return null;
+    throw error;
+  }
+  let left = announced;
+  return {
+    async next() {
+      const bytes = Math.min(PIECE_BYTES, Math.max(left, 1));
+      let buffer = new ArrayBuffer(bytes), filled = 0, ended = false;
+      while (filled < bytes && !ended) {
+        // The memory is handed over and comes back as another buffer.
+        const { done, value } = await watched.wait(reader.read(new Uint8Array(buffer, filled)));
+        if (value !== undefined) {
+          buffer = value.buffer;
+          filled += value.length;
+        }
+        ended = done;
+      }
+      left -= filled;
+      return filled === 0 ? null : new Uint8Array(buffer, 0, filled);
+    },
+    end: () => reader.releaseLock(),
+  };
 }
 
 interface Clock {
@@ -83,13 +143,13 @@ interface Clock {
 class Watched {
   static readonly #clocks = new Map<number, Clock>();
   readonly #idleMs: number;
-  readonly #lateness = Promise.withResolvers<never>();
+  /** Ends the wait. */
+  #late: ((error: S3Error) => void) | null = null;
   /** Since when something is waited for; Infinity: nothing is. */
-  readAt = performance.now();
+  #since = Infinity;
 
   constructor(idleMs: number) {
     this.#idleMs = idleMs;
-    this.#lateness.promise.catch(() => {});
     const clock = Watched.#clocks.get(idleMs) ?? Watched.#start(idleMs);
     clock.bodies.add(this);
   }
@@ -102,9 +162,21 @@ class Watched {
     return clock;
   }
 
-  /** Rejects with RequestTimeout. */
-  get late(): Promise<never> {
-    return this.#lateness.promise;
+  /**
+   * Rejects with RequestTimeout where it takes too long. Without Promise.race(): of a promise that does not settle it would keep
+   * all that was ever raced against it, the whole body that is.
+   */
+  async wait<T>(read: Promise<T>): Promise<T> {
+    this.#since = performance.now();
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        this.#late = reject;
+        read.then(resolve, reject);
+      });
+    } finally {
+      this.#since = Infinity;
+      this.#late = null;
+    }
   }
 
   end(): void {
@@ -117,6 +189,6 @@ class Watched {
   }
 
   #look(): void {
-    if (performance.now() - this.readAt > this.#idleMs) this.#lateness.reject(new S3Error("RequestTimeout"));
+    if (performance.now() - this.#since > this.#idleMs) this.#late?.(new S3Error("RequestTimeout"));
   }
 }

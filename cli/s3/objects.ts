@@ -1,4 +1,5 @@
 /** Objects: put, get, head, delete one or many, their tags and attributes. */
+import { EMPTY_BYTES, release } from "../../core/base/bytes.ts";
 import { LIMITS } from "../../core/base/limits.ts";
 import {
   type ByteRange,
@@ -129,9 +130,14 @@ async function allOf(body: Got["body"], bytes: number): Promise<Uint8Array<Array
 
 /** Pulled by the client: what it does not take is not read; when it goes away, reading ends. */
 function pulled(body: Got["body"]): UnderlyingDefaultSource<Uint8Array> {
+  let sent = EMPTY_BYTES;
   return {
     async pull(controller) {
+      // The server has taken what was there before it asks for more, and holds on to the memory as long as it needs it.
+      release(sent);
+      sent = EMPTY_BYTES;
       const { done, value } = await body.next();
+      if (!done) sent = value;
       if (done) controller.close();
       else controller.enqueue(value);
     },

@@ -18,6 +18,14 @@ export function release({ buffer, length }: Uint8Array): void {
   if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
+/** The same of bytes that are all that their memory holds, and so were made for nobody else. */
+export function releaseWhole({ buffer, length }: Uint8Array): void {
+  if (length < RELEASED_WHOLE_BYTES_MIN || buffer.byteLength !== length) return;
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+}
+/** More than the runtime puts together in one piece of memory. */
+const RELEASED_WHOLE_BYTES_MIN = 12 * 1024;
+
 export function utf8Encode(text: string): Uint8Array {
   return encoder.encode(text);
 }

@@ -142,12 +142,12 @@ export class FrameReader {
     return end;
   }
 
-  /** Grows fourfold, so that a header that promises much costs little memory before the bytes come. */
+  /** Grows sixteenfold, so that a header that promises much costs little memory before the bytes come. */
   #reserve(needed: number): void {
     if (needed <= this.#payload.length) return;
     const length = Math.min(
       this.#payloadLength,
-      Math.max(needed, 4 * this.#payload.length, GROWTH_BYTES_MIN),
+      Math.max(needed, 16 * this.#payload.length, GROWTH_BYTES_MIN),
     );
     const grown = new Uint8Array(length);
     grown.set(this.#payload.subarray(0, this.#filled));
