@@ -353,7 +353,7 @@ class Run {
   /** Everything that was acknowledged can be read, and disks hold that and nothing else. */
   async #concludeObjects(objects: ObjectWorkload): Promise<ObjectsResult> {
     const { history } = objects, reach = this.#reach!, began = performance.now();
-    const unmended = await untilMended(reach, MENDED_MS_MAX);
+    const unmended = await untilMended(reach, { msMax: MENDED_MS_MAX, tidy: false });
     const mendedAfterMs = unmended === null ? Math.round(performance.now() - began) : null;
     if (unmended === null) this.#tell(`All fragments are where they should be ${mendedAfterMs} ms later`);
     else this.#problem(`Fragments were not mended in ${MENDED_MS_MAX / 1000} s: ${unmended}`);
@@ -394,7 +394,8 @@ class Run {
     dateBack(this.#nodes);
     const ready = await Promise.all(this.#nodes.map((node) => node.start()));
     if (ready.includes(false)) this.#problem("A node did not start again after the faults");
-    const missing = await this.#whole() ?? await untilMended(reach, MENDED_MS_MAX);
+    const missing = await this.#whole() ??
+      await untilMended(reach, { msMax: MENDED_MS_MAX, tidy: true });
     if (missing !== null) this.#problem(`After a restart: ${missing}`);
     const giveUp = performance.now() + SPACE_MS_MAX;
     for (;;) {

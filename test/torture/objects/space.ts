@@ -18,13 +18,19 @@ const KINDS = [..."bfgmopsuv"].map((letter) => `\u0001${letter}`);
 const POLL_MS = 500;
 const ORPHAN_AGE_MS = 3_600_000;
 
-/** Waits until each node says that nothing is missing, and all was looked at. null, or what is not so in time. */
-export async function untilMended(reach: Reach, msMax: number): Promise<string | null> {
+/**
+ * Waits until each node says that nothing is missing, and all was looked at. null, or what is not so in time. `tidy`: nothing
+ * is surplus, too; what could not be handed over at once waits for the next look, which may be some minutes away.
+ */
+export async function untilMended(
+  reach: Reach,
+  { msMax, tidy }: { readonly msMax: number; readonly tidy: boolean },
+): Promise<string | null> {
   const giveUp = performance.now() + msMax;
   for (let missing = "no answer";;) {
     try {
       using client = await reach.connect();
-      missing = await whatIsNotMended(client) ?? "";
+      missing = await whatIsNotMended(client, tidy) ?? "";
     } catch (error) {
       missing = error instanceof Error ? error.message : String(error);
     }
@@ -34,12 +40,12 @@ export async function untilMended(reach: Reach, msMax: number): Promise<string |
   }
 }
 
-async function whatIsNotMended(client: Client): Promise<string | null> {
+async function whatIsNotMended(client: Client, tidy: boolean): Promise<string | null> {
   const { view } = await client.layout();
   for (const { id, state } of view.members) {
     if (state !== "active") continue;
     const { missing, lost, looked, surplus } = (await client.status(id)).chunks;
-    if (missing > 0 || lost > 0 || surplus > 0 || !looked) {
+    if (missing > 0 || lost > 0 || (tidy && surplus > 0) || !looked) {
       return `${id} has ${missing} fragments missing, ${lost} lost, ${surplus} surplus${
         looked ? "" : ", and has not looked yet"
       }`;
