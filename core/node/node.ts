@@ -367,7 +367,10 @@ export class Node implements Kernel {
     const others = this.#layout.view.members.map((m) => m.id).filter((id) =>
       id !== this.id && this.#membership.liveness(id) === "alive"
     );
-    if (this.#room.set(low, others)) this.#replicas.yield(low, now);
+    if (!this.#room.set(low, others)) return;
+    this.#replicas.yield(low, now);
+    // What others took in its place meanwhile, it lacks.
+    if (!low) this.#bulk.upkeep.peerAlive(now);
   }
 
   #request(asked: ClientRequest, now: Instant): void {
