@@ -7,6 +7,7 @@ import { type Element, malformed, optional, type Xml, xml } from "./xml.ts";
 
 const RULES_MAX = 100;
 const METHODS = new Set(["GET", "PUT", "POST", "DELETE", "HEAD"]);
+const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
 
 export const getCors: Handler = async ({ call, store }) => {
   const { cors } = await store.bucket(call.bucket);
@@ -48,12 +49,16 @@ export function readRule(rule: Element): CorsRule {
       throw new S3Error("InvalidRequest", `"${pattern}" can not have more than one wildcard`);
     }
   }
+  const expose = texts("ExposeHeader"), noName = expose.find((name) => !HEADER_NAME.test(name));
+  if (noName !== undefined) {
+    throw new S3Error("InvalidRequest", `ExposeHeader "${noName}" contains invalid character`);
+  }
   return {
     id: rule.textOf("ID") ?? "",
     origins,
     methods,
     headers,
-    expose: texts("ExposeHeader"),
+    expose,
     maxAgeSeconds,
   };
 }
@@ -104,8 +109,10 @@ export function allowOrigin(
 function setCors(headers: Headers, rule: CorsRule, origin: string): void {
   const anyone = rule.origins.includes("*");
   headers.set("access-control-allow-origin", anyone ? "*" : origin);
-  headers.set("access-control-allow-methods", rule.methods.join(", "));
-  if (rule.expose.length > 0) headers.set("access-control-expose-headers", rule.expose.join(", "));
+  // Whoever wrote the bucket's row need not have come this way.
+  headers.set("access-control-allow-methods", rule.methods.filter((name) => METHODS.has(name)).join(", "));
+  const expose = rule.expose.filter((name) => HEADER_NAME.test(name));
+  if (expose.length > 0) headers.set("access-control-expose-headers", expose.join(", "));
   if (!anyone) headers.set("access-control-allow-credentials", "true");
   headers.append("vary", "Origin, Access-Control-Request-Headers, Access-Control-Request-Method");
 }

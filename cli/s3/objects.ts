@@ -15,7 +15,7 @@ import { type Context, empty, type Handler, streamResponse, xmlResponse } from "
 import type { Call } from "./call.ts";
 import type { CheckedBody } from "./checked_body.ts";
 import { readConditions, readRange, readWriteConditions, unquote } from "./conditions.ts";
-import { parseHttpDate } from "./encoding.ts";
+import { headerValue, parseHttpDate } from "./encoding.ts";
 import { asS3Error, S3Error } from "./errors.ts";
 import {
   checksumElements,
@@ -214,7 +214,9 @@ export const deleteObject: Handler = async ({ call, store }) => {
     ...(ifMatch === undefined ? {} : { conditions: { ifMatch } }),
   });
   const headers = new Headers();
-  if (deleted.version !== null) headers.set("x-amz-version-id", deleted.version);
+  // The one that was asked for, which may be anything.
+  const version = headerValue(deleted.version ?? "");
+  if (version !== null && version !== "") headers.set("x-amz-version-id", version);
   if (deleted.marker) headers.set("x-amz-delete-marker", "true");
   return empty(204, headers);
 };

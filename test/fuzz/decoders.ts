@@ -50,6 +50,7 @@ import { type Decoder, decoder, drawn, someBytes } from "./decoder.ts";
 import { FILES } from "./files.ts";
 import { KEPT } from "./kept.ts";
 import { OBJECTS } from "./objects.ts";
+import { S3 } from "./s3.ts";
 
 const arbRequests = fc.array(fc.record({ id: arbInteger, request: arbRequest }), {
   minLength: 1,
@@ -158,7 +159,7 @@ const AGREED: readonly Decoder[] = [
   }),
 ];
 
-export const DECODERS: readonly Decoder[] = [...CONNECTIONS, ...AGREED, ...KEPT, ...FILES, ...OBJECTS];
+export const DECODERS: readonly Decoder[] = [...CONNECTIONS, ...AGREED, ...KEPT, ...FILES, ...OBJECTS, ...S3];
 
 // ---- frames
 

@@ -8,6 +8,8 @@ import { mutant } from "./mutate.ts";
 import { fuzzNode } from "./node.ts";
 import { fuzzPort } from "./port.ts";
 import { DecoderRun, FuzzFailure } from "./run.ts";
+import { fuzzS3Port } from "./s3_port.ts";
+import { fuzzS3 } from "./s3_requests.ts";
 
 const SEED = 4;
 
@@ -30,6 +32,13 @@ Deno.test("fuzz: nodes in the middle of their work (K2)", () => {
   assert(fragments > 40, "Disks hold fragments at the end");
 });
 
+Deno.test("fuzz: requests of S3, signed and not", async () => {
+  const { statuses } = await fuzzS3({ seed: SEED, ms: Infinity, inputs: 3000 });
+  for (const status of [200, 204, 400, 403, 404, 412]) {
+    assert(statuses.has(status), `Some are answered ${status}`);
+  }
+});
+
 for (const network of ["open", "private"] as const) {
   Deno.test(`fuzz: the port of a node of ${network === "open" ? "an open" : "a private"} network that is attacked, and serves a good client`, async () => {
     const { attacks, latency } = await fuzzPort({ network, seed: SEED, ms: 7000 });
@@ -37,6 +46,12 @@ for (const network of ["open", "private"] as const) {
     assert(Object.values(attacks).every(({ connections }) => connections > 0));
   });
 }
+
+Deno.test("fuzz: the S3 port of a node that is attacked, and serves a good client", async () => {
+  const { attacks, latency } = await fuzzS3Port({ seed: SEED, ms: 6000 });
+  assert(latency.during.operations > 0);
+  assert(Object.values(attacks).every(({ connections }) => connections > 0));
+});
 
 // ---- it would notice
 

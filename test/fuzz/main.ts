@@ -10,10 +10,12 @@ import type { Decoder } from "./decoder.ts";
 import { fuzzNode, type NodeTotals } from "./node.ts";
 import { fuzzPort, portReport } from "./port.ts";
 import { DecoderRun, FuzzFailure } from "./run.ts";
+import { fuzzS3Port, s3PortReport } from "./s3_port.ts";
+import { fuzzS3, type S3Totals } from "./s3_requests.ts";
 
-const PARTS = ["node", "port"];
+const PARTS = ["node", "port", "s3", "s3 port"];
 /** Of the time, each. */
-const NODE_SHARE = 0.2, PORT_SHARE = 0.2;
+const SHARES = { node: 0.15, port: 0.15, s3: 0.1, s3Port: 0.1 } as const;
 /** A decoder's turn, so that all are tried however early the run is ended. */
 const TURN_MS = 500;
 
@@ -110,6 +112,16 @@ function printNode(t: NodeTotals): void {
   );
 }
 
+function printS3(t: S3Totals): void {
+  const statuses = [...t.statuses].sort(([a], [b]) => a - b).map(([status, times]) =>
+    `${status} ${times} times`
+  );
+  console.log(
+    `S3: ${t.inputs} requests (${t.impossible} could be none) in ${(t.ms / 1000).toFixed(0)} s, slowest ` +
+      `${t.slowestMs.toFixed(1)} ms; answered ${statuses.join(", ")}`,
+  );
+}
+
 /** Tries one saved input again. */
 function tryAgain({ input, only, seed }: Options): void {
   const bytes = Deno.readFileSync(input!);
@@ -124,14 +136,22 @@ async function main(): Promise<void> {
   if (chosen.input !== null) return tryAgain(chosen);
   console.log(`Seed ${seed}`);
   const decoders = DECODERS.filter(({ name }) => only.includes(name));
-  const node = only.includes("node") ? NODE_SHARE : 0, port = only.includes("port") ? PORT_SHARE : 0;
-  const rest = decoders.length > 0 ? 1 - NODE_SHARE - PORT_SHARE : 0;
-  const share = (part: number) => ms * part / (node + port + rest);
-  if (decoders.length > 0) printDecoders(fuzzDecoders(decoders, { seed, ms: share(rest), inputs }));
-  if (node > 0) printNode(fuzzNode({ seed, ms: share(node), inputs }));
-  for (const network of port > 0 ? ["open", "private"] as const : []) {
-    console.log(portReport(await fuzzPort({ network, seed, ms: share(port) / 2 })));
+  const shares = {
+    node: only.includes("node") ? SHARES.node : 0,
+    port: only.includes("port") ? SHARES.port : 0,
+    s3: only.includes("s3") ? SHARES.s3 : 0,
+    s3Port: only.includes("s3 port") ? SHARES.s3Port : 0,
+    decoders: decoders.length > 0 ? 0.5 : 0,
+  };
+  const all = Object.values(shares).reduce((sum, share) => sum + share, 0);
+  const msOf = (part: keyof typeof shares) => ms * shares[part] / all;
+  if (decoders.length > 0) printDecoders(fuzzDecoders(decoders, { seed, ms: msOf("decoders"), inputs }));
+  if (shares.s3 > 0) printS3(await fuzzS3({ seed, ms: msOf("s3"), inputs }));
+  if (shares.node > 0) printNode(fuzzNode({ seed, ms: msOf("node"), inputs }));
+  for (const network of shares.port > 0 ? ["open", "private"] as const : []) {
+    console.log(portReport(await fuzzPort({ network, seed, ms: msOf("port") / 2 })));
   }
+  if (shares.s3Port > 0) console.log(s3PortReport(await fuzzS3Port({ seed, ms: msOf("s3Port") })));
 }
 
 function save(failure: FuzzFailure): string {

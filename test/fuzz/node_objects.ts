@@ -4,6 +4,7 @@ import type { Random } from "../../core/base/random.ts";
 import { fragmentOf } from "../../core/objects/fragment.ts";
 import { encodeSegmentRecord } from "../../core/objects/registry.ts";
 import { segmentRow } from "../../core/objects/rows.ts";
+import { drawnSegment } from "../../core/objects/segment_id.ts";
 import type { Message } from "../../core/wire/messages.ts";
 import type { ChunkResult, FragmentId, Scheme, SegmentId } from "../../core/wire/objects.ts";
 import type { Op } from "../../core/wire/requests.ts";
@@ -24,6 +25,10 @@ const SCHEMES: readonly Scheme[] = [
 
 interface Registered {
   readonly segment: SegmentId;
+  /** The object that it is part of. */
+  readonly key: string;
+  readonly proof: Uint8Array;
+  readonly token: Uint8Array;
   readonly scheme: Scheme;
 }
 
@@ -37,10 +42,11 @@ export class NodeObjects {
   constructor(network: Network, random: Random) {
     this.#network = network;
     this.#random = random;
-    this.#segments = Array.from({ length: 3 * PARTITIONS }, (_, i) => ({
-      segment: { partition: partitionId(1 + i % PARTITIONS), segment: noise(random, 16).toHex() },
-      scheme: random.pick(SCHEMES),
-    }));
+    this.#segments = Array.from({ length: 3 * PARTITIONS }, (_, i) => {
+      const key = `k${i}`, { id, proof, token } = drawnSegment(noise(random, 32), { bucket: "b", key });
+      const segment = { partition: partitionId(1 + i % PARTITIONS), segment: id };
+      return { segment, key, proof, token, scheme: random.pick(SCHEMES) };
+    });
     network.stepped = (id, { chunkOps }) => {
       if (chunkOps.length === 0) return;
       const asked = [...this.#asked.get(id) ?? [], ...chunkOps.map(({ op }) => op)];
@@ -66,10 +72,10 @@ export class NodeObjects {
       case 0:
         return this.#register(registered);
       case 1:
-        return { kind: "delete", key: segmentRow(segment.partition, segment.segment) };
+        return { kind: "delete", key: this.#rowOf(registered) };
       case 2:
         // A row that is none, which a node meets when it looks.
-        return { kind: "put", key: segmentRow(segment.partition, segment.segment), value: noise(random, 40) };
+        return { kind: "put", key: this.#rowOf(registered), value: noise(random, 40) };
       case 3:
         return { kind: "segments-gone", segments: [segment, random.pick(this.#segments).segment] };
       case 4:
@@ -78,7 +84,7 @@ export class NodeObjects {
       default: {
         const length = random.chance(3, 4) ? CHUNK_BYTES : random.below(2 * CHUNK_BYTES);
         const as = random.chance(7, 8) ? scheme : random.pick(SCHEMES);
-        return { kind: "chunk-get", segment, chunk, scheme: as, length };
+        return { kind: "chunk-get", segment, chunk, scheme: as, length, attempt: random.below(4) };
       }
     }
   }
@@ -136,18 +142,24 @@ export class NodeObjects {
     else chunks.damage(fragment, random.below(1000));
   }
 
-  #register({ segment, scheme }: Registered): Op {
+  /** The owner's, or one that somebody else made. */
+  #rowOf({ segment: { partition, segment }, key }: Registered): string {
+    const bucket = this.#random.chance(3, 4) ? "b" : "a";
+    return segmentRow({ partition, bucket, key }, segment);
+  }
+
+  #register(registered: Registered): Op {
+    const { scheme, proof } = registered;
     const pending = this.#random.chance(1, 4);
     const value = encodeSegmentRecord({
       ...{ bytes: CHUNKS * CHUNK_BYTES, chunkBytes: CHUNK_BYTES, scheme },
-      ...{ bucket: "b", key: "k", pending },
+      ...{ proof, pending },
     });
-    const row = segmentRow(segment.partition, segment.segment);
-    return { kind: "put", key: row, value, ...(pending ? { ttlMs: 2000 } : {}) };
+    return { kind: "put", key: this.#rowOf(registered), value, ...(pending ? { ttlMs: 2000 } : {}) };
   }
 
-  #put({ segment, scheme }: Registered, chunk: number): Op {
-    return { kind: "chunk-put", segment, chunk, scheme, bytes: noise(this.#random, CHUNK_BYTES + 16) };
+  #put({ segment, scheme, token }: Registered, chunk: number): Op {
+    return { kind: "chunk-put", segment, chunk, scheme, token, bytes: noise(this.#random, CHUNK_BYTES + 16) };
   }
 
   #fragment(): FragmentId {

@@ -61,8 +61,7 @@ const REGISTERED: fc.Arbitrary<SegmentRecord> = fc.record({
   bytes: fc.integer({ min: 1, max: LIMITS.segmentChunksMax }),
   chunkBytes: fc.integer({ min: 1, max: LIMITS.chunkBytesMax }),
   scheme: arbScheme,
-  bucket: fc.constantFrom("maps", "a".repeat(63)),
-  key: fc.string({ unit: "grapheme", maxLength: 100 }),
+  proof: fc.uint8Array({ minLength: 32, maxLength: 32 }),
   pending: fc.boolean(),
 });
 

@@ -172,3 +172,21 @@ Deno.test("S3Secrets asks once for what many ask at once, remembers it for secon
   down = false;
   assert.equal(await secrets.secretOf("SOSTAR"), "third");
 });
+
+Deno.test("S3Secrets takes a row that is empty or no text for none: nobody signs with that", async () => {
+  let value = new Uint8Array(0);
+  const client = {
+    request(op: Op): Promise<Answer> {
+      const view = { security: { access: [{ id: "SOSTAR" }] } };
+      const found = { key: "k", value, version: { term: 1, index: 1 } };
+      const answer = op.kind === "layout"
+        ? { kind: "layout", view, leaders: [] }
+        : { kind: "value", found, ageUs: 0 };
+      return Promise.resolve(answer as unknown as Answer);
+    },
+  };
+  for (const bytes of [[], [0xff, 0xfe]]) {
+    value = Uint8Array.from(bytes);
+    assert.equal(await new S3Secrets(client).secretOf("SOSTAR"), null);
+  }
+});
