@@ -18,7 +18,7 @@ Deno.test("an eviction that takes the majority away is done, and said at once to
 
     const token = await lab.invite({ uses: 2 });
     const b = await lab.start({ id: "b", token });
-    await untilSettled(await lab.client(), { members: 2, msMax: 60_000 });
+    await untilSettled(await lab.client(), { members: 2, msMax: 90_000 });
     const unforced = await lab.run("evict", "b", "--yes");
     assert.match(unforced.stderr, /has 1 of 2 replicas, and no majority/);
     const began = performance.now();

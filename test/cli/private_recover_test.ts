@@ -15,7 +15,7 @@ async function lostThree(lab: PrivateLab): Promise<NodeProcess[]> {
   const token = await lab.invite({ uses: 4 });
   const others = await Promise.all(["b", "c", "d", "e"].map((id) => lab.start({ id, token })));
   const client = await lab.client();
-  await untilSettled(client, { members: 5, msMax: 30_000 });
+  await untilSettled(client, { members: 5, msMax: 90_000 });
   for (let i = 0; i < 40; i++) await client.put(`key/${i}`, `value ${i}`);
   const reader = await lab.run(
     "access",
@@ -51,7 +51,7 @@ async function goesOn(lab: PrivateLab, nodes: readonly NodeProcess[], network: s
   });
   assert.deepEqual([a.ready.network, b.ready.network], [network, network]);
   const client = await lab.client();
-  await untilSettled(client, { members: 2, msMax: 30_000 });
+  await untilSettled(client, { members: 2, msMax: 90_000 });
   await until("new keys, which the lost do not know", async () => {
     const { security } = (await client.layout()).view;
     return security!.keys.some(({ id, state }) => id === 2 && state === "current");

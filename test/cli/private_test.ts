@@ -51,7 +51,7 @@ Deno.test("init, node, invite, join, access, evict, rotate, seal and start again
       NodeProcess,
       NodeProcess,
     ];
-    await untilSettled(await lab.client({ profile: readProfile(mine) }), { members: 3, msMax: 60_000 });
+    await untilSettled(await lab.client({ profile: readProfile(mine) }), { members: 3, msMax: 90_000 });
     assert.equal(json(await so("invite", "list", "--json"))[0].state, "used up");
 
     await limited(lab, so, as);

@@ -14,7 +14,7 @@ async function recordedNetwork(lab: Lab): Promise<{ a: string; b: string; c: str
   const start = (id: string) => lab.start({ id, join: a.address, flags: flags(id) });
   const [b, c] = await Promise.all([start("b"), start("c")]);
   const client = await lab.client(a, b, c);
-  await untilSettled(client, { members: 3, msMax: 15_000 });
+  await untilSettled(client, { members: 3, msMax: 90_000 });
   const load = (round: string) =>
     Promise.all(Array.from({ length: 100 }, (_, i) => client.put(`key/${i}`, `${round} ${i}`)));
   await load("first");

@@ -10,7 +10,7 @@ async function startFive(lab: Lab): Promise<NodeProcess[]> {
   const first = await lab.start({ id: "a" });
   const rest = await Promise.all(["b", "c", "d", "e"].map((id) => lab.start({ id, join: first.address })));
   const client = await lab.client(first);
-  await untilSettled(client, { members: 5, msMax: 20_000 });
+  await untilSettled(client, { members: 5, msMax: 90_000 });
   return [first, ...rest];
 }
 
@@ -44,7 +44,7 @@ Deno.test("recover goes on with two of five, keeps what they had, and refuses wh
     ) as [NodeProcess, NodeProcess];
     assert.deepEqual([a.ready.network, b.ready.network], [plan.network, plan.network]);
     const client = await lab.client(a, b);
-    await untilSettled(client, { members: 2, msMax: 20_000 });
+    await untilSettled(client, { members: 2, msMax: 90_000 });
     const partitions = (await client.layout()).view.settings.partitions;
     let found = 0;
     for (let i = 0; i < 60; i++) {
@@ -102,7 +102,7 @@ Deno.test("recover works over files from several machines, and completes what wa
     const a = await lab.start({ id: "a", listen: nodes[0]!.address });
     await lab.start({ id: "b", listen: nodes[1]!.address });
     const client = await lab.client(a);
-    await untilSettled(client, { members: 2, msMax: 20_000 });
+    await untilSettled(client, { members: 2, msMax: 90_000 });
     await client.put("k", "w");
     await until("both to have it", async () => text((await client.get("k"))?.value) === "w");
   }));

@@ -158,8 +158,8 @@ const SCHEME = { kind: "replicated", copies: 3 } as const;
 const chunk = (kind: "put" | "get", id: number): Uint8Array => {
   const place = { segment: SEGMENT, chunk: id, scheme: SCHEME };
   const op = kind === "put"
-    ? { kind: "chunk-put", ...place, bytes: new Uint8Array(MiB) } as const
-    : { kind: "chunk-get", ...place, length: MiB } as const;
+    ? { kind: "chunk-put", ...place, token: new Uint8Array(64), bytes: new Uint8Array(MiB) } as const
+    : { kind: "chunk-get", ...place, length: MiB, attempt: 0 } as const;
   return encodeRequests([{ id, request: { op } }]);
 };
 

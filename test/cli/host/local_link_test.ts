@@ -12,6 +12,7 @@ const chunk = (bytes: number): Op => ({
   segment: { partition: partitionId(1), segment: "0f".repeat(16) },
   chunk: 0,
   scheme: { kind: "replicated", copies: 1 },
+  token: new Uint8Array(64),
   bytes: new Uint8Array(bytes),
 });
 

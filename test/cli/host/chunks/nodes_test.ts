@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { partitionId } from "../../../../core/base/ids.ts";
+import { drawnSegment } from "../../../../core/objects/segment_id.ts";
 import type { Scheme } from "../../../../core/wire/objects.ts";
 import type { NodeStatus } from "../../../../core/wire/requests.ts";
 import { type Client, connect } from "../../../../cli/client/client.ts";
@@ -11,7 +12,8 @@ import { text, until } from "../../support.ts";
 
 const MiB = 1024 * 1024;
 const SCHEME: Scheme = { kind: "replicated", copies: 3 };
-const SEGMENT = { partition: partitionId(1), segment: "0123456789abcdef".repeat(2) };
+const { id, token } = drawnSegment(new Uint8Array(32), { bucket: "b", key: "k" });
+const SEGMENT = { partition: partitionId(1), segment: id };
 /** Sealed: a little more than 1 MiB. */
 const BYTES = MiB + 16;
 
@@ -33,6 +35,7 @@ async function putAll(client: Client, count: number): Promise<void> {
         segment: SEGMENT,
         chunk,
         scheme: SCHEME,
+        token,
         bytes: chunkOf(chunk),
       } as const;
       const response = await client.request(op);
@@ -42,7 +45,14 @@ async function putAll(client: Client, count: number): Promise<void> {
 }
 
 async function get(client: Client, chunk: number): Promise<Uint8Array | null> {
-  const op = { kind: "chunk-get", segment: SEGMENT, chunk, scheme: SCHEME, length: BYTES } as const;
+  const op = {
+    kind: "chunk-get",
+    segment: SEGMENT,
+    chunk,
+    scheme: SCHEME,
+    length: BYTES,
+    attempt: 0,
+  } as const;
   const response = await client.request(op);
   return response.kind === "chunk" ? response.bytes : null;
 }
@@ -122,7 +132,8 @@ Deno.test("a disk that fails for fragments alone leaves the node up, and who ask
     using client = await connect({ addresses: [address], timeoutMs: 3000 });
     await client.put("k", "v");
     const one: Scheme = { kind: "replicated", copies: 1 };
-    const put = { kind: "chunk-put", segment: SEGMENT, chunk: 0, scheme: one, bytes: chunkOf(0) } as const;
+    const bytes = chunkOf(0);
+    const put = { kind: "chunk-put", segment: SEGMENT, chunk: 0, scheme: one, token, bytes } as const;
     assert.equal((await client.request(put)).kind, "refused");
     assert.equal((await client.status()).trouble, null);
     assert.equal(text((await client.get("k"))?.value), "v");
