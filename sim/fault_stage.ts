@@ -1,9 +1,6 @@
 import type { NodeId } from "../core/base/ids.ts";
 import type { Random } from "../core/base/random.ts";
 import type { Settings } from "../core/base/limits.ts";
-import { fragmentHash } from "../core/objects/fragment.ts";
-import { ViewHolders } from "../core/node/holders.ts";
-import type { SystemView } from "../core/wire/messages.ts";
 import { affordable, drainable, standingOf } from "./budget.ts";
 import { type Cluster, leaders, names } from "./cluster.ts";
 import type { Machine } from "./machine.ts";
@@ -65,23 +62,10 @@ export class FaultStage {
     this.#settings = options.settings;
     this.#budget = options.budget;
     const { cluster } = options;
-    let known: { view: SystemView | null; holders: ViewHolders } = {
-      view: null,
-      holders: new ViewHolders({ members: [] }),
-    };
     this.#fragments = options.objects && options.budget !== "none"
       ? new FragmentBudget(
-        () =>
-          cluster.machines.map((machine) => ({
-            node: machine.id,
-            chunks: machine.chunks,
-            out: isOut(machine),
-          })),
-        (segment, chunk, count) => {
-          const view = cluster.view();
-          if (view !== known.view) known = { view, holders: new ViewHolders(view ?? { members: [] }) };
-          return known.holders.place(fragmentHash(segment, chunk), count);
-        },
+        () => cluster.machines.map((machine) => ({ chunks: machine.chunks, out: isOut(machine) })),
+        () => cluster.view()?.members.filter(({ state }) => state === "active").length ?? 0,
       )
       : null;
   }

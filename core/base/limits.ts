@@ -146,6 +146,8 @@ export const LIMITS = {
   fragmentsReadWaitingMax: 1024,
   /** Lists of fragments that a holder is asked about at once; more are not answered. */
   fragmentChecksMax: 256,
+  /** Of those, lists of which a holder reads the fragments at once. */
+  fragmentsVerifyingMax: 4,
   /** A reader asks another holder when the first has not answered for so long. */
   hedgeUs: 100_000,
   /** A writer tries a spare holder besides when the first has not answered for so long. */

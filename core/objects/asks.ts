@@ -36,7 +36,11 @@ export interface LocalHolder {
   put(fragment: FragmentId, bytes: Uint8Array, done: (outcome: FragmentPutOutcome) => void): void;
   /** "lost": not now. */
   get(fragment: FragmentId, done: (found: Fragment | null | "lost") => void): void;
-  check(fragments: readonly FragmentId[], done: (held: readonly boolean[] | null) => void): void;
+  check(
+    fragments: readonly FragmentId[],
+    done: (held: readonly boolean[] | null) => void,
+    verify?: boolean,
+  ): void;
 }
 
 export interface AsksOptions {
@@ -61,6 +65,7 @@ type Question =
   }
   | {
     readonly kind: "check";
+    readonly verify: boolean;
     readonly fragments: readonly FragmentId[];
     readonly done: (held: readonly boolean[] | null, now: Instant) => void;
   };
@@ -122,14 +127,18 @@ export class Asks {
     return this.#ask(to, { kind: "get", fragment, done }, bytes, until, now);
   }
 
-  /** Which of up to LIMITS.fragmentsPerCheckMax are held there; null: no answer. */
+  /** Which of up to LIMITS.fragmentsPerCheckMax are held there, and where `verify`, whole; null: no answer. */
   check(
     to: NodeId,
-    { fragments, until }: { fragments: readonly FragmentId[]; until: Instant },
+    { fragments, verify = false, until }: {
+      fragments: readonly FragmentId[];
+      verify?: boolean;
+      until: Instant;
+    },
     now: Instant,
     done: (held: readonly boolean[] | null, now: Instant) => void,
   ): number {
-    return this.#ask(to, { kind: "check", fragments, done }, 0, until, now);
+    return this.#ask(to, { kind: "check", fragments, verify, done }, 0, until, now);
   }
 
   /** Its answer is not waited for any more. */
@@ -182,7 +191,11 @@ export class Asks {
           (found) => later((now) => question.done(foundHere(found), now)),
         );
       case "check":
-        return local.check(question.fragments, (held) => later((now) => question.done(held, now)));
+        return local.check(
+          question.fragments,
+          (held) => later((now) => question.done(held, now)),
+          question.verify,
+        );
       default:
         return unreachable(question);
     }
@@ -216,7 +229,12 @@ export class Asks {
       case "get":
         return effects.send(to, { kind: "fragment-get", id, fragment: question.fragment });
       case "check":
-        return effects.send(to, { kind: "fragment-check", id, fragments: question.fragments });
+        return effects.send(to, {
+          kind: "fragment-check",
+          id,
+          fragments: question.fragments,
+          ...(question.verify ? { verify: true } : {}),
+        });
       default:
         return unreachable(question);
     }

@@ -10,6 +10,8 @@
  * H4. Bytes being written and fragments being read are bounded. Past it a writer is told "failed" and asks another; a
  *     reader is told nothing, for "not held" might be false.
  * H5. A node short of disk space takes no fragments.
+ * H6. Where who asks may remove its own for the answer, only what was read and proven counts as held: one fragment at a time,
+ *     for a few who ask at once, each of whom is answered once however often it asks.
  */
 import type { Instant, NodeId } from "../base/ids.ts";
 import { equalBytes } from "../base/bytes.ts";
@@ -52,8 +54,9 @@ interface Check {
   /** Sorted, with their places in the answer. */
   readonly asked: readonly { readonly fragment: FragmentId; readonly place: number }[];
   readonly held: boolean[];
-  /** Up to here the answer is known. */
+  /** Up to here the answer is known; it is as yet what the disk lists, where more is to be verified. */
   at: number;
+  verify: boolean;
   readonly done: (held: readonly boolean[] | null) => void;
 }
 
@@ -64,6 +67,10 @@ export class Holder implements LocalHolder {
   #bytesWriting = 0;
   #reading = 0;
   #checks = 0;
+  /** Of whom something is being verified, or waits for it. */
+  readonly #askers = new Set<string>();
+  readonly #toVerify: Check[] = [];
+  #verifying = 0;
   #rotten = 0;
 
   constructor(options: HolderOptions) {
@@ -93,11 +100,15 @@ export class Holder implements LocalHolder {
     });
   }
 
-  handleCheck(from: NodeId, { id, fragments }: MessageOf<"fragment-check">): void {
+  handleCheck(from: NodeId, message: MessageOf<"fragment-check">): void {
+    const { id, fragments } = message, verify = message.verify === true, asker = `${id} ${from}`;
+    if (verify && this.#askers.has(asker)) return; // H6
+    if (verify) this.#askers.add(asker);
     this.check(fragments, (held) => {
+      this.#askers.delete(asker);
       if (held === null) return;
       this.#options.effects.send(from, { kind: "fragment-check-reply", id, held });
-    });
+    }, verify);
   }
 
   // ---- keeping
@@ -174,14 +185,14 @@ export class Holder implements LocalHolder {
 
   // ---- telling
 
-  check(fragments: readonly FragmentId[], done: Check["done"]): void {
+  check(fragments: readonly FragmentId[], done: Check["done"], verify = false): void {
     if (this.#checks >= LIMITS.fragmentChecksMax) return done(null); // H4
     const asked = fragments.map((fragment, place) => ({ fragment, place }))
       .filter(({ fragment }) => isFragmentId(fragment))
       .sort((a, b) => compareFragments(a.fragment, b.fragment));
     this.#checks++;
     const held = new Array<boolean>(fragments.length).fill(false);
-    this.#checkNext({ asked, held, at: 0, done });
+    this.#checkNext({ asked, held, at: 0, verify, done });
   }
 
   /** Each page of the disk's list settles at least one of them, and neighbours along with it. */
@@ -220,9 +231,44 @@ export class Holder implements LocalHolder {
     }
   }
 
-  #checkedAll({ done }: Check, held: readonly boolean[] | null): void {
+  #checkedAll(check: Check, held: readonly boolean[] | null): void {
+    if (check.verify && held !== null) {
+      check.verify = false;
+      check.at = 0;
+      this.#toVerify.push(check);
+      return this.#verifyNext();
+    }
     this.#checks--;
-    done(held);
+    check.done(held);
+  }
+
+  #verifyNext(): void {
+    while (this.#verifying < LIMITS.fragmentsVerifyingMax) {
+      const check = this.#toVerify.shift();
+      if (check === undefined) return;
+      this.#verifying++;
+      this.#verify(check);
+    }
+  }
+
+  /** H6: what is rotten is found by reading it (H1). */
+  #verify(check: Check): void {
+    const { asked, held } = check;
+    while (check.at < asked.length && !held[asked[check.at]!.place]) check.at++;
+    const next = asked[check.at];
+    if (next === undefined) return this.#verified(check, held);
+    this.get(next.fragment, (found) => {
+      if (found === "lost") return this.#verified(check, null);
+      held[next.place] = found !== null;
+      check.at++;
+      this.#verify(check);
+    });
+  }
+
+  #verified(check: Check, held: readonly boolean[] | null): void {
+    this.#verifying--;
+    this.#checkedAll(check, held);
+    this.#verifyNext();
   }
 }
 

@@ -9,10 +9,11 @@
  *     a asks b and b asks a, before either has heard:  neither answers, neither removes, and both ask again much later
  *
  * V1. A fragment is removed only after all who should hold it (the one of a stripe's index, or as many as there are to be
- *     copies) said within one round that they do, while the view stayed the same, and had been for a while.
+ *     copies) said within one round that they do, having read it, while the view stayed the same, and had been for a while.
  * V2. What is asked about from elsewhere is not made surplus of for longer than a round and its removal may take.
  * V3. While a fragment is in a round, questions that name it are not answered. Who asks will ask again.
  * V4. What waits is bounded: what does not fit is found by the next look.
+ * V5. What is read elsewhere for a round keeps to the rate of repair, and is so little that it is read before the round ends.
  */
 import { after, type Instant, NEVER, type NodeId } from "../base/ids.ts";
 import { fmix32 } from "../base/hash.ts";
@@ -22,12 +23,15 @@ import type { Asks } from "./asks.ts";
 import type { ChunkDisk } from "./disk.ts";
 import { fragmentHash, fragmentKey } from "./fragment.ts";
 import type { Presence } from "./holders.ts";
+import { Bucket } from "./pace.ts";
 
 /** An answer that takes longer is none. */
 const ROUND_US = 5_000_000;
 /** V2: much longer than a round and its removal. */
 const PROMISE_US = 30_000_000;
 const ROUND_MAX = 256;
+/** The fragments of a round have what may be read in a second divided by this. */
+const ROUNDS_PER_SECOND = 4;
 
 export interface Surplus {
   readonly fragment: FragmentId;
@@ -43,6 +47,9 @@ export interface SurplusOptions {
   /** Names the view; null: it has not been the same for long enough. */
   readonly settled: (now: Instant) => number | null;
   readonly queueMax: number;
+  readonly bytesPerSecond: number;
+  /** Clients have chunk requests under way here. */
+  readonly busy: () => boolean;
   /** It was held by all who should, and is removed here. */
   readonly removed: (surplus: Surplus, now: Instant) => void;
 }
@@ -61,11 +68,13 @@ export class SurplusRemoval {
   readonly #queue = new Map<string, Surplus>();
   /** Until when fragments that others asked about stay, by their hash, oldest first (V2). */
   readonly #promises = new Map<number, Instant>();
+  readonly #bucket: Bucket;
   #round: Round | null = null;
   #wakeAt: Instant = NEVER;
 
   constructor(options: SurplusOptions) {
     this.#options = options;
+    this.#bucket = new Bucket(options.bytesPerSecond);
   }
 
   get idle(): boolean {
@@ -108,7 +117,13 @@ export class SurplusRemoval {
   evaluate(now: Instant): void {
     if (now < this.#wakeAt) return;
     this.#wakeAt = NEVER;
-    while (this.#round === null && this.#queue.size > 0) this.#begin(now);
+    while (this.#round === null && this.#queue.size > 0) {
+      if (!this.#bucket.mayBegin(now, this.#options.busy())) { // V5
+        this.#wakeAt = this.#bucket.readyAt(now);
+        return;
+      }
+      this.#begin(now);
+    }
   }
 
   #expire(now: Instant): void {
@@ -120,16 +135,18 @@ export class SurplusRemoval {
 
   /** What cannot be asked about now is left to the next look. */
   #begin(now: Instant): void {
-    const { settled, presence, asks } = this.#options, view = settled(now);
+    const { settled, presence, asks, bytesPerSecond } = this.#options, view = settled(now);
     this.#expire(now);
+    let bytes = 0;
     const asked = new Map<string, Surplus>(), byTarget = new Map<NodeId, Surplus[]>();
     for (const [key, surplus] of this.#queue) {
-      if (asked.size >= ROUND_MAX) break;
+      if (asked.size >= ROUND_MAX || bytes >= bytesPerSecond / ROUNDS_PER_SECOND) break;
       this.#queue.delete(key);
       const { fragment, targets } = surplus;
       if (view === null || this.#promises.has(hashOf(fragment))) continue; // V1, V2
       if (targets.length === 0 || targets.some((node) => presence(node) === "away")) continue;
       asked.set(key, surplus);
+      bytes += surplus.bytes * targets.length;
       for (const target of targets) {
         const of = byTarget.get(target);
         if (of === undefined) byTarget.set(target, [surplus]);
@@ -137,12 +154,13 @@ export class SurplusRemoval {
       }
     }
     if (view === null || asked.size === 0) return;
+    this.#bucket.pay(bytes); // V5
     const until = after(now, ROUND_US);
     const round: Round = { view, asked, kept: new Set(), until, waiting: byTarget.size };
     this.#round = round;
     for (const target of [...byTarget.keys()].sort()) {
       const of = byTarget.get(target)!, fragments = of.map(({ fragment }) => fragment);
-      asks.check(target, { fragments, until }, now, (held, at) => {
+      asks.check(target, { fragments, verify: true, until }, now, (held, at) => {
         for (const [i, fragment] of fragments.entries()) {
           if (held?.[i] !== true) round.kept.add(fragmentKey(fragment));
         }

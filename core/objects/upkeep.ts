@@ -130,6 +130,8 @@ export class Upkeep implements ObjectsListener {
       presence,
       settled: (now) => now - this.#changedAt >= tuning.lookDelayUs ? this.#changes : null,
       queueMax: tuning.repairQueueMax,
+      bytesPerSecond: tuning.repairBytesPerSecond,
+      busy,
       removed: ({ fragment }) => {
         effects.note({ kind: "fragment-removed", fragment, why: "moved" });
         this.#tallies.change(fragment, { surplus: -1, needed: -1 });

@@ -19,7 +19,9 @@ export function describeFragmentMessage(message: FragmentMessage): string {
     case "fragment-get-reply":
       return `fragment-get-reply ${message.id} ${describeBytes(message.bytes)}`;
     case "fragment-check":
-      return `fragment-check ${message.id} [${message.fragments.map(describeFragment).join(", ")}]`;
+      return `fragment-check ${message.id}${message.verify ? " verified" : ""} [${
+        message.fragments.map(describeFragment).join(", ")
+      }]`;
     case "fragment-check-reply":
       return `fragment-check-reply ${message.id} [${message.held.map((h) => h ? "held" : "none").join(" ")}]`;
     case "segments-gone":

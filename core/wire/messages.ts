@@ -357,6 +357,8 @@ export interface FragmentGetReply {
 export interface FragmentCheck {
   readonly kind: "fragment-check";
   readonly id: number;
+  /** Only what was read and is whole counts as held: who asks may remove its own. */
+  readonly verify?: true;
   /** Up to LIMITS.fragmentsPerCheckMax. */
   readonly fragments: readonly FragmentId[];
 }

@@ -124,7 +124,12 @@ export function fragmentMessageWire(message: FragmentMessage): Wire {
     case "fragment-get-reply":
       return [MESSAGE["fragment-get-reply"], message.id, message.bytes];
     case "fragment-check":
-      return [MESSAGE["fragment-check"], message.id, listWire(message.fragments, fragmentWire)];
+      return [
+        MESSAGE["fragment-check"],
+        message.id,
+        listWire(message.fragments, fragmentWire),
+        ...(message.verify ? [true] : []),
+      ];
     case "fragment-check-reply":
       return [MESSAGE["fragment-check-reply"], message.id, message.held];
     case "segments-gone":
@@ -161,13 +166,13 @@ export function readFragmentMessage(reader: Reader, arity: number, tag: number):
         id: reader.integer(),
         bytes: reader.skipNull() ? null : readFragmentBytes(reader),
       };
-    case MESSAGE["fragment-check"]:
-      reader.expectArity(arity, 3);
-      return {
-        kind: "fragment-check",
-        id: reader.integer(),
-        fragments: readList(reader, LIMITS.fragmentsPerCheckMax, readFragment),
-      };
+    case MESSAGE["fragment-check"]: {
+      if (arity !== 4) reader.expectArity(arity, 3);
+      const id = reader.integer(), fragments = readList(reader, LIMITS.fragmentsPerCheckMax, readFragment);
+      if (arity === 3) return { kind: "fragment-check", id, fragments };
+      if (!reader.boolean()) return reader.fail("invalid", "What is not to be verified does not say so");
+      return { kind: "fragment-check", id, fragments, verify: true };
+    }
     case MESSAGE["fragment-check-reply"]:
       reader.expectArity(arity, 3);
       return {

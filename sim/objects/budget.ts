@@ -3,28 +3,23 @@
  * quorum has more than are needed to read it, and that until repair has caught up.
  *
  * F1. Of every chunk that can be read from what is whole, enough is left whole to read it.
- * F2. Of no chunk more fragments are hurt than its margin before each of those that should hold it has its fragment whole
- *     again. What others hold beyond that does not count: they may give it up, for nobody knows yet what is hurt.
+ * F2. Of no chunk more fragments are hurt than its margin before it has all its fragments again, whoever holds them: who
+ *     should not lets go of its own only when those who should have read theirs and found them whole.
  * F3. A chunk that cannot be read is being written, or is left of a write that came to nothing: as long as it is young,
  *     nothing of it is hurt, for its writer may have been told already that it is durable.
  *
  * Temporary absence is no loss: whoever comes back brings its fragments.
  */
-import type { NodeId } from "../../core/base/ids.ts";
-import { fragmentCount, indexAt, neededCount } from "../../core/objects/fragment.ts";
+import { fragmentCount, neededCount } from "../../core/objects/fragment.ts";
 import type { FragmentId, Scheme } from "../../core/wire/objects.ts";
 import type { ChunkDisk, StoredFragment } from "./chunk_disk.ts";
 
 /** A machine as this budget sees it. */
 export interface Keeper {
-  readonly node: NodeId;
   readonly chunks: ChunkDisk;
   /** What it has is lost to the network, or will be: it never comes back, or is on its way out. */
   readonly out: boolean;
 }
-
-/** The members that should hold a chunk's `count` fragments; null where there are too few. */
-export type Holders = (segment: string, chunk: number, count: number) => readonly (NodeId | null)[];
 
 /** What would be hurt. */
 export interface Loss {
@@ -36,7 +31,6 @@ export interface Loss {
 interface ChunkState {
   readonly scheme: Scheme;
   /** Whole fragments: which index on whose disk. */
-  readonly fragment: FragmentId;
   readonly whole: { readonly on: ChunkDisk; readonly index: number }[];
   youngestAt: number;
 }
@@ -46,13 +40,14 @@ const YOUNG_US = 60_000_000;
 
 export class FragmentBudget {
   readonly #keepers: () => readonly Keeper[];
-  readonly #holders: Holders;
+  readonly #active: () => number;
   /** How many fragments of each chunk were hurt since it last had all. */
   readonly #hurt = new Map<string, number>();
 
-  constructor(keepers: () => readonly Keeper[], holders: Holders) {
+  /** `active`: how many members may hold fragments. */
+  constructor(keepers: () => readonly Keeper[], active: () => number) {
     this.#keepers = keepers;
-    this.#holders = holders;
+    this.#active = active;
   }
 
   /** Whether all of these may be hurt now, together. */
@@ -118,19 +113,13 @@ export class FragmentBudget {
   }
 
   #forgetMended(chunks: ReadonlyMap<string, ChunkState>): void {
-    const disks = new Map(
-      this.#keepers().filter(({ out }) => !out).map(({ node, chunks }) => [node, chunks]),
-    );
+    const active = this.#active();
     for (const name of [...this.#hurt.keys()]) {
       const chunk = chunks.get(name);
       if (chunk === undefined) continue;
-      const { scheme, whole, fragment } = chunk;
-      const holders = this.#holders(fragment.segment, fragment.chunk, fragmentCount(scheme));
-      const isMended = holders.every((node, position) =>
-        node === null ||
-        whole.some(({ on, index }) => on === disks.get(node) && index === indexAt(scheme, position))
-      );
-      if (isMended) this.#hurt.delete(name);
+      if (distinct(chunk, () => true) >= Math.min(fragmentCount(chunk.scheme), active)) {
+        this.#hurt.delete(name);
+      }
     }
   }
 }
@@ -148,7 +137,7 @@ function addTo(
   if (scheme === null) return;
   const name = chunkName(fragment);
   let chunk = chunks.get(name);
-  if (chunk === undefined) chunks.set(name, chunk = { scheme, fragment, whole: [], youngestAt: writtenAt });
+  if (chunk === undefined) chunks.set(name, chunk = { scheme, whole: [], youngestAt: writtenAt });
   chunk.youngestAt = Math.max(chunk.youngestAt, writtenAt);
   chunk.whole.push({ on, index: fragment.index });
 }

@@ -83,7 +83,15 @@ export const FRAGMENT_MESSAGES: {
   }),
   "fragment-get": whole({ kind: kind("fragment-get"), id: arbInteger, fragment: arbFragment }),
   "fragment-get-reply": whole({ kind: kind("fragment-get-reply"), id: arbInteger, bytes: orNull(arbBytes) }),
-  "fragment-check": whole({ kind: kind("fragment-check"), id: arbInteger, fragments: list(arbFragment) }),
+  "fragment-check": fc.oneof(
+    whole({ kind: kind("fragment-check"), id: arbInteger, fragments: list(arbFragment) }),
+    whole({
+      kind: kind("fragment-check"),
+      id: arbInteger,
+      fragments: list(arbFragment),
+      verify: fc.constant<true>(true),
+    }),
+  ),
   "fragment-check-reply": whole({
     kind: kind("fragment-check-reply"),
     id: arbInteger,

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import type { Tuning } from "../../../core/base/tuning.ts";
-import { fragmentKey, neededCount } from "../../../core/objects/fragment.ts";
+import { chunkCount, fragmentKey, neededCount } from "../../../core/objects/fragment.ts";
 import type { Member } from "../../../core/wire/messages.ts";
-import type { Scheme } from "../../../core/wire/objects.ts";
+import type { FragmentId, Scheme } from "../../../core/wire/objects.ts";
 import { replicated, striped } from "./chunk_network.ts";
-import { memberOf, UpkeepNetwork } from "./upkeep_network.ts";
+import { type Keeper, memberOf, UpkeepNetwork } from "./upkeep_network.ts";
 
 const S = 1_000_000;
 
@@ -374,6 +374,53 @@ Deno.test("nothing is removed for a holder that does not answer, or holds nothin
   assert.ok(other.of(fragment) !== null);
   assert.equal(other.upkeep.status().surplus, 1);
   world.passes = () => true;
+  world.run(120 * S);
+  world.assertInOrder();
+});
+
+Deno.test("what is rotten where it should be is not taken for held: who has it whole keeps it until it is mended (V1, H6)", () => {
+  for (const scheme of [replicated(1), striped(2, 1)]) {
+    const world = network(4, scheme, { segments: 4, chunks: 4, tuning: { scrubBytesPerSecond: 0 } });
+    const [segment, record] = world.registered[0]!;
+    const hurt: { keeper: Keeper; fragment: FragmentId; bytes: Uint8Array }[] = [];
+    for (let chunk = 0; chunk < chunkCount(record); chunk++) {
+      const ideal = world.ideal(segment, record).filter((f) => f.fragment.chunk === chunk);
+      const { keeper: right, fragment, bytes } = ideal[0]!;
+      const other = world.all.find((k) => ideal.every(({ keeper }) => keeper !== k))!;
+      world.place(other, fragment, bytes);
+      world.place(right, fragment, bytes.with(50, bytes[50]! ^ 1));
+      hurt.push(ideal[0]!);
+      // With no other copy to be had, or not enough of the stripe.
+      for (const { keeper, fragment: more } of ideal.slice(1, 2)) keeper.files.delete(fragmentKey(more));
+    }
+    world.onRemove = (keeper, fragment) => {
+      const found = hurt.find((h) => fragmentKey(h.fragment) === fragmentKey(fragment));
+      if (found === undefined || keeper === found.keeper) return;
+      assert.ok(found.keeper.of(fragment) !== null, "it was mended before others let go of it");
+    };
+    world.run(240 * S);
+    world.assertInOrder();
+    assert.ok(world.all.reduce((sum, k) => sum + k.upkeep.status().rotten, 0) >= hurt.length);
+  }
+});
+
+Deno.test("handing over keeps to the rate of repair (V5)", () => {
+  const world = network(4, replicated(1), {
+    segments: 10,
+    chunks: 30,
+    tuning: { repairBytesPerSecond: 1_000 },
+  });
+  for (const from of world.all) {
+    for (const { fragment, bytes } of [...from.files.values()]) {
+      if (from === world.keeper(0)) world.place(world.keeper(1), fragment, bytes);
+    }
+  }
+  const surplus = world.keeper(0).files.size, before = world.keeper(1).files.size;
+  assert.ok(surplus > 60);
+  world.run(5 * S);
+  const gone = before - world.keeper(1).files.size;
+  assert.ok(gone > 5 && gone < surplus * 2 / 3, `${gone} of ${surplus}`);
+  assert.ok(world.keeper(0).bytesRead < 5_000, `${world.keeper(0).bytesRead}`);
   world.run(120 * S);
   world.assertInOrder();
 });

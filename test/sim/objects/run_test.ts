@@ -7,7 +7,9 @@ import type { ChunkOp } from "../../../core/wire/objects.ts";
 import type { KeyValue } from "../../../core/wire/requests.ts";
 import { compareRuns } from "../../../sim/replay.ts";
 import { Run, type RunResult } from "../../../sim/run.ts";
-import type { Scenario, ScenarioInput } from "../../../sim/scenario.ts";
+import { type Scenario, type ScenarioInput, scenarioOf } from "../../../sim/scenario.ts";
+import { parseSky } from "../../../sim/sky.ts";
+import { resolveScenario } from "../../../sim/swarm.ts";
 import type { KernelFactory } from "../../../sim/world.ts";
 import { BrokenNode } from "../broken_node.ts";
 import { smallScenario, STARS } from "../scenarios.ts";
@@ -105,6 +107,45 @@ Deno.test("Run repairs what was there from the start with as little as must be m
   assert.deepEqual(failures(result), []);
   const repair = result.objects?.repair;
   assert.ok(repair != null && repair.owed > 500_000 && repair.repairs > 50, JSON.stringify(repair));
+});
+
+Deno.test("Run repairs stripes of one of seven that is lost with as little as must be moved", () => {
+  const result = new Run({
+    scenario: scenario({
+      duration: "3s",
+      sky: { nodes: 7 },
+      cluster: { start: 7, settings: { partitions: 4, grace: "3s" }, tuning: TUNING },
+      objects: {
+        ...OBJECTS,
+        clients: 0,
+        preload: { bytes: 4_000_000, chunk: 20_000, segment: 500_000, scheme: "4+2" },
+      },
+      faults: [{ do: "crash", at: "1s", forever: true }],
+    }),
+    stars: STARS,
+    seed: 9,
+  }).run();
+  assert.deepEqual(failures(result), []);
+  const repair = result.objects?.repair;
+  assert.ok(repair != null && repair.repairs > 100, JSON.stringify(repair));
+  // Each fragment that was lost is made of four others, and nothing else is moved.
+  assert.ok(repair.owed > 4 * 5_000 * repair.repairs, JSON.stringify(repair));
+  assert.ok(repair.moved <= 1.1 * repair.owed, JSON.stringify(repair));
+});
+
+Deno.test("who has a fragment whole does not let go of it for one that is rotten (seed 45 of swarm)", () => {
+  const swarm = scenarioOf({
+    name: "swarm",
+    duration: "40s",
+    settle: "60s",
+    converge: "60s",
+    sky: { nodes: 15 },
+    swarm: {},
+  });
+  const stars = parseSky(Deno.readTextFileSync("fixtures/sky/bright.csv"));
+  const result = new Run({ scenario: resolveScenario(swarm, 45), stars, seed: 45 }).run();
+  assert.deepEqual(failures(result), []);
+  assert.ok(result.sometimes.includes("rotten fragment found"));
 });
 
 // ---- each checker catches a machine that breaks its rule
