@@ -128,7 +128,7 @@ const HEADERS = [
   "x-amz-acl: private\nexpires: never\nx-amz-meta-b: ü\nx-amz-storage-class: STANDARD",
 ] as const;
 
-/** As a server gives them: what cannot be a header does not come this far. */
+/** As a server gives them: what cannot be a header does not come this far. @throws {S3Error} */
 function headersOf(bytes: Uint8Array): Headers {
   const headers = new Headers();
   for (const line of String.fromCharCode(...bytes.subarray(0, 60_000)).split("\n")) {
@@ -137,6 +137,7 @@ function headersOf(bytes: Uint8Array): Headers {
       headers.append(line.slice(0, at), line.slice(at + 1).trim());
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;
+      throw new S3Error("InvalidRequest", "That is no header");
     }
   }
   return headers;
