@@ -5,6 +5,7 @@ import { S3Error } from "./errors.ts";
 /** Of a long body pieces of this size are put together, each in memory of its own. */
 const PIECE_BYTES = 1024 * 1024;
 const LONG_BYTES_MIN = 256 * 1024;
+const TAIL_BYTES = 4 * 1024;
 
 export class Incoming {
   readonly #stream: ReadableStream<Uint8Array> | null;
@@ -113,7 +114,8 @@ function filledPieces(
   let left = announced;
   return {
     async next() {
-      const bytes = Math.min(PIECE_BYTES, Math.max(left, 1));
+      // Where all that was announced has come, the end is still to be seen.
+      const bytes = left > 0 ? Math.min(PIECE_BYTES, left) : TAIL_BYTES;
       let buffer = new ArrayBuffer(bytes), filled = 0, ended = false;
       while (filled < bytes && !ended) {
         // The memory is handed over and comes back as another buffer.

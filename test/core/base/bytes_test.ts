@@ -5,6 +5,8 @@ import {
   compareUtf8,
   equalBytes,
   readUint32,
+  release,
+  releaseWhole,
   utf8Decode,
   utf8Encode,
   utf8Length,
@@ -68,4 +70,19 @@ Deno.test("readUint32() and writeUint32() are big-endian, as DataView's", () => 
     assert.equal(new DataView(bytes.buffer).getUint32(at), value);
     assert.equal(readUint32(bytes, at), value);
   }));
+});
+
+Deno.test("release() and releaseWhole() take back what is large and shares its memory with nobody", () => {
+  const chunk = new Uint8Array(1024 * 1024).subarray(44);
+  release(chunk);
+  assert.equal(chunk.length, 0);
+  const half = new Uint8Array(1024 * 1024).subarray(512 * 1024), small = new Uint8Array(1000);
+  release(half);
+  release(small);
+  assert.deepEqual([half.length, small.length], [512 * 1024, 1000]);
+  const whole = new Uint8Array(48 * 1024), part = new Uint8Array(64 * 1024).subarray(1);
+  releaseWhole(whole);
+  releaseWhole(part);
+  releaseWhole(small);
+  assert.deepEqual([whole.length, part.length, small.length], [0, 64 * 1024 - 1, 1000]);
 });
