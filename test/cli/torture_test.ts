@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
+import type { ObjectVersion } from "../../core/objects/types.ts";
 import { checkHistory } from "../torture/check.ts";
 import { type HistoryLine, readHistory } from "../torture/history_file.ts";
+import { contentOf, firstDifference, NUMBER_HEADER, ObjectHistory } from "../torture/objects/history.ts";
 import { FAULT_KINDS, partsHeld, planFaults } from "../torture/plan.ts";
 import { torture } from "../torture/run.ts";
 import { idOf, valueOf } from "../torture/workload.ts";
@@ -31,6 +33,66 @@ Deno.test("real processes under faults lose nothing, and their history is linear
   assert(result.check.faults.size > 2, lines.join("\n"));
   assert(result.check.ok > 300, `${result.check.ok} operations were answered`);
   assert.equal(result.check.replicas, 3 * 8);
+});
+
+Deno.test("contentOf() gives any part of a version's bytes, and no two versions have the same", () => {
+  const whole = contentOf(7, 0, 1000);
+  for (const [start, end] of [[0, 1000], [1, 8], [4, 5], [997, 1000], [333, 333]] as const) {
+    assert.deepEqual(contentOf(7, start, end - start), whole.slice(start, end));
+    assert.equal(firstDifference(7, start, whole.slice(start, end)), null);
+  }
+  const damaged = whole.slice();
+  damaged[600]! ^= 1;
+  assert.equal(firstDifference(7, 0, damaged), 600);
+  assert.notEqual(firstDifference(8, 0, whole), null);
+});
+
+Deno.test("the history of objects tells an overwrite that was lost, a version nobody wrote, and one that is gone", () => {
+  const history = () => new ObjectHistory((bucket) => bucket === "kept" ? "enabled" : "off");
+  const put = (of: ObjectHistory, object: string) => {
+    const value = of.number(object, 5);
+    const recorded = of.invoked("a", object, { kind: "put", value, guard: null, made: null });
+    of.completed(recorded, { kind: "put", value, guard: null, made: true });
+    return value;
+  };
+  const saw = (of: ObjectHistory, object: string, action: Parameters<ObjectHistory["saw"]>[1]) =>
+    of.saw({ client: "b", object, invoke: performance.now() }, action);
+  const problemsOf = (of: ObjectHistory) => (of.check(), of.problems);
+
+  const sound = history(), first = put(sound, "maps/x");
+  saw(sound, "maps/x", { kind: "get", top: first });
+  assert.deepEqual(problemsOf(sound), []);
+
+  const lost = history(), old = put(lost, "maps/x");
+  put(lost, "maps/x");
+  saw(lost, "maps/x", { kind: "get", top: old });
+  assert.match(problemsOf(lost).join(), /^maps\/x: no order explains/);
+
+  const gone = history();
+  put(gone, "kept/x");
+  const newest = put(gone, "kept/x");
+  saw(gone, "kept/x", { kind: "all", entries: [newest] });
+  assert.match(problemsOf(gone).join(), /^kept\/x: no order explains/);
+
+  const foreign = history(), number = put(foreign, "maps/x");
+  const version: ObjectVersion = {
+    id: "1",
+    sequence: 1,
+    isNull: true,
+    deleted: false,
+    bytes: 5,
+    etag: "e",
+    modifiedMs: 0,
+    owner: "",
+    metadata: [[NUMBER_HEADER, String(number)]],
+    tags: [],
+    content: { kind: "inline", bytes: new Uint8Array(5) },
+    parts: [],
+  };
+  assert.equal(foreign.numberOf("maps/x", version), number);
+  assert.equal(foreign.numberOf("maps/y", version), null);
+  assert.equal(foreign.numberOf("maps/x", { ...version, bytes: 6 }), null);
+  assert.equal(foreign.problems.length, 2);
 });
 
 const options = { seed: 5, nodes: 5, spanMs: 120_000, kinds: FAULT_KINDS, small: [1, 2], graceMs: 10_000 };
