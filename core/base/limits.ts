@@ -118,6 +118,8 @@ export const LIMITS = {
   segmentsPerRowMax: 64,
   segmentsPerPageMax: 2048,
   copiesMax: 8,
+  /** Further reads of a chunk that did not open, each of other fragments. */
+  readAttemptsMax: 8,
   /** Data and parity fragments of one stripe together. */
   stripeMax: 32,
   /** Names and values of an object's metadata together, and of its tags; tags of an object, and of a bucket. */

@@ -2,9 +2,10 @@
  * What one right covers. A right on "so://bucket/prefix" is one on objects: "so://" covers all, "so://maps" those of all
  * buckets whose names begin so, "so://maps/" those of one bucket, "so://maps/2026/" those of its keys. Behind it are rows
  * of the catalog (core/objects/rows.ts), and the prefix is put in the words of each kind of rows: "so://maps/2026/" covers
- * the rows of versions that begin with "U+0001 v maps NUL 2026/".
+ * the rows of versions that begin with "U+0001 v maps NUL 2026/". A segment's row is covered as the object's is that it names.
  */
 import { compareUtf8, prefixEnd } from "../base/bytes.ts";
+import { segmentOfRow } from "../objects/rows.ts";
 import { isRow, ROW_MARK } from "../wire/rows.ts";
 import type { Right } from "../wire/security.ts";
 
@@ -22,8 +23,9 @@ export function within(prefix: string, outer: string): boolean {
 }
 
 /** What a row stands for, as rights on it are written; a name that is no row, and a row that is of no bucket, as it is. */
-export function nameShown(name: string): string {
-  if (!isRow(name)) return name;
+export function nameShown(named: string): string {
+  if (!isRow(named)) return named;
+  const name = asObjectRow(named);
   const kind = name.charAt(1);
   if (kind === "b" || kind === "f") return `${OBJECTS}${name.slice(kind === "b" ? 2 : FENCED)}`;
   if (kind === "" || !OF_OBJECTS.includes(kind)) return name;
@@ -31,7 +33,7 @@ export function nameShown(name: string): string {
   return key === undefined ? `${OBJECTS}${bucket}` : `${OBJECTS}${bucket}/${key}`;
 }
 
-/** Whether it covers some objects: with it chunks may be read or written (Z7). */
+/** Whether it covers some objects: with it chunks may be asked for (Z7). */
 export function coversObjects(right: Right, use: Use): boolean {
   return right[use] && (right.prefix === "" || isOfObjects(right.prefix));
 }
@@ -42,15 +44,13 @@ export function secretOwner(name: string): string | null {
 }
 
 /** Whether it covers a key, a lease's name or a row. Not those of secrets. */
-export function coversKey(right: Right, use: Use, name: string): boolean {
-  if (!isRow(name)) return right[use] && !isOfObjects(right.prefix) && name.startsWith(right.prefix);
+export function coversKey(right: Right, use: Use, named: string): boolean {
+  if (!isRow(named)) return right[use] && !isOfObjects(right.prefix) && named.startsWith(right.prefix);
+  const name = asObjectRow(named);
   const kind = name.charAt(1);
   const bucket = kind === "b" ? name.slice(2) : kind === "f" ? name.slice(FENCED) : null;
   // No bucket's name has a slash, after which another one's keys would begin.
   if (bucket?.includes("/") === true) return right[use] && right.prefix === "";
-  // Who writes an object makes sure that its segments are still registered.
-  if (kind === "s" && use === "read") return coversObjects(right, "read") || coversObjects(right, "write");
-  if (kind === "s") return coversObjects(right, "write");
   // Who writes an object reads what the bucket says, and makes sure that it is not being removed.
   if (bucket !== null && use === "read" && (right.read || right.write) && touchesBucket(right, bucket)) {
     return true;
@@ -82,6 +82,11 @@ export function holdsSpan(prefix: string, start: string, end: string | null): bo
   if (!start.startsWith(prefix)) return false;
   const beyond = prefixEnd(prefix);
   return beyond === null || (end !== null && compareUtf8(end, beyond) <= 0);
+}
+
+/** The row of a segment as that of the object which it is part of (Z7); any other as it is. What names no object is covered with all. */
+function asObjectRow(row: string): string {
+  return row.charAt(1) === "s" ? `${ROW_MARK}o${segmentOfRow(row)?.owner ?? ""}` : row;
 }
 
 function isOfObjects(prefix: string): boolean {

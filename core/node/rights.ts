@@ -13,9 +13,10 @@
  * Z6. The rows of objects are covered by rights on objects, and by those on the empty prefix, and by no others; and
  *     rights on objects cover no ordinary keys, whatever those are named. Rights of the one sort are never given by who
  *     has only the other.
- * Z7. Chunks, and single rows of the registry of segments, are covered by any right on objects of that use: to name a
- *     segment one must know 128 random bits, and to make sense of it its key, which both are in the rows of its object.
- *     Only what shows all segments needs a right on all objects.
+ * Z7. The row of a segment is covered as the newest row of the object is that it names. Chunks are covered by any right on
+ *     objects of that use, for they name no object: to read one, which is ciphertext, takes its segment's id, which is in the
+ *     rows of its object; to write one takes what only the segment's writer has (N1 in core/objects/segment_id.ts); and of
+ *     what is said to be gone the registry is asked. What shows all segments needs a right on all objects.
  * Z8. The secret with which an access key signs S3 requests is read by members alone, and written by who may change
  *     that access key.
  */

@@ -11,6 +11,8 @@
  * G4. Every fragment that counts was proven to be the one asked for, under the scheme and of the length that the asker named.
  * G5. Absent means that every member said so. If one was away or did not answer, the chunk may be there.
  * G6. Every fetch ends in one call back, or is cancelled and ends in none. Never within the call that began it.
+ * G7. A further attempt, after what was found did not open, begins with other positions: one of readAttempts() leaves out any
+ *     one fragment of a stripe, and one asks for each copy first. It gives those more time before it asks others.
  */
 import { DeadlineHeap, type Due } from "../base/deadline_heap.ts";
 import { after, type Instant, NEVER, type NodeId } from "../base/ids.ts";
@@ -28,11 +30,14 @@ import {
   joinFragments,
   neededCount,
   payloadBytes,
+  spareCount,
 } from "./fragment.ts";
 import type { Holders, Presence } from "./holders.ts";
 
 /** Of those who should not hold a fragment, so many are asked in the order of placement, the rest as they are sorted. */
 const SPARES_IN_ORDER = 32;
+/** So many times as long as at first others are waited for when a chunk is read again (G7). */
+const AGAIN_PATIENCE = 10;
 
 export interface WantedChunk {
   readonly segment: SegmentId;
@@ -114,14 +119,15 @@ export class Fetcher {
   }
 
   /**
-   * `patienceUs` in place of hedgeUs: who is in no hurry moves fewer bytes twice.
+   * `patienceUs` in place of hedgeUs: who is in no hurry moves fewer bytes twice. `attempt`: see G7.
    * @returns a number for cancel()
    */
   fetchChunk(
     wanted: WantedChunk,
-    { until, withoutSelf = false, patienceUs = this.#options.hedgeUs }: {
+    { until, withoutSelf = false, attempt = 0, patienceUs = this.#patienceOf(attempt) }: {
       until: Instant;
       withoutSelf?: boolean;
+      attempt?: number;
       patienceUs?: number;
     },
     now: Instant,
@@ -139,7 +145,7 @@ export class Fetcher {
         );
       },
     );
-    fetching.queue = this.#ideals(fetching, now);
+    fetching.queue = this.#ideals(fetching, attempt, now);
     this.#pump(fetching, now);
     return fetching.number;
   }
@@ -347,7 +353,7 @@ export class Fetcher {
   }
 
   /** G2. */
-  #ideals(fetching: Fetching, now: Instant): Candidate[] {
+  #ideals(fetching: Fetching, attempt: number, now: Instant): Candidate[] {
     const { self, holders } = this.#options, { scheme, segment, chunk } = fetching.wanted;
     const placed = holders().place(fragmentHash(segment.segment, chunk), fragmentCount(scheme));
     const striped = scheme.kind === "striped";
@@ -356,7 +362,13 @@ export class Fetcher {
       if (node === null || (node === self && fetching.withoutSelf)) continue;
       candidates.push({ node, index: striped ? position : 0 });
     }
-    return this.#sorted(candidates, now, striped ? null : self);
+    if (attempt === 0) return this.#sorted(candidates, now, striped ? null : self);
+    const first = attempt * spareCount(scheme) % Math.max(1, candidates.length); // G7
+    return [...candidates.slice(first), ...candidates.slice(0, first)];
+  }
+
+  #patienceOf(attempt: number): number {
+    return attempt === 0 ? this.#options.hedgeUs : AGAIN_PATIENCE * this.#options.hedgeUs;
   }
 
   /** G3. Who should hold one fragment of a stripe may hold another, from before the members changed. */

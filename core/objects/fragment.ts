@@ -66,6 +66,19 @@ export function neededCount(scheme: Scheme): number {
   return scheme.kind === "replicated" ? 1 : scheme.data;
 }
 
+/** So many fragments may lack. One at least, where a scheme can do without none. */
+export function spareCount(scheme: Scheme): number {
+  return Math.max(1, fragmentCount(scheme) - neededCount(scheme));
+}
+
+/** Further reads of a chunk, each without the next spareCount() fragments, until each was left out once; a few at most. */
+export function readAttempts(scheme: Scheme): number {
+  const attempts = scheme.kind === "replicated"
+    ? scheme.copies
+    : Math.ceil(fragmentCount(scheme) / spareCount(scheme));
+  return Math.min(attempts, LIMITS.readAttemptsMax);
+}
+
 /** The index of the fragment that position `position` of the placement holds. */
 export function indexAt(scheme: Scheme, position: number): number {
   return scheme.kind === "replicated" ? 0 : position;

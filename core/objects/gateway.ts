@@ -10,6 +10,7 @@
  * Q4. A put that can reach its quorum no more is refused at once. Nothing is taken back: repeating it is harmless, and
  *     fragments of what was never registered are garbage.
  * Q5. Requests and bytes under way are bounded, those that go on behind the client's back among them: past it "busy".
+ * Q6. A put shows that it is the segment's writer who asks (N1 in segment_id.ts); its token goes no further.
  */
 import { DeadlineHeap, type Due } from "../base/deadline_heap.ts";
 import { after, type Instant, NEVER, type NodeId } from "../base/ids.ts";
@@ -35,6 +36,7 @@ import {
   writeQuorum,
 } from "./fragment.ts";
 import type { Holders, Presence } from "./holders.ts";
+import { segmentOfToken } from "./segment_id.ts";
 
 const BUSY_RETRY_MS = 50;
 /** Members after those that should hold a chunk, of whom each may take one's place. */
@@ -112,12 +114,12 @@ export class Gateway {
   // ---- reading
 
   get(asker: Asker, op: GetOp, now: Instant): void {
-    const { segment, chunk, scheme, length } = op;
+    const { segment, chunk, scheme, length, attempt } = op;
     const refused = this.#problem(op, length) ?? this.#busy(length);
     if (refused !== null) return this.#reply(asker, refused);
     const fetching = this.#options.fetcher.fetchChunk(
       { segment, chunk, scheme, sealedBytes: length },
-      { until: after(now, LIMITS.requestUs) },
+      { until: after(now, LIMITS.requestUs), attempt },
       now,
       (fetched) => {
         this.#endGet(get);
@@ -139,7 +141,7 @@ export class Gateway {
     const { segment, chunk, scheme, bytes } = op, { holders, coder } = this.#options;
     const spread = scheme.kind === "replicated" ? 1 : fragmentCount(scheme);
     const weight = spread * payloadBytes(scheme, bytes.length);
-    const refused = this.#problem(op, bytes.length) ?? this.#busy(weight);
+    const refused = this.#problem(op, bytes.length) ?? notWriter(op) ?? this.#busy(weight);
     if (refused !== null) return this.#reply(asker, refused);
     const { active } = holders(), quorum = writeQuorum(scheme, active);
     if (quorum === null) return this.#reply(asker, tooSmall(op, active));
@@ -327,6 +329,14 @@ export class Gateway {
   #reply({ client, id }: Asker, response: Response): void {
     this.#options.effects.reply(client, id, response);
   }
+}
+
+/** Q6. */
+function notWriter({ segment, token }: PutOp): Refused | null {
+  return segmentOfToken(token) === segment.segment ? null : refusal(
+    "denied",
+    `The write token is not that of segment ${segment.segment}: only who began a segment writes its chunks`,
+  );
 }
 
 /** Somebody has it who is not late: NEVER stands for late. */

@@ -1,7 +1,7 @@
 /**
  * Single segments about which the registry is asked: those that somebody says are gone, and those of which a fragment rotted.
  *
- * I1. Of a segment that is said to be gone and of which something is here, or being repaired, the row is read, linearizably.
+ * I1. Of a segment that is said to be gone and of which something is here, or being repaired, the rows are read, linearizably.
  *     Only when there is none is what is here removed; it is listed after that, and what is being repaired is removed when
  *     it is written: so nothing is left. A wrong hint removes nothing of a segment that has a row, and a hint that is lost
  *     leaves what the next look removes. It is for who sends a hint to know that no write will commit the segment any more:
@@ -12,24 +12,25 @@
 import { after, type Instant, NEVER, type NodeId } from "../base/ids.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { FragmentId, ListedFragment, SegmentId } from "../wire/objects.ts";
-import type { GetOp, Response } from "../wire/requests.ts";
+import type { RangeOp, Response } from "../wire/requests.ts";
 import type { ChunkDisk } from "./disk.ts";
 import { chunkCount, fragmentKey, isSegmentId } from "./fragment.ts";
 import type { Holders } from "./holders.ts";
 import { idealHolders, indexOf, lastBefore, type Missing, missingOf } from "./placed.ts";
-import { tryDecode } from "./records.ts";
-import { decodeSegmentRecord } from "./registry.ts";
-import { segmentRow } from "./rows.ts";
+import { registeredOf } from "./registry.ts";
+import { segmentRows, segmentRowsEnd } from "./rows.ts";
 
 const UNDER_WAY_MAX = 16;
 const TRIES = 5;
 const AGAIN_US = 1_000_000;
+/** Of one segment. It has one, unless somebody means ill. */
+const ROWS_MAX = 16;
 
 export interface InquiryOptions {
   readonly self: NodeId;
   readonly disk: Pick<ChunkDisk, "list" | "remove">;
   /** Linearizable; may call back within the call. */
-  readonly read: (op: GetOp, now: Instant, done: (response: Response, now: Instant) => void) => void;
+  readonly read: (op: RangeOp, now: Instant, done: (response: Response, now: Instant) => void) => void;
   readonly holders: () => Holders;
   readonly partitions: () => number;
   /** It has no row, and these were here. */
@@ -122,8 +123,8 @@ export class Inquiry {
 
   #ifUnregistered(question: Question, segment: SegmentId, now: Instant): void {
     this.#read(segment, now, (response, at) => {
-      if (response.kind !== "value") return this.#later(question, at);
-      if (response.found !== null) return this.#end(question, at);
+      if (response.kind !== "values") return this.#later(question, at);
+      if (response.items.length > 0 || response.next !== null) return this.#end(question, at);
       this.#options.gone(segment.segment);
       this.#list(segment, (own, then) => this.#remove(question, own ?? [], then));
     });
@@ -156,12 +157,11 @@ export class Inquiry {
   #examine(question: Question, fragment: FragmentId, now: Instant): void {
     const { self, holders, missing } = this.#options, { segment, chunk, index } = fragment;
     this.#read(fragment, now, (response, at) => {
-      if (response.kind !== "value") return this.#later(question, at);
+      if (response.kind !== "values") return this.#later(question, at);
       this.#end(question, at);
-      const value = response.found?.value ?? null;
-      if (value === null) return;
-      const record = tryDecode(() => decodeSegmentRecord(value));
-      if (record instanceof Error || record.pending || chunk >= chunkCount(record)) return;
+      // Where there are more, a look sees to it.
+      const record = registeredOf(response.items)[0]?.record ?? null;
+      if (record === null || record.pending || chunk >= chunkCount(record)) return;
       const places = idealHolders(holders(), segment, chunk, record.scheme);
       if (indexOf(places, self, record.scheme) === index) {
         missing(missingOf(fragment, record, { chunk, index }), at);
@@ -176,11 +176,17 @@ export class Inquiry {
     now: Instant,
     done: (response: Response, now: Instant) => void,
   ): void {
-    this.#options.read(
-      { kind: "get", key: segmentRow(partition, segment), read: "linearizable" },
-      now,
-      done,
-    );
+    const op: RangeOp = {
+      kind: "range",
+      start: segmentRows(partition, segment),
+      end: segmentRowsEnd(partition, segment),
+      limit: ROWS_MAX,
+      reverse: false,
+      keysOnly: false,
+      read: "linearizable",
+      partition,
+    };
+    this.#options.read(op, now, done);
   }
 
   /** I3. */

@@ -14,14 +14,14 @@
  * L3. What was removed here while the page is in use does not count as held: it rotted, or its segment is gone, which who
  *     removed it tells to who repairs.
  * L4. Of a segment that is being written (pending) nothing is missing, surplus or garbage. The same goes for one whose row
- *     cannot be read: it lives.
+ *     cannot be read: it lives. Of several rows of one segment R1 in registry.ts says which counts.
  * L5. At most `budget` chunks and fragments are judged in one step; the rest in the next, which is due at once.
  * L6. Where rows cannot be had now the walk ends, and what it had judged stays judged. It is begun anew later.
  */
 import type { Instant, NodeId, PartitionId } from "../base/ids.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { FragmentId, ListedFragment } from "../wire/objects.ts";
-import type { KeyValue, RangeOp, Response } from "../wire/requests.ts";
+import type { RangeOp, Response } from "../wire/requests.ts";
 import type { ChunkDisk } from "./disk.ts";
 import { chunkCount, fragmentKey, neededCount } from "./fragment.ts";
 import type { Holders } from "./holders.ts";
@@ -34,9 +34,8 @@ import {
   type Missing,
   missingOf,
 } from "./placed.ts";
-import { tryDecode } from "./records.ts";
-import { decodeSegmentRecord, type SegmentRecord } from "./registry.ts";
-import { segmentRow } from "./rows.ts";
+import { type Registered, registeredOf, type SegmentRecord } from "./registry.ts";
+import { segmentRows, segmentRowsEnd } from "./rows.ts";
 import type { Surplus } from "./surplus.ts";
 import type { Cursor, Tallies } from "./tally.ts";
 
@@ -74,12 +73,6 @@ export interface WalkOptions {
   readonly budget: number;
 }
 
-interface Row {
-  readonly segment: string;
-  /** null: it cannot be read. */
-  readonly record: SegmentRecord | null;
-}
-
 /** One walk; made anew for each. */
 export class Walk {
   readonly partition: PartitionId;
@@ -92,8 +85,10 @@ export class Walk {
   #at = 0;
   /** Chunks before it can be judged with this page; null: all that come. */
   #end: Cursor | null = null;
-  #rows: Row[] = [];
+  #rows: Registered[] = [];
   #rowAt = 0;
+  /** The last segment of the rows read, which may have more of them where they go on. */
+  #cut: Registered | null = null;
   /** Where rows go on; null: those that the page is compared with were all read. */
   #nextRow: string | null = null;
   readonly #written = new Map<string, { readonly fragment: FragmentId; readonly bytes: number }>();
@@ -164,17 +159,18 @@ export class Walk {
       }
       this.#rows = [];
       this.#rowAt = 0;
-      this.#nextRow = segmentRow(this.partition, this.#cursor.segment);
+      this.#cut = null;
+      this.#nextRow = segmentRows(this.partition, this.#cursor.segment);
       this.#state = "rows";
     });
   }
 
   #read(now: Instant): void {
     const { read, pageMax } = this.#options, start = this.#nextRow!;
-    // The row of the segment in which the page ends is wanted too.
+    // The rows of the segment in which the page ends are wanted too.
     const end = this.#end === null
-      ? `${segmentRow(this.partition, "")}g`
-      : `${segmentRow(this.partition, this.#end.segment)}\0`;
+      ? `${segmentRows(this.partition)}g`
+      : segmentRowsEnd(this.partition, this.#end.segment);
     const limit = Math.min(pageMax, LIMITS.rangeItemsMax);
     this.#state = "asked";
     const op: RangeOp = {
@@ -192,9 +188,10 @@ export class Walk {
       if (response.kind !== "values") {
         return this.#fail(response.kind === "refused" ? response.message : `Answered "${response.kind}"`, at);
       }
-      this.#rows = rowsOf(response.items, segmentRow(this.partition, "").length);
+      this.#rows = registeredOf(response.items, this.#cut);
       this.#rowAt = 0;
       this.#nextRow = response.next;
+      this.#cut = response.next === null ? null : this.#rows.pop() ?? null;
       this.#state = "judge";
     });
   }
@@ -229,7 +226,7 @@ export class Walk {
 
   /** Segments before this one that are not among the rows are not registered. */
   #rowsUpTo(): string {
-    return this.#nextRow === null ? "g" : this.#nextRow.slice(segmentRow(this.partition, "").length);
+    return this.#nextRow === null ? "g" : this.#cut?.segment ?? this.#cursor.segment;
   }
 
   /** No row. */
@@ -244,7 +241,7 @@ export class Walk {
   }
 
   /** Chunk by chunk, as far as page and budget go. */
-  #judgeSegment({ segment, record }: Row, now: Instant): void {
+  #judgeSegment({ segment, record }: Registered, now: Instant): void {
     const committed = record !== null && !record.pending;
     const count = committed ? chunkCount(record) : 0;
     const from = this.#cursor.segment === segment ? this.#cursor.chunk : 0;
@@ -336,17 +333,3 @@ export class Walk {
 function isBefore(a: Cursor, b: Cursor): boolean {
   return a.segment < b.segment || (a.segment === b.segment && a.chunk < b.chunk);
 }
-
-/** Names that are none of a segment stand for nothing. */
-function rowsOf(items: readonly KeyValue[], nameAt: number): Row[] {
-  const rows: Row[] = [];
-  for (const { key, value } of items) {
-    const segment = key.slice(nameAt);
-    if (!SEGMENT.test(segment) || value === null) continue;
-    const record = tryDecode(() => decodeSegmentRecord(value));
-    rows.push({ segment, record: record instanceof Error ? null : record });
-  }
-  return rows;
-}
-
-const SEGMENT = /^[0-9a-f]{32}$/;

@@ -8,7 +8,7 @@
  *     u bucket NUL key NUL upload          an upload of parts
  *     p bucket NUL key NUL upload NUL part     a part of it
  *     g bucket NUL key NUL id              what is left to be removed of something deleted
- *     s partition segment                  a living segment
+ *     s partition segment NUL bucket NUL key   a living segment, and the object that it is part of
  *     f partition bucket                   no objects are to be made in the bucket: it is being removed
  *     k access-key                         the secret with which an access key signs S3 requests
  *
@@ -40,8 +40,28 @@ export function partRow(bucket: string, key: string, upload: string, part: numbe
 export function garbageRow(bucket: string, key: string, id: string): string {
   return `${MARK}g${bucket}\0${key}\0${id}`;
 }
-export function segmentRow(partition: PartitionId, segment: string): string {
+export function segmentRow(
+  { partition, bucket, key }: {
+    readonly partition: PartitionId;
+    readonly bucket: string;
+    readonly key: string;
+  },
+  segment: string,
+): string {
+  return `${segmentRows(partition, segment)}\0${bucket}\0${key}`;
+}
+/** What the rows of a segment begin with: one, unless somebody means ill. "": those of all segments of the partition. */
+export function segmentRows(partition: PartitionId, segment = ""): string {
   return `${MARK}s${hex(partition, 4)}${segment}`;
+}
+/** Past all rows of the segment, and before those of any other. */
+export function segmentRowsEnd(partition: PartitionId, segment: string): string {
+  return `${segmentRows(partition, segment)}\u0001`;
+}
+/** `owner`: "bucket NUL key". null: it is no such row. */
+export function segmentOfRow(row: string): { readonly segment: string; readonly owner: string } | null {
+  const [, segment, owner] = SEGMENT_ROW.exec(row) ?? [];
+  return segment === undefined || owner === undefined ? null : { segment, owner };
 }
 export function fenceRow(partition: PartitionId, bucket: string): string {
   return `${MARK}f${hex(partition, 4)}${bucket}`;
@@ -49,6 +69,9 @@ export function fenceRow(partition: PartitionId, bucket: string): string {
 export function secretRow(access: string): string {
   return `${MARK}k${access}`;
 }
+
+// deno-lint-ignore no-control-regex
+const SEGMENT_ROW = /^\u0001s[0-9a-f]{4}([0-9a-f]{32})\0(.*)$/s;
 
 function hex(value: number, digits: number): string {
   return value.toString(16).padStart(digits, "0");

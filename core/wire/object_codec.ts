@@ -8,14 +8,15 @@ import { LIMITS } from "../base/limits.ts";
 import type { Reader, Wire } from "./cbor.ts";
 import { listWire, readList } from "./lists.ts";
 import type { Message, MessageOf } from "./messages.ts";
-import type {
-  ChunkOp,
-  ChunkResult,
-  ChunkStatus,
-  FragmentId,
-  ListedFragment,
-  Scheme,
-  SegmentId,
+import {
+  type ChunkOp,
+  type ChunkResult,
+  type ChunkStatus,
+  type FragmentId,
+  type ListedFragment,
+  type Scheme,
+  type SegmentId,
+  WRITE_TOKEN_BYTES,
 } from "./objects.ts";
 import type { ChunkRequestOp } from "./requests.ts";
 import { CHUNK_FAILURE, CHUNK_OP, CHUNK_RESULT, FRAGMENT_OUTCOME, MESSAGE, OP, SCHEME } from "./tags.ts";
@@ -197,9 +198,16 @@ function readSegments(reader: Reader): SegmentId[] {
 export function chunkRequestWire(op: ChunkRequestOp): Wire {
   switch (op.kind) {
     case "chunk-put":
-      return [OP["chunk-put"], segmentWire(op.segment), op.chunk, schemeWire(op.scheme), op.bytes];
+      return [OP["chunk-put"], segmentWire(op.segment), op.chunk, schemeWire(op.scheme), op.token, op.bytes];
     case "chunk-get":
-      return [OP["chunk-get"], segmentWire(op.segment), op.chunk, schemeWire(op.scheme), op.length];
+      return [
+        OP["chunk-get"],
+        segmentWire(op.segment),
+        op.chunk,
+        schemeWire(op.scheme),
+        op.length,
+        op.attempt,
+      ];
     case "segments-gone":
       return [OP["segments-gone"], listWire(op.segments, segmentWire)];
     default:
@@ -210,11 +218,21 @@ export function chunkRequestWire(op: ChunkRequestOp): Wire {
 export function readChunkRequest(reader: Reader, arity: number, tag: number): ChunkRequestOp {
   switch (tag) {
     case OP["chunk-put"]:
-      reader.expectArity(arity, 5);
-      return { kind: "chunk-put", ...readChunkName(reader), bytes: readFragmentBytes(reader) };
+      reader.expectArity(arity, 6);
+      return {
+        kind: "chunk-put",
+        ...readChunkName(reader),
+        token: readToken(reader),
+        bytes: readFragmentBytes(reader),
+      };
     case OP["chunk-get"]:
-      reader.expectArity(arity, 5);
-      return { kind: "chunk-get", ...readChunkName(reader), length: reader.integer(LIMITS.fragmentBytesMax) };
+      reader.expectArity(arity, 6);
+      return {
+        kind: "chunk-get",
+        ...readChunkName(reader),
+        length: reader.integer(LIMITS.fragmentBytesMax),
+        attempt: reader.integer(LIMITS.readAttemptsMax),
+      };
     case OP["segments-gone"]:
       reader.expectArity(arity, 2);
       return { kind: "segments-gone", segments: readSegments(reader) };
@@ -229,6 +247,14 @@ function readChunkName(reader: Reader): { segment: SegmentId; chunk: number; sch
     chunk: reader.integer(CHUNK_NUMBER_MAX),
     scheme: readScheme(reader),
   };
+}
+
+function readToken(reader: Reader): Uint8Array {
+  const token = reader.bytes(WRITE_TOKEN_BYTES);
+  if (token.length !== WRITE_TOKEN_BYTES) {
+    reader.fail("invalid", `A write token has ${WRITE_TOKEN_BYTES} bytes, not ${token.length}`);
+  }
+  return token;
 }
 
 export function readSealedChunk(reader: Reader): Uint8Array {

@@ -13,14 +13,17 @@ export type Scheme =
   | { readonly kind: "striped"; readonly data: number; readonly parity: number };
 
 /**
- * A segment is a run of chunks written by one writer under one key of its own; its id is drawn at random and never used
- * again, whatever becomes of the write. It belongs to the partition of the object that it is part of.
+ * A segment is a run of chunks written by one writer under one key of its own; its id comes of what is drawn at random and is
+ * never used again, whatever becomes of the write. It belongs to the partition of the object that it is part of.
  */
 export interface SegmentId {
   readonly partition: PartitionId;
   /** 32 hexadecimal digits. */
   readonly segment: string;
 }
+
+/** What a writer shows to store a segment's chunks (core/objects/segment_id.ts). */
+export const WRITE_TOKEN_BYTES = 64;
 
 /** One fragment of one chunk. */
 export interface FragmentId extends SegmentId {

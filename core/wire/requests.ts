@@ -171,6 +171,8 @@ export type ChunkRequestOp =
     readonly segment: SegmentId;
     readonly chunk: number;
     readonly scheme: Scheme;
+    /** Of the segment's writer: WRITE_TOKEN_BYTES. */
+    readonly token: Uint8Array;
     readonly bytes: Uint8Array;
   }
   /** The sealed chunk, `length` bytes; refused "not-found" where too few of its fragments can be had. */
@@ -180,6 +182,8 @@ export type ChunkRequestOp =
     readonly chunk: number;
     readonly scheme: Scheme;
     readonly length: number;
+    /** 0 at first. After a chunk that did not open each further one reads other fragments, as far as there are any. */
+    readonly attempt: number;
   }
   /** Hint all members that these segments were deleted (message segments-gone). Answered "done". */
   | { readonly kind: "segments-gone"; readonly segments: readonly SegmentId[] };

@@ -18,9 +18,9 @@ import {
 import { sealChunk, SEGMENT_KEY_BYTES } from "../../core/objects/chunk_seal.ts";
 import { ask } from "../../core/objects/programs/ask.ts";
 import { encodeVersion, versionId } from "../../core/objects/records_version.ts";
-import { hexOf } from "../../core/objects/records.ts";
 import { encodeSegmentRecord } from "../../core/objects/registry.ts";
 import { newestRow, segmentRow } from "../../core/objects/rows.ts";
+import { drawnSegment, SEGMENT_SECRET_BYTES } from "../../core/objects/segment_id.ts";
 import type { ObjectVersion, Program, Segment } from "../../core/objects/types.ts";
 import type { PartitionId } from "../../core/base/ids.ts";
 import type { Random } from "../../core/base/random.ts";
@@ -37,6 +37,7 @@ interface Loaded {
   readonly key: string;
   readonly partition: PartitionId;
   readonly segment: Segment;
+  readonly proof: Uint8Array;
 }
 
 /** Chunks whose fragments are remembered: they are read and compared close together. */
@@ -60,14 +61,18 @@ export class Preload {
     const { random, partitionOf } = options;
     this.#loaded = Array.from({ length: Math.ceil(bytes / segmentBytes) }, (_, i): Loaded => {
       const key = `bulk-${String(i).padStart(4, "0")}`;
+      const { id, proof } = drawnSegment(randomBytes(random, SEGMENT_SECRET_BYTES), {
+        bucket: this.#bucket,
+        key,
+      });
       const segment = {
-        id: hexOf(randomBytes(random, 16)),
+        id,
         key: randomBytes(random, SEGMENT_KEY_BYTES),
         bytes: Math.min(segmentBytes, bytes - i * segmentBytes),
         chunkBytes,
         scheme: scheme ?? { kind: "replicated", copies: 3 } as const,
       };
-      return { key, partition: partitionOf(newestRow(this.#bucket, key)), segment };
+      return { key, partition: partitionOf(newestRow(this.#bucket, key)), segment, proof };
     });
     for (const each of this.#loaded) this.#byId.set(each.segment.id, each);
   }
@@ -148,15 +153,19 @@ export class Preload {
 
   /** Writes the rows that say that it is there. */
   *rows(): Program<void> {
-    for (const { key, partition, segment } of this.#loaded) {
+    for (const { key, partition, segment, proof } of this.#loaded) {
       const { bytes, chunkBytes, scheme } = segment, bucket = this.#bucket;
-      const record = { bytes, chunkBytes, scheme, bucket, key, pending: false };
+      const record = { bytes, chunkBytes, scheme, proof, pending: false };
       const version = versionOf(segment);
       yield* ask({
         kind: "transact",
         conditions: [],
         then: [
-          { kind: "put", key: segmentRow(partition, segment.id), value: encodeSegmentRecord(record) },
+          {
+            kind: "put",
+            key: segmentRow({ partition, bucket, key }, segment.id),
+            value: encodeSegmentRecord(record),
+          },
           {
             kind: "put",
             key: newestRow(bucket, key),

@@ -45,6 +45,8 @@ export interface SpaceReport {
 
 interface Registered {
   readonly partition: PartitionId;
+  /** bucket/key */
+  readonly owner: string;
   readonly record: SegmentRecord;
 }
 
@@ -103,9 +105,11 @@ class Catalog {
           case "m":
             this.#pages.set(rest, decodePage(value));
             break;
-          case "s":
-            this.registered.set(rest.slice(4), { partition, record: decodeSegmentRecord(value) });
+          case "s": {
+            const owner = `${parts[1]}/${parts[2]}`;
+            this.registered.set(parts[0]!.slice(4), { partition, owner, record: decodeSegmentRecord(value) });
             break;
+          }
           case "g":
             this.#problems.push(`garbage that nobody collected: ${show(rest)}`);
             break;
@@ -158,11 +162,11 @@ class Catalog {
     for (const [id, owner] of this.#named) {
       if (!this.registered.has(id)) problems.push(`segment ${id} of ${owner} has no row`);
     }
-    for (const [id, { record, partition }] of this.registered) {
+    for (const [id, { record, owner, partition }] of this.registered) {
       if (!this.#named.has(id)) {
         const what = record.pending ? "pending segment" : "segment";
         problems.push(
-          `${what} ${id} of ${record.bucket}/${record.key} in partition ${partition} belongs to nothing`,
+          `${what} ${id} of ${owner} in partition ${partition} belongs to nothing`,
         );
       }
     }

@@ -73,4 +73,20 @@ export const OBJECT_MUTANTS: readonly Mutant[] = [
     mutated: "then: [...plan.then, ...then],",
     first: HUNT,
   },
+  {
+    name: "anyone-writes-chunks",
+    rule: "Chunks are stored for the segment's writer alone (Q6)",
+    file: "core/objects/gateway.ts",
+    original: "return segmentOfToken(token) === segment.segment ? null : refusal(",
+    mutated: "return token.length > 0 || segmentOfToken(token) === segment.segment ? null : refusal(",
+    first: TESTS,
+  },
+  {
+    name: "first-row-of-a-segment-counts",
+    rule: "Of several rows of a segment the owner's counts (R1)",
+    file: "core/objects/registry.ts",
+    original: "const owners = ownersOf(last.row) ?? ownersOf(row);",
+    mutated: "const owners = last.record ?? ownersOf(row);",
+    first: TESTS,
+  },
 ];

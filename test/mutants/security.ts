@@ -218,4 +218,12 @@ export const SECURITY_MUTANTS: readonly Mutant[] = [
     mutated: "    if (!isOrphaned(view) || view.members.length > 0) {",
     first: TESTS,
   },
+  {
+    name: "segment-row-covered-by-its-id",
+    rule: "A segment's row is covered as the object is that it names (Z7)",
+    file: COVERAGE,
+    original: '${segmentOfRow(row)?.owner ?? ""}',
+    mutated: "",
+    first: TESTS,
+  },
 ];

@@ -2,13 +2,14 @@
 import fc from "fast-check";
 import { LIMITS } from "../../core/base/limits.ts";
 import type { FragmentMessage } from "../../core/wire/object_codec.ts";
-import type {
-  ChunkResult,
-  ChunkStatus,
-  FragmentId,
-  ListedFragment,
-  Scheme,
-  SegmentId,
+import {
+  type ChunkResult,
+  type ChunkStatus,
+  type FragmentId,
+  type ListedFragment,
+  type Scheme,
+  type SegmentId,
+  WRITE_TOKEN_BYTES,
 } from "../../core/wire/objects.ts";
 import type { ChunkRequestOp } from "../../core/wire/requests.ts";
 import {
@@ -55,6 +56,7 @@ export const CHUNK_OPS: { [K in ChunkRequestOp["kind"]]: Arb<Extract<ChunkReques
     segment: arbSegment,
     chunk: arbChunk,
     scheme: arbScheme,
+    token: fc.uint8Array({ minLength: WRITE_TOKEN_BYTES, maxLength: WRITE_TOKEN_BYTES }),
     bytes: arbBytes,
   }),
   "chunk-get": whole({
@@ -63,6 +65,7 @@ export const CHUNK_OPS: { [K in ChunkRequestOp["kind"]]: Arb<Extract<ChunkReques
     chunk: arbChunk,
     scheme: arbScheme,
     length: fc.nat({ max: LIMITS.fragmentBytesMax }),
+    attempt: fc.nat({ max: LIMITS.readAttemptsMax }),
   }),
   "segments-gone": whole({ kind: kind("segments-gone"), segments: list(arbSegment) }),
 };

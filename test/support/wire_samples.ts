@@ -7,7 +7,7 @@ import { DEFAULT_SETTINGS } from "../../core/base/limits.ts";
 import { utf8Encode } from "../../core/base/bytes.ts";
 import type { JournalRecord } from "../../core/wire/kernel.ts";
 import type { Configuration, Entry, Message, SystemView, Update } from "../../core/wire/messages.ts";
-import { type ChunkResult, type ChunkStatus, NO_CHUNKS } from "../../core/wire/objects.ts";
+import { type ChunkResult, type ChunkStatus, NO_CHUNKS, WRITE_TOKEN_BYTES } from "../../core/wire/objects.ts";
 import type { KeyValue, Request, Response } from "../../core/wire/requests.ts";
 import { clientHello, type Hello, type HelloReply, peerHello } from "../../core/wire/session.ts";
 import { WIRE_VERSION } from "../../core/wire/tags.ts";
@@ -102,6 +102,7 @@ const keyValue: KeyValue = { key: "α Centauri", value, version: { term: t2, ind
 const deleted: KeyValue = { key: "Θ", value: null, version: { term: term(1), index: logIndex(70_000) } };
 
 const segment = { partition: p3, segment: "00112233445566778899aabbccddeeff" };
+const token = Uint8Array.from({ length: WRITE_TOKEN_BYTES }, (_, i) => 3 * i);
 const other = { partition: partitionId(1024), segment: "ff".repeat(16) };
 const fragment = { ...segment, chunk: 7, index: 2 };
 const last = { ...other, chunk: 0xffff_ffff, index: 31 };
@@ -219,8 +220,8 @@ export const REQUESTS: Samples<Request> = {
     by: { kind: "invite", id: invite.id, proof: "d4".repeat(32) },
   },
   "audit": { op: { kind: "audit", limit: 100 } },
-  "chunk-put": { op: { kind: "chunk-put", segment, chunk: 7, scheme: striped, bytes: sealed } },
-  "chunk-get": { op: { kind: "chunk-get", segment, chunk: 7, scheme: replicated, length: 30 } },
+  "chunk-put": { op: { kind: "chunk-put", segment, chunk: 7, scheme: striped, token, bytes: sealed } },
+  "chunk-get": { op: { kind: "chunk-get", segment, chunk: 7, scheme: replicated, length: 30, attempt: 1 } },
   "segments-gone": { op: { kind: "segments-gone", segments: [segment, other] } },
 };
 

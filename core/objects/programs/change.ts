@@ -212,7 +212,7 @@ export function sameRow(a: KeyValue | null, b: KeyValue | null): boolean {
 /** P3: the rows of segments go in the same transaction where they are few, else by a row of garbage. */
 function withRemovals<T>(
   world: World,
-  { bucket, key, partition }: Place,
+  place: Place,
   plan: Extract<Plan<T>, { kind: "change" }>,
 ): Pick<Attempt<T>, "then" | "left"> {
   const then = [...plan.then];
@@ -221,14 +221,14 @@ function withRemovals<T>(
     if (content.kind === "inline") continue;
     const rows = content.segments.map((segment): TransactItem => ({
       kind: "delete",
-      key: segmentRow(partition, segment.id),
+      key: segmentRow(place, segment.id),
     }));
     if (content.pages === 0 && then.length + rows.length <= world.sizes.rowsPerTransaction) {
       then.push(...rows);
     } else {
       const draw = drawOf(id);
       const value = encodeGarbage({ kind: "content", draw, content });
-      then.push({ kind: "put", key: garbageRow(bucket, key, draw), value });
+      then.push({ kind: "put", key: garbageRow(place.bucket, place.key, draw), value });
       left = true;
     }
   }

@@ -2,7 +2,7 @@
  * The body of an object or a part on its way into segments, before any row of the catalog names it.
  *
  * Invariants
- *  W1  No two chunks are sealed under one key and number: a segment's key and id are drawn for one draft, and each chunk of it is
+ *  W1  No two chunks are sealed under one key and number: a segment's key and secret are drawn for one draft, and each chunk of it is
  *      sealed once.
  *  W2  A draft of more than a few chunks is registered before the first chunk past them: holders keep what has a row. The row goes
  *      by itself when nobody keeps it alive. It is only ever made where it is absent, so that an attempt that comes late cannot
@@ -14,9 +14,9 @@ import { LIMITS } from "../../base/limits.ts";
 import type { Scheme, SegmentId } from "../../wire/objects.ts";
 import type { Op, TransactItem, TransactOp } from "../../wire/requests.ts";
 import { sealChunk, SEGMENT_KEY_BYTES } from "../chunk_seal.ts";
-import { hexOf } from "../records.ts";
 import { encodeSegmentRecord } from "../registry.ts";
 import { segmentRow } from "../rows.ts";
+import { drawnSegment, SEGMENT_SECRET_BYTES } from "../segment_id.ts";
 import { ObjectError, type Program, type Segment } from "../types.ts";
 import { ask, askAll, begin, drop, errorOf, now, outcomeOf, random, readBody, strange, wait } from "./ask.ts";
 import { bare } from "./conditions.ts";
@@ -33,6 +33,7 @@ export interface Draft {
   /** The whole content, where it is small enough to lie in its row; then there are no segments. */
   readonly inline: Uint8Array | null;
   readonly segments: readonly Segment[];
+  readonly proofs: Proofs;
   readonly bytes: number;
   /** Hexadecimal. */
   readonly md5: string;
@@ -40,6 +41,9 @@ export interface Draft {
   readonly registered: boolean;
   readonly startedMs: number;
 }
+
+/** By the ids of the segments that one wrote: that they are its own (N2 in segment_id.ts). */
+export type Proofs = ReadonlyMap<string, Uint8Array>;
 
 export interface DraftOptions {
   readonly scheme: Scheme;
@@ -85,7 +89,7 @@ export function removalsOf(place: Place, segments: readonly Segment[], rows = RE
   for (let i = 0; i < segments.length; i += rows) {
     const then = segments.slice(i, i + rows).map(({ id }): TransactItem => ({
       kind: "delete",
-      key: segmentRow(place.partition, id),
+      key: segmentRow(place, id),
     }));
     ops.push({ kind: "transact", conditions: [], then, otherwise: [] });
   }
@@ -101,11 +105,11 @@ export function* hintGone(place: Place, segments: readonly Segment[]): Program<v
 }
 
 /** The rows that say that these segments live, for good. */
-export function livingRows(place: Place, segments: readonly Segment[]): TransactItem[] {
+export function livingRows(place: Place, segments: readonly Segment[], proofs: Proofs): TransactItem[] {
   return segments.map((segment) => ({
     kind: "put",
-    key: segmentRow(place.partition, segment.id),
-    value: recordOf(place, segment, false),
+    key: segmentRow(place, segment.id),
+    value: recordOf(segment, proofs, false),
   }));
 }
 
@@ -118,6 +122,9 @@ class Writer {
   readonly #options: DraftOptions;
   readonly #md5 = createHash("md5");
   readonly #segments: (Segment & { bytes: number })[] = [];
+  readonly #proofs = new Map<string, Uint8Array>();
+  /** Of the last segment. No row has it. */
+  #token: Uint8Array = new Uint8Array(0);
   /** Chunks under way, the oldest first. */
   readonly #tickets: number[] = [];
   #registered = 0;
@@ -153,6 +160,7 @@ class Writer {
     return {
       inline: inline ? chunk : null,
       segments: this.#segments,
+      proofs: this.#proofs,
       bytes: this.#bytes,
       md5: this.#end(),
       registered: this.#registered > 0,
@@ -204,6 +212,7 @@ class Writer {
       segment: segmentIdOf(this.#place, segment.id),
       chunk,
       scheme: segment.scheme,
+      token: this.#token,
       bytes,
     };
     this.#tickets.push(yield* begin(op));
@@ -215,10 +224,13 @@ class Writer {
     const { chunkBytes, segmentBytes } = this.#world.sizes;
     const last = this.#segments.at(-1);
     if (last !== undefined && last.bytes < segmentBytes) return last;
-    const drawn = yield* random(16 + SEGMENT_KEY_BYTES);
+    const drawn = yield* random(SEGMENT_SECRET_BYTES + SEGMENT_KEY_BYTES);
+    const { id, proof, token } = drawnSegment(drawn.subarray(0, SEGMENT_SECRET_BYTES), this.#place);
+    this.#proofs.set(id, proof);
+    this.#token = token;
     const segment = {
-      id: hexOf(drawn.subarray(0, 16)),
-      key: drawn.slice(16),
+      id,
+      key: drawn.slice(SEGMENT_SECRET_BYTES),
       bytes: 0,
       chunkBytes,
       scheme: this.#options.scheme,
@@ -233,7 +245,8 @@ class Writer {
     const chunks = Math.max(this.#chunks, Math.ceil((this.#options.bytes ?? 0) / chunkBytes));
     if (chunks <= unregisteredChunks) return;
     for (; this.#registered < this.#segments.length; this.#registered++) {
-      yield* register(this.#world, this.#place, this.#segments[this.#registered]!);
+      const value = recordOf(this.#segments[this.#registered]!, this.#proofs, true);
+      yield* register(this.#world, segmentRow(this.#place, this.#segments[this.#registered]!.id), value);
     }
   }
 
@@ -243,7 +256,7 @@ class Writer {
     if (nowMs - this.#keptMs < this.#world.sizes.keepAliveMs) return;
     const rows = this.#segments.slice(0, this.#registered);
     const responses = yield* askAll(
-      rows.map(({ id }) => ({ kind: "keep-alive", lease: segmentRow(this.#place.partition, id) })),
+      rows.map(({ id }) => ({ kind: "keep-alive", lease: segmentRow(this.#place, id) })),
     );
     for (const response of responses) {
       if (response.kind === "written" || outcomeOf(response) === "unknown") continue;
@@ -263,14 +276,13 @@ class Writer {
   }
 }
 
-function* register(world: World, place: Place, segment: Segment): Program<void> {
-  const key = segmentRow(place.partition, segment.id);
+function* register(world: World, key: string, value: Uint8Array): Program<void> {
   for (let attempt = 1;; attempt++) {
     const response = yield* ask({
       kind: "cas",
       key,
       expect: { kind: "absent" },
-      value: recordOf(place, segment, true),
+      value,
       ttlMs: world.sizes.registeredMs,
     });
     // Where it is there already, an attempt before made it: nobody else draws this id.
@@ -279,13 +291,12 @@ function* register(world: World, place: Place, segment: Segment): Program<void> 
   }
 }
 
-function recordOf(place: Place, segment: Segment, pending: boolean): Uint8Array {
+function recordOf(segment: Segment, proofs: Proofs, pending: boolean): Uint8Array {
   return encodeSegmentRecord({
     bytes: segment.bytes,
     chunkBytes: segment.chunkBytes,
     scheme: segment.scheme,
-    bucket: place.bucket,
-    key: place.key,
+    proof: proofs.get(segment.id)!,
     pending,
   });
 }

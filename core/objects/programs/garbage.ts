@@ -121,7 +121,7 @@ function* removeParts(world: World, place: Place, upload: string, keep: Readonly
     if (row === null) return;
     items.push({ kind: "delete", key: row.key });
     for (const segment of segments) {
-      items.push({ kind: "delete", key: segmentRow(partition, segment.id) });
+      items.push({ kind: "delete", key: segmentRow(place, segment.id) });
       gone.push(segment);
     }
   }

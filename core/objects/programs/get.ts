@@ -4,7 +4,7 @@
 import { WireError } from "../../wire/cbor.ts";
 import type { KeyValue } from "../../wire/requests.ts";
 import { openChunk } from "../chunk_seal.ts";
-import { sealedBytesOf } from "../fragment.ts";
+import { readAttempts, sealedBytesOf } from "../fragment.ts";
 import { tryDecode } from "../records.ts";
 import { decodePage, drawOf, isVersionId } from "../records_version.ts";
 import { bucketRow, newestRow, pageRow, versionRow } from "../rows.ts";
@@ -189,7 +189,7 @@ export class ContentReader implements Source {
       const piece = yield* this.#nextPiece();
       if (piece === null) this.#ended = true;
       else {
-        this.#under.push({ piece, ticket: yield* this.#begin(piece) });
+        this.#under.push({ piece, ticket: yield* this.#begin(piece, 0) });
         room.take();
       }
     }
@@ -225,34 +225,42 @@ export class ContentReader implements Source {
     this.#ended = true;
   }
 
-  *#begin({ segment, chunk }: Piece): Program<number> {
+  *#begin({ segment, chunk }: Piece, attempt: number): Program<number> {
     return yield* begin({
       kind: "chunk-get",
       segment: segmentIdOf(this.#place, segment.id),
       chunk,
       scheme: segment.scheme,
       length: sealedBytesOf(segment, chunk),
+      attempt,
     });
   }
 
   *#take(piece: Piece, ticket: number): Program<Uint8Array> {
     const { segment, chunk, from, to } = piece;
-    const response = yield* wait(ticket);
-    if (response.kind === "chunk") {
-      const plaintext = openChunk(segment.key, segment.id, chunk, response.bytes);
-      if (plaintext !== null && plaintext.length + PAST_PLAINTEXT === sealedBytesOf(segment, chunk)) {
-        return plaintext.subarray(from, to);
-      }
-      throw new ObjectError(
-        "damaged",
-        `Chunk ${chunk} of segment ${segment.id} of the object ${
-          quote(this.#place.key)
-        } is not what was written`,
-      );
+    let response = yield* wait(ticket);
+    if (response.kind === "refused") {
+      yield* this.#checkThere();
+      throw errorOf(response, { notFound: "damaged" });
     }
-    if (response.kind !== "refused") throw strange(response);
-    yield* this.#checkThere();
-    throw errorOf(response, { notFound: "damaged" });
+    if (response.kind !== "chunk") throw strange(response);
+    for (let attempt = 1;; attempt++) {
+      if (response.kind === "chunk") {
+        const plaintext = openChunk(segment.key, segment.id, chunk, response.bytes);
+        if (plaintext !== null && plaintext.length + PAST_PLAINTEXT === sealedBytesOf(segment, chunk)) {
+          return plaintext.subarray(from, to);
+        }
+      }
+      if (attempt > readAttempts(segment.scheme)) break;
+      // It is whole as it was put there, and not what was written: others may hold that.
+      response = yield* wait(yield* this.#begin(piece, attempt));
+    }
+    throw new ObjectError(
+      "damaged",
+      `Chunk ${chunk} of segment ${segment.id} of the object ${
+        quote(this.#place.key)
+      } is not what was written, whichever of its holders is asked`,
+    );
   }
 
   /** Whether what is being read is still there. */

@@ -184,17 +184,17 @@ function* commitPart(
           { key: uploadKey, expect: { kind: "value", value: upload } },
           { key, expect: expectSame(before) },
           ...present.map(({ id }) => ({
-            key: segmentRow(place.partition, id),
+            key: segmentRow(place, id),
             expect: { kind: "present" } as const,
           })),
         ],
         then: [
           { kind: "put", key: uploadKey, value: upload },
           { kind: "put", key, value },
-          ...livingRows(place, part.segments),
+          ...livingRows(place, part.segments, draft.proofs),
           ...replaced.map(({ id }): TransactItem => ({
             kind: "delete",
-            key: segmentRow(place.partition, id),
+            key: segmentRow(place, id),
           })),
         ],
         otherwise: [{ kind: "get", key: uploadKey }, { kind: "get", key }],
@@ -289,7 +289,7 @@ function* commitParts(
 ): Program<ObjectVersion> {
   const metadata = checkedMetadata(merged(upload.metadata, options.metadata ?? []));
   const segments = parts.flatMap((part) => part.segments);
-  const staged: Staged = yield* stage(world, place, segments, false);
+  const staged: Staged = yield* stage(world, place, segments, null);
   const content: Content = segments.length === 0
     ? { kind: "inline", bytes: new Uint8Array(0) }
     : staged.content;

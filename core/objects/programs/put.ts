@@ -29,7 +29,16 @@ import {
   versionRowOf,
 } from "./change.ts";
 import { judgeWrite } from "./conditions.ts";
-import { BODY, discard, type Draft, livingRows, type Source, tookTooLong, writeDraft } from "./draft.ts";
+import {
+  BODY,
+  discard,
+  type Draft,
+  livingRows,
+  type Proofs,
+  type Source,
+  tookTooLong,
+  writeDraft,
+} from "./draft.ts";
 import { removeGarbage } from "./garbage.ts";
 import { checkedMetadata, checkKey, checkTags } from "./names.ts";
 import { DEFAULT_SCHEME, type Place, type World } from "./world.ts";
@@ -90,13 +99,13 @@ function* commitDraft(
     yield* discard(place, draft);
   };
   try {
-    staged = yield* stage(world, place, draft.segments, true);
+    staged = yield* stage(world, place, draft.segments, draft.proofs);
   } catch (error) {
     yield* giveUp();
     throw error;
   }
   const { draw, content, conditions, then } = staged;
-  const living = staged.claim === null ? livingRows(place, draft.segments) : [];
+  const living = staged.claim === null ? livingRows(place, draft.segments, draft.proofs) : [];
   const present = draft.registered && staged.claim === null ? draft.segments : [];
   const decide = function* (found: Found): Program<Plan<ObjectVersion>> {
     judgeWrite(described.conditions, place.key, found.newest?.version ?? null);
@@ -128,7 +137,7 @@ function* commitDraft(
         ...plan.conditions,
         ...conditions,
         ...present.map(({ id }) => ({
-          key: segmentRow(place.partition, id),
+          key: segmentRow(place, id),
           expect: { kind: "present" } as const,
         })),
       ],
@@ -222,13 +231,13 @@ export interface Staged {
 
 /**
  * Contents of many segments do not go into one transaction: they are claimed, their pages written, and, where they are the writer's
- * own (`owns`), their rows made to last; the transaction that names them takes the claim (G2).
+ * own (`owned`), their rows made to last; the transaction that names them takes the claim (G2).
  */
 export function* stage(
   world: World,
   place: Place,
   segments: readonly Segment[],
-  owns: boolean,
+  owned: Proofs | null,
 ): Program<Staged> {
   const { segmentsPerRow, segmentsPerPage } = world.sizes;
   if (segments.length <= segmentsPerRow) {
@@ -237,7 +246,7 @@ export function* stage(
   }
   const { bucket, key } = place;
   const pages = Math.ceil(segments.length / segmentsPerPage);
-  const { draw, ...claim } = yield* writeClaim(place, pages, owns);
+  const { draw, ...claim } = yield* writeClaim(place, pages, owned !== null);
   const staged: Staged = {
     draw,
     content: { kind: "segments", segments: [], pages },
@@ -250,7 +259,7 @@ export function* stage(
       const value = encodePage(segments.slice(page * segmentsPerPage, (page + 1) * segmentsPerPage));
       yield* whileClaimed(claim, [], [{ kind: "put", key: pageRow(bucket, key, draw, page), value }]);
     }
-    if (owns) yield* makeLasting(world, place, segments, claim);
+    if (owned !== null) yield* makeLasting(world, place, { segments, proofs: owned }, claim);
   } catch (error) {
     yield* unstage(world, place, staged);
     throw error;
@@ -291,7 +300,7 @@ const CLAIM_ATTEMPTS = 3;
 function* makeLasting(
   world: World,
   place: Place,
-  segments: readonly Segment[],
+  { segments, proofs }: Pick<Draft, "segments" | "proofs">,
   claim: NonNullable<Staged["claim"]>,
 ): Program<void> {
   const { rowsPerTransaction } = world.sizes;
@@ -299,8 +308,8 @@ function* makeLasting(
     const some = segments.slice(i, i + rowsPerTransaction);
     yield* whileClaimed(
       claim,
-      some.map(({ id }) => segmentRow(place.partition, id)),
-      livingRows(place, some),
+      some.map(({ id }) => segmentRow(place, id)),
+      livingRows(place, some, proofs),
     );
   }
 }
@@ -334,7 +343,7 @@ function* checkRegistered(
   present: readonly Segment[],
   claim: Staged["claim"],
 ): Program<void> {
-  const found = yield* getRows(present.map(({ id }) => segmentRow(place.partition, id)));
+  const found = yield* getRows(present.map(({ id }) => segmentRow(place, id)));
   if (found.includes(null)) throw tookTooLong();
   if (claim === null) return;
   const row = yield* getRow(claim.row);

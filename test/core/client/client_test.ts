@@ -420,6 +420,7 @@ Deno.test("ClientMachine gives a chunk as long as a node may take for it, then a
     chunk: 0,
     scheme: { kind: "replicated", copies: 3 },
     length: 100,
+    attempt: 0,
   };
   const ticket = script.submit(chunk, 20_000_000);
   const first = script.one();

@@ -13,6 +13,7 @@ import {
   partRow,
   secretRow,
   segmentRow,
+  segmentRows,
   uploadRow,
   versionRow,
 } from "../../../core/objects/rows.ts";
@@ -61,8 +62,12 @@ const ofObject = (bucket: string, key: string): string[] => [
   uploadRow(bucket, key, "aa"),
   partRow(bucket, key, "aa", 7),
   garbageRow(bucket, key, "bb"),
+  segmentOf(bucket, key),
 ];
-const segment = segmentRow(partitionId(3), "ab".repeat(16));
+const SEGMENT = "ab".repeat(16);
+const segmentOf = (bucket: string, key: string) =>
+  segmentRow({ partition: partitionId(3), bucket, key }, SEGMENT);
+const segment = segmentOf("maps", "2026/orion.jpg");
 
 function check(table: readonly (readonly [id: string, op: Op, allowed: boolean])[]): void {
   for (const [id, op, allowed] of table) assert.equal(says(id, op), allowed, `${id} ${JSON.stringify(op)}`);
@@ -165,11 +170,12 @@ Deno.test("a range over all keys passes rows over, so that a right on all keys s
   ]);
 });
 
-Deno.test("chunks and single segments are covered by any right on objects, their list by one on all (Z7)", () => {
-  const chunk = { segment: { partition: partitionId(3), segment: "ab".repeat(16) }, chunk: 0 } as const;
+Deno.test("chunks are covered by any right on objects, a segment's row by one on its object, their list by one on all (Z7)", () => {
+  const chunk = { segment: { partition: partitionId(3), segment: SEGMENT }, chunk: 0 } as const;
   const scheme = { kind: "replicated", copies: 3 } as const;
-  const reading: Op = { kind: "chunk-get", ...chunk, scheme, length: 10 };
-  const writing: Op = { kind: "chunk-put", ...chunk, scheme, bytes: value };
+  const reading: Op = { kind: "chunk-get", ...chunk, scheme, length: 10, attempt: 0 };
+  const token = new Uint8Array(64);
+  const writing: Op = { kind: "chunk-put", ...chunk, scheme, token, bytes: value };
   const gone: Op = { kind: "segments-gone", segments: [chunk.segment] };
   for (const id of ["OPERATOR", "EVERYTHING", "OBJECTS", "MAPS", "YEAR", "MAPSALL"]) {
     for (const op of [reading, writing, gone, get(segment), put(segment)]) assert.ok(says(id, op), id);
@@ -183,7 +189,7 @@ Deno.test("chunks and single segments are covered by any right on objects, their
     ["MAPSW", writing, true],
     ["MAPSW", gone, true],
     ["MAPSW", put(segment), true],
-    ["MAPSW", get(segment), true],
+    ["MAPSW", get(segment), false],
     ["KV", reading, false],
     ["KV", writing, false],
     ["KV", gone, false],
@@ -191,11 +197,48 @@ Deno.test("chunks and single segments are covered by any right on objects, their
     ["MAPS", range("\u0001s0003"), false],
     ["MAPS", range("\u0001s"), false],
     ["MAPS", range(segment, `${segment}\0`), true],
+    ["MAPS", range(segmentRows(partitionId(3), SEGMENT)), false],
   ]);
+  // Names that are none of a segment: whatever they hold, they are covered with all objects alone.
+  const near = [
+    `\u0001s0003${SEGMENT}`,
+    `\u0001s0003${SEGMENT}maps\0x`,
+    `\u0001s003${SEGMENT}\0maps\0x`,
+    "\u0001s",
+  ];
+  for (const name of [...near, `\u0001s0003${SEGMENT}0\0maps\0x`]) {
+    for (const op of [get(name), put(name)]) {
+      check([["OBJECTS", op, true], ["MAPS", op, false], ["MAPSALL", op, false]]);
+    }
+  }
   assert.match(
     denial(view, { kind: "access", id: "KV" }, reading)!.message,
     /may not read objects: it needs the right read on a prefix such as "so:\/\/bucket\/"/,
   );
+});
+
+Deno.test("who may read an object and write others does nothing to the rows of its segments (Z7)", () => {
+  const rights = [right("so://public/", "r"), right("so://eve/", "rw")];
+  const keys = [OPERATOR, access("EVE", ...rights)].sort((x, y) => (x.id < y.id ? -1 : 1));
+  const eves: SystemView = { ...genesis, security: { ...genesis.security!, access: keys } };
+  const who: Principal = { kind: "access", id: "EVE" }, row = segmentOf("public", "x");
+  const may = (op: Op) => denial(eves, who, op) === null;
+  assert.ok(may(get(newestRow("public", "x"))) && may(get(row)), "what it may read names the segment");
+  const inside: TransactOp = { kind: "transact", conditions: [], then: [], otherwise: [] };
+  const harms: Op[] = [
+    put(row),
+    { kind: "delete", key: row },
+    { kind: "cas", key: row, expect: { kind: "present" }, value: null },
+    { kind: "keep-alive", lease: row },
+    { kind: "revoke", lease: row },
+    { kind: "grant", lease: row, ttlMs: 1000 },
+    { ...inside, then: [{ kind: "delete", key: row }] },
+    { ...inside, otherwise: [{ kind: "put", key: row, value }] },
+    { kind: "put", key: segmentOf("eve", "x"), value, lease: row },
+  ];
+  for (const op of harms) assert.ok(!may(op), JSON.stringify(op));
+  assert.match(denial(eves, who, put(row))!.message, /may not write "so:\/\/public\/x"/);
+  assert.ok(may(put(segmentOf("eve", "x"))), "a row of its own, which counts for nothing (R1)");
 });
 
 Deno.test("an S3 secret is read by members alone, and written by who administers its access key (Z8)", () => {
@@ -303,6 +346,7 @@ Deno.test("nameShown() says of rows which object they are of", () => {
       uploadRow("maps", "2026/a", version),
       partRow("maps", "2026/a", version, 1),
       garbageRow("maps", "2026/a", version),
+      segmentOf("maps", "2026/a"),
     ]
   ) assert.equal(nameShown(row), "so://maps/2026/a");
   assert.equal(nameShown(newestRow("maps", "")), "so://maps/");

@@ -5,6 +5,7 @@ import { LIMITS } from "../../../core/base/limits.ts";
 import { ViewHolders } from "../../../core/node/holders.ts";
 import { encodeFragment, fragmentHash, makeFragments } from "../../../core/objects/fragment.ts";
 import { erasureCoder as coder } from "../../../core/objects/erasure.ts";
+import { drawnSegment } from "../../../core/objects/segment_id.ts";
 import type { Message } from "../../../core/wire/messages.ts";
 import type { FragmentId, Scheme } from "../../../core/wire/objects.ts";
 import type { Op, Response } from "../../../core/wire/requests.ts";
@@ -13,7 +14,8 @@ import { Network } from "./network.ts";
 
 const THREE: Scheme = { kind: "replicated", copies: 3 };
 const STRIPE: Scheme = { kind: "striped", data: 2, parity: 1 };
-const SEGMENT = { partition: partitionId(3), segment: "0123456789abcdef0123456789abcdef" };
+const { id, token } = drawnSegment(new Uint8Array(32), { bucket: "b", key: "k" });
+const SEGMENT = { partition: partitionId(3), segment: id };
 const NAMES = ["a", "b", "c", "d", "e"];
 
 const bytesOf = (chunk: number) => Uint8Array.from({ length: 200 + chunk }, (_, i) => 7 * i + chunk);
@@ -22,6 +24,7 @@ const putOp = (chunk: number, scheme: Scheme): Op => ({
   segment: SEGMENT,
   chunk,
   scheme,
+  token,
   bytes: bytesOf(chunk),
 });
 const getOp = (chunk: number, scheme: Scheme): Op => ({
@@ -30,6 +33,7 @@ const getOp = (chunk: number, scheme: Scheme): Op => ({
   chunk,
   scheme,
   length: bytesOf(chunk).length,
+  attempt: 0,
 });
 
 function assertChunks(network: Network, names: readonly string[], count: number): void {

@@ -13,6 +13,7 @@ import { erasureCoder } from "../../../core/objects/erasure.ts";
 import { fragmentHash } from "../../../core/objects/fragment.ts";
 import type { Presence } from "../../../core/objects/holders.ts";
 import { Objects } from "../../../core/objects/objects.ts";
+import { drawnSegment } from "../../../core/objects/segment_id.ts";
 import { Effects } from "../../../core/wire/kernel.ts";
 import type { Member, Message, SystemView } from "../../../core/wire/messages.ts";
 import type { ChunkResult, FragmentId, Scheme, SegmentId } from "../../../core/wire/objects.ts";
@@ -21,7 +22,10 @@ import { MemoryChunks } from "./chunk_disk.ts";
 
 export const LATENCY_US = 1_000;
 export const DISK_US = 500;
-export const SEGMENT: SegmentId = { partition: partitionId(2), segment: "00112233445566778899aabbccddeeff" };
+/** Whose writer the test is. */
+const { id, token } = drawnSegment(new Uint8Array(32).fill(1), { bucket: "b", key: "k" });
+export const SEGMENT: SegmentId = { partition: partitionId(2), segment: id };
+export const TOKEN = token;
 
 export class ChunkNode {
   readonly effects = new Effects();
@@ -128,10 +132,10 @@ export class ChunkNetwork {
     return id;
   }
   put(node: ChunkNode, bytes: Uint8Array, scheme: Scheme, chunk = 0): number {
-    return this.request(node, { kind: "chunk-put", segment: SEGMENT, chunk, scheme, bytes });
+    return this.request(node, { kind: "chunk-put", segment: SEGMENT, chunk, scheme, token: TOKEN, bytes });
   }
-  get(node: ChunkNode, length: number, scheme: Scheme, chunk = 0): number {
-    return this.request(node, { kind: "chunk-get", segment: SEGMENT, chunk, scheme, length });
+  get(node: ChunkNode, length: number, scheme: Scheme, chunk = 0, attempt = 0): number {
+    return this.request(node, { kind: "chunk-get", segment: SEGMENT, chunk, scheme, length, attempt });
   }
   /** The answer, waited for. */
   answer(id: number, us = 6_000_000): Response {

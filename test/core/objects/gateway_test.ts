@@ -3,15 +3,19 @@ import fc from "fast-check";
 import type { Instant, PartitionId } from "../../../core/base/ids.ts";
 import { LIMITS } from "../../../core/base/limits.ts";
 import { Random } from "../../../core/base/random.ts";
+import { erasureCoder } from "../../../core/objects/erasure.ts";
 import {
   FRAGMENT_HEADER_BYTES,
   fragmentCount,
   fragmentHash,
   indexAt,
+  makeFragments,
   neededCount,
+  readAttempts,
   wantedCount,
   writeQuorum,
 } from "../../../core/objects/fragment.ts";
+import { drawnSegment } from "../../../core/objects/segment_id.ts";
 import type { FragmentId, Scheme } from "../../../core/wire/objects.ts";
 import type { ChunkRequestOp, Response } from "../../../core/wire/requests.ts";
 import {
@@ -24,6 +28,7 @@ import {
   replicated,
   SEGMENT,
   striped,
+  TOKEN,
 } from "./chunk_network.ts";
 import { schemes } from "./arbitraries.ts";
 
@@ -408,14 +413,78 @@ Deno.test("A request that makes no sense is refused with what is wrong", () => {
     [{ bytes: new Uint8Array(LIMITS.chunkBytesMax + 17) }, /bytes, not 1048593/],
   ];
   for (const [change, why] of wrong) {
-    const op = { kind: "chunk-put" as const, segment: SEGMENT, chunk: 0, scheme: THREE, bytes, ...change };
+    const op = {
+      kind: "chunk-put" as const,
+      segment: SEGMENT,
+      chunk: 0,
+      scheme: THREE,
+      token: TOKEN,
+      bytes,
+      ...change,
+    };
     assert.match(refused(network.answer(network.request(network.node(0), op), 1)).message, why);
-    const { bytes: payload, ...rest } = op;
-    const get = { ...rest, kind: "chunk-get" as const, length: payload.length };
+    const { bytes: payload, token: _, ...rest } = op;
+    const get = { ...rest, kind: "chunk-get" as const, length: payload.length, attempt: 0 };
     assert.match(refused(network.answer(network.request(network.node(0), get), 1)).message, why);
   }
   assert.deepEqual(network.nodes.flatMap((n) => n.disk.all), []);
 });
+
+Deno.test("who knows a segment's id alone puts nothing under it, not even where an ideal holder lacks it (Q6)", () => {
+  const network = new ChunkNetwork(4), [first, second] = network.order();
+  assert.equal(network.answer(network.put(first!, bytesOf(50), THREE)).kind, "stored");
+  network.run(200_000);
+  first!.disk.files.clear();
+  const owner = TOKEN.subarray(32),
+    tokens = [
+      new Uint8Array(64),
+      new Uint8Array([...new Uint8Array(32).fill(2), ...owner]),
+      drawnSegment(new Uint8Array(32).fill(1), { bucket: "eve", key: "k" }).token,
+      TOKEN.subarray(0, 63),
+      new Uint8Array(0),
+    ];
+  for (const token of tokens) {
+    const op = { kind: "chunk-put", segment: SEGMENT, chunk: 0, scheme: THREE, token } as const;
+    const told = refused(network.answer(network.request(second!, { ...op, bytes: bytesOf(50, 9) })));
+    assert.equal(told.reason, "denied");
+  }
+  network.run(200_000);
+  assert.deepEqual(first!.disk.all, [], "nothing reached the disk");
+  for (const { message } of network.sent) {
+    if (message.kind !== "fragment-put") continue;
+    assert.ok(
+      !Buffer.from(message.bytes).includes(Buffer.from(TOKEN.subarray(0, 32))),
+      "the secret goes to no peer",
+    );
+  }
+  const got = network.answer(network.get(first!, 50, THREE));
+  assert.ok(got.kind === "chunk");
+  assert.deepEqual(Uint8Array.from(got.bytes), bytesOf(50));
+});
+
+for (const scheme of [replicated(3), replicated(2), striped(2, 1), striped(4, 2), striped(3, 3)]) {
+  Deno.test(`some attempt reads a chunk without what a holder has of other content: ${JSON.stringify(scheme)} (G7)`, () => {
+    const count = fragmentCount(scheme), length = 120;
+    for (let bad = 0; bad < count; bad++) {
+      const network = new ChunkNetwork(count + 1), order = network.order(count);
+      assert.equal(network.answer(network.put(order[0]!, bytesOf(length), scheme)).kind, "stored");
+      network.run(200_000);
+      // Whole, and of the very name, but not what was written.
+      const index = indexAt(scheme, bad), fragment = { ...SEGMENT, chunk: 0, index };
+      const files = makeFragments(SEGMENT, 0, { scheme, sealed: bytesOf(length, 9), coder: erasureCoder });
+      order[bad]!.disk.take({ kind: "write", op: 0, fragment, bytes: files[index]! });
+      for (const asked of network.nodes) {
+        const right: number[] = [];
+        for (let attempt = 0; attempt <= readAttempts(scheme); attempt++) {
+          const got = network.answer(network.get(asked, length, scheme, 0, attempt));
+          assert.ok(got.kind === "chunk");
+          if (Buffer.compare(got.bytes, bytesOf(length)) === 0) right.push(attempt);
+        }
+        assert.ok(right.length > 0, `fragment ${bad}, asked ${asked.id}: ${right}`);
+      }
+    }
+  });
+}
 
 Deno.test("segments-gone is told to all members, itself among them", () => {
   const network = new ChunkNetwork(4);

@@ -29,7 +29,8 @@ import {
   encodeSegmentRecord,
   type SegmentRecord,
 } from "../../../core/objects/registry.ts";
-import { segmentRow } from "../../../core/objects/rows.ts";
+import { segmentOfRow, segmentRow } from "../../../core/objects/rows.ts";
+import { drawnSegment, SEGMENT_SECRET_BYTES } from "../../../core/objects/segment_id.ts";
 import { Upkeep, type UpkeepOptions } from "../../../core/objects/upkeep.ts";
 import { Effects, type Note } from "../../../core/wire/kernel.ts";
 import type { Member, Message, SystemView } from "../../../core/wire/messages.ts";
@@ -38,7 +39,12 @@ import { refusal } from "../../../core/wire/ops.ts";
 import type { GetOp, KeyValue, RangeOp, Response } from "../../../core/wire/requests.ts";
 
 export const PARTITIONS = 4;
+/** The object that all segments are part of. */
+const OWNER = { bucket: "b", key: "k" };
 const VERSION = { term: 1, index: 1 } as KeyValue["version"];
+
+/** What the tests say of a segment. */
+export type Committed = Omit<SegmentRecord, "proof">;
 
 interface File {
   readonly fragment: FragmentId;
@@ -153,7 +159,7 @@ export class UpkeepNetwork {
   view: SystemView;
   #order = 0;
   readonly #events: { readonly at: number; readonly order: number; readonly run: () => void }[] = [];
-  #segments = 0;
+  readonly #proofs = new Map<string, Uint8Array>();
 
   constructor(count: number, { seed = 1, tuning = {} }: { seed?: number; tuning?: Partial<Tuning> } = {}) {
     this.random = Random.fromSeed(seed);
@@ -232,29 +238,33 @@ export class UpkeepNetwork {
   // ---- segments
 
   newSegment(partition = 1 + this.random.below(PARTITIONS)): SegmentId {
-    const drawn = this.random.uint32().toString(16).padStart(8, "0");
-    const segment = drawn + (++this.#segments).toString(16).padStart(24, "0");
-    return { partition: partitionId(partition), segment };
+    const secret = Uint8Array.from({ length: SEGMENT_SECRET_BYTES }, () => this.random.below(256));
+    const { id, proof } = drawnSegment(secret, OWNER);
+    this.#proofs.set(id, proof);
+    return { partition: partitionId(partition), segment: id };
   }
-  record(scheme: Scheme, chunks: number, pending = false): SegmentRecord {
+  record(scheme: Scheme, chunks: number, pending = false): Committed {
     const chunkBytes = 60 + this.random.below(40);
     return {
       bytes: chunkBytes * (chunks - 1) + 1 + this.random.below(chunkBytes),
       chunkBytes,
       scheme,
-      bucket: "b",
-      key: "k",
       pending,
     };
   }
-  register(segment: SegmentId, record: SegmentRecord): void {
-    this.rows.set(segmentRow(segment.partition, segment.segment), encodeSegmentRecord(record));
+  register({ partition, segment }: SegmentId, record: Committed): void {
+    const proof = this.#proofs.get(segment)!;
+    this.rows.set(segmentRow({ partition, ...OWNER }, segment), encodeSegmentRecord({ ...record, proof }));
   }
   unregister({ partition, segment }: SegmentId): void {
-    this.rows.delete(segmentRow(partition, segment));
+    this.rows.delete(segmentRow({ partition, ...OWNER }, segment));
+  }
+  /** A row of the same segment, of somebody who only knows its id. */
+  forge({ partition, segment }: SegmentId, bucket: string, value: Uint8Array): void {
+    this.rows.set(segmentRow({ partition, bucket, key: "k" }, segment), value);
   }
   /** All fragments of a chunk, by index, as they are for good. */
-  fragments(segment: SegmentId, record: SegmentRecord, chunk: number): Uint8Array[] {
+  fragments(segment: SegmentId, record: Committed, chunk: number): Uint8Array[] {
     const random = Random.fromSeed(fragmentHash(segment.segment, chunk));
     const sealed = Uint8Array.from({ length: sealedBytesOf(record, chunk) }, () => random.below(256));
     return makeFragments(segment, chunk, { scheme: record.scheme, sealed, coder: erasureCoder });
@@ -266,7 +276,7 @@ export class UpkeepNetwork {
   /** All that the placement of the agreed view says about a segment: who should hold which. */
   ideal(
     segment: SegmentId,
-    record: SegmentRecord,
+    record: Committed,
   ): { keeper: Keeper; fragment: FragmentId; bytes: Uint8Array }[] {
     const holders = new ViewHolders(this.view), { scheme } = record;
     return Array.from({ length: chunkCount(record) }, (_, chunk) => {
@@ -294,8 +304,8 @@ export class UpkeepNetwork {
     return segment;
   }
   get registered(): [SegmentId, SegmentRecord][] {
-    return [...this.rows].map(([key, value]) => [
-      { partition: parseInt(key.slice(2, 6), 16) as PartitionId, segment: key.slice(6) },
+    return [...this.rows].filter(([key]) => segmentOfRow(key)?.owner === "b\0k").map(([key, value]) => [
+      { partition: parseInt(key.slice(2, 6), 16) as PartitionId, segment: key.slice(6, 38) },
       decodeSegmentRecord(value),
     ]);
   }
@@ -311,7 +321,7 @@ export class UpkeepNetwork {
       }
     }
   }
-  assertChunkReadable(segment: SegmentId, record: SegmentRecord, chunk: number): void {
+  assertChunkReadable(segment: SegmentId, record: Committed, chunk: number): void {
     const found = new Set<number>();
     for (const keeper of this.all) {
       for (let index = 0; index < fragmentCount(record.scheme); index++) {

@@ -5,10 +5,9 @@
  */
 import assert from "node:assert/strict";
 import { chunkCount, fragmentKey, neededCount, writeQuorum } from "../../../core/objects/fragment.ts";
-import type { SegmentRecord } from "../../../core/objects/registry.ts";
 import type { FragmentId, Scheme, SegmentId } from "../../../core/wire/objects.ts";
 import { replicated, striped } from "./chunk_network.ts";
-import { type Keeper, UpkeepNetwork } from "./upkeep_network.ts";
+import { type Committed, type Keeper, UpkeepNetwork } from "./upkeep_network.ts";
 
 const S = 1_000_000;
 const ORPHAN_US = 60 * S;
@@ -21,7 +20,7 @@ const SEEDS = [1, 2, 3];
 class Storm {
   readonly world: UpkeepNetwork;
   /** Written and not committed yet, but going to be. */
-  readonly drafts = new Map<string, [SegmentId, SegmentRecord]>();
+  readonly drafts = new Map<string, [SegmentId, Committed]>();
   readonly #harmedAt = new Map<string, number>();
   readonly #seed: number;
   committed = 0;

@@ -93,15 +93,16 @@ Deno.test("partitionOf() puts all rows of one object where the hash of its bucke
 });
 
 Deno.test("partitionOf() puts the rows of segments where they say, and those of buckets and secrets by their whole name", () => {
-  const segment = "00112233445566778899aabbccddeeff";
+  const segment = "00112233445566778899aabbccddeeff", owner = { bucket: "maps", key: "{x}" };
   for (const p of [1, 9, 10, 64, 255, 256, 1024]) {
-    assert.equal(partitionOf(segmentRow(partitionId(p), segment), 1024), p);
+    assert.equal(partitionOf(segmentRow({ partition: partitionId(p), ...owner }, segment), 1024), p);
   }
   const whole = (row: string, partitions: number) => hashString32(row) % partitions + 1;
   for (const row of [bucketRow("maps"), bucketRow("a{b}c"), secretRow("SOABCDEF"), secretRow("{x}y")]) {
     assert.equal(partitionOf(row, 1024), whole(row, 1024), JSON.stringify(row));
   }
-  assert.equal(partitionOf(segmentRow(partitionId(65), segment), 64), whole(`\u0001s0041${segment}`, 64));
+  const beyond = segmentRow({ partition: partitionId(65), ...owner }, segment);
+  assert.equal(partitionOf(beyond, 64), whole(`\u0001s0041${segment}\0maps\0{x}`, 64));
 });
 
 Deno.test("partitionOf() takes names that look like rows and are none, whatever they are", () => {

@@ -29,13 +29,12 @@ const VIEW = genesisView({
 
 const SEGMENT_ROW: ObjectRow = {
   partition: PARTITION,
-  key: segmentRow(PARTITION, SEGMENT),
+  key: segmentRow({ partition: PARTITION, bucket: "maps", key: "x" }, SEGMENT),
   value: encodeSegmentRecord({
     bytes: 300,
     chunkBytes: 200,
     scheme: SCHEME,
-    bucket: "maps",
-    key: "x",
+    proof: new Uint8Array(32),
     pending: false,
   }),
 };

@@ -12,7 +12,8 @@ import { encodeCommand } from "../../../../core/catalog/command.ts";
 import { validate } from "../../../../core/catalog/validate.ts";
 import { mergeRanges } from "../../../../core/node/merge.ts";
 import { type Sizes, World } from "../../../../core/objects/programs/programs.ts";
-import { segmentRow } from "../../../../core/objects/rows.ts";
+import { segmentRows, segmentRowsEnd } from "../../../../core/objects/rows.ts";
+import { segmentOfToken } from "../../../../core/objects/segment_id.ts";
 import { type Answer, type Ask, ObjectError, type Program } from "../../../../core/objects/types.ts";
 import { partitionOf } from "../../../../core/placement/key.ts";
 import { isReadOp, isWriteOp } from "../../../../core/wire/ops.ts";
@@ -180,6 +181,7 @@ export class Network {
         return this.#layout();
       case "chunk-put": {
         const name = chunkName(op);
+        assert.equal(segmentOfToken(op.token), op.segment.segment, "N1: its writer writes it");
         assert.equal(this.chunks.get(name) ?? null, null, "W1: no chunk is put twice");
         this.chunks.set(name, op.bytes);
         return { kind: "stored", fragments: 2, wanted: 3 };
@@ -193,11 +195,16 @@ export class Network {
       case "segments-gone":
         // A hint that is always true: whose row is absent, is gone.
         for (const { partition, segment } of op.segments) {
-          const row = this.catalogs[partition - 1]!.read(
-            { kind: "get", key: segmentRow(partition, segment), read: "linearizable" },
-            0,
-          );
-          if (row.kind === "value" && row.found === null) this.#dropChunks(segment);
+          const rows = this.catalogs[partition - 1]!.read({
+            kind: "range",
+            start: segmentRows(partition, segment),
+            end: segmentRowsEnd(partition, segment),
+            limit: 1,
+            reverse: false,
+            keysOnly: true,
+            read: "linearizable",
+          }, 0);
+          if (rows.kind === "values" && rows.items.length === 0) this.#dropChunks(segment);
         }
         return { kind: "done", version: 0 };
       default:
@@ -207,7 +214,7 @@ export class Network {
 
   /** The registry decides what lives: what is in no row is removed, as holders do with what is old enough. */
   sweepOrphans(): void {
-    const living = new Set(this.rows("\u0001s").map(({ key }) => key.slice(6)));
+    const living = new Set(this.rows("\u0001s").map(({ key }) => key.slice(6, 38)));
     for (const name of this.chunks.keys()) {
       if (!living.has(name.split(".")[0]!)) this.chunks.delete(name);
     }

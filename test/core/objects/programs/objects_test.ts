@@ -292,6 +292,34 @@ Deno.test("a version that goes while it is read is told from one that is damaged
   assert.throws(() => network.read(changed), problemIs("damaged"));
 });
 
+Deno.test("a chunk that does not open is read again, a few times, until it does (G7)", () => {
+  const { put, network, world } = stage();
+  const content = bytesOf(100), asked = { bucket: "maps", key: "a" };
+  put("a", content);
+  const { version, span } = network.run(head(world, asked));
+  const readFrom = (good: number) => {
+    const attempts: number[] = [];
+    let bad: string | null = null;
+    network.intercept = (op) => {
+      if (op.kind !== "chunk-get" || op.segment.segment !== (bad ??= op.segment.segment) || op.chunk !== 1) {
+        return null;
+      }
+      attempts.push(op.attempt);
+      if (op.attempt === good) return null;
+      return op.attempt === 2 ? refused("timeout") : { kind: "chunk", bytes: new Uint8Array(op.length) };
+    };
+    return { attempts, read: () => network.read(getBody(world, asked, version, span)) };
+  };
+  for (const good of [0, 1, 3]) {
+    const { attempts, read } = readFrom(good);
+    assert.deepEqual(Uint8Array.from(read()), content);
+    assert.deepEqual(attempts, Array.from({ length: good + 1 }, (_, i) => i));
+  }
+  const { attempts, read } = readFrom(99);
+  assert.throws(read, problemIs("damaged"));
+  assert.deepEqual(attempts, [0, 1, 2, 3], "as many as there are copies, past the first");
+});
+
 Deno.test("what keeps chunks from being stored comes out by its name, and leaves nothing", () => {
   for (
     const [reason, problem] of [

@@ -92,7 +92,7 @@ function check(network: Network, seed: number): ObjectVersion[] {
   for (const row of network.rows("\u0001p")) {
     named.push(...decodePart(row.value!).segments.map(({ id }) => id));
   }
-  const registered = network.rows("\u0001s").map(({ key }) => key.slice(6));
+  const registered = network.rows("\u0001s").map(({ key }) => key.slice(6, 38));
   assert.deepEqual(registered.toSorted(), named.toSorted(), `Seed ${seed}: segments`);
   const pageRows = network.rows("\u0001m").map(({ key }) => key.slice(2).split("\0").slice(0, 3).join("\0"));
   assert.deepEqual(pageRows.toSorted(), pages.toSorted(), `Seed ${seed}: pages`);
