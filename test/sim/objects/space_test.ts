@@ -67,7 +67,7 @@ const VERSION_ROW: ObjectRow = {
 const ROWS = [SEGMENT_ROW, VERSION_ROW];
 
 /** All three members have both chunks. */
-function shelves(): Shelf[] {
+function shelves(): (Shelf & { readonly chunks: ChunkDisk })[] {
   return ["a", "b", "c"].map((name, i) => {
     const chunks = new ChunkDisk(DEFAULT_CHUNK_DISK, Random.fromSeed(i));
     for (const chunk of [0, 1]) {
