@@ -1,10 +1,12 @@
 /** Faults of disks and processes under objects, in real node processes. `deno task torture` has more of them. */
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { parseFileName, parseFolderName } from "../../../cli/host/chunks/names.ts";
 import { openStore } from "../../../cli/objects/open_store.ts";
 import type { ObjectStore } from "../../../cli/objects/store.ts";
 import type { Client } from "../../../cli/client/client.ts";
 import type { ChunkStatus } from "../../../core/wire/objects.ts";
+import { parseFragment } from "../../../core/objects/fragment.ts";
 import { ObjectError } from "../../../core/objects/types.ts";
 import { contentOf, firstDifference } from "../../torture/objects/history.ts";
 import { startThree, until, withLab } from "../support.ts";
@@ -41,6 +43,18 @@ function* fragmentFiles(data: string): Generator<string> {
     }
   }
 }
+function isWhole(path: string): boolean {
+  const partition = parseFolderName(basename(dirname(path)));
+  const fragment = partition === null ? null : parseFileName(partition, basename(path));
+  // A file that is being written, or was just removed, is looked at again.
+  if (fragment === null) return false;
+  try {
+    return parseFragment(Deno.readFileSync(path), fragment) !== null;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return false;
+  }
+}
 function filesOf(data: string): number {
   try {
     return [...fragmentFiles(data)].length;
@@ -50,7 +64,7 @@ function filesOf(data: string): number {
   }
 }
 
-Deno.test("fragments that are damaged or lost, while their node runs or is down, are made anew, and reads stay right", () =>
+Deno.test("fragments that are damaged, or lost while their node is down, are made anew, and reads stay right", () =>
   withLab(async (lab) => {
     const [a, b, c] = await startThree(lab), data = join(lab.directory, "b");
     const client = await lab.client(a, c), store = openStore(client);
@@ -66,16 +80,13 @@ Deno.test("fragments that are damaged or lost, while their node runs or is down,
       Deno.writeFileSync(path, bytes);
     }
     for (let i = 1; i <= OBJECTS; i++) await assertWhole(near, i);
-    await until("what was found rotten is mended", async () => {
-      const { rotten, repaired, missing } = await chunksOf(client, "b");
-      return rotten >= wanted && repaired >= wanted && missing === 0;
-    });
-
-    await Deno.remove(join(data, "chunks"), { recursive: true });
-    for (let i = 1; i <= OBJECTS; i++) await assertWhole(near, i);
-    await until("what was found lost is there again", () => Promise.resolve(filesOf(data) === wanted));
-
+    // Who read them found some; a life begins with a scrub, which finds the others.
     await b.stop();
+    const again = await lab.start({ id: "b", listen: b.address, join: a.address });
+    await until("all is whole", () => Promise.resolve([...fragmentFiles(data)].every(isWhole)));
+    await until("nothing is missing", () => Promise.resolve(filesOf(data) === wanted));
+
+    await again.stop();
     await Deno.remove(join(data, "chunks"), { recursive: true });
     await put(store, OBJECTS + 1);
     await lab.start({ id: "b", listen: b.address, join: a.address });
