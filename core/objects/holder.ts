@@ -39,6 +39,8 @@ export interface HolderOptions {
   readonly partitions: () => number;
   /** What was held under this name was not that fragment, and is gone (H1). */
   readonly rotten: (fragment: FragmentId, now: Instant) => void;
+  /** Somebody wanted this fragment, and it is not here. */
+  readonly absent: (fragment: FragmentId, now: Instant) => void;
 }
 
 type PutDone = (outcome: FragmentPutOutcome) => void;
@@ -158,8 +160,9 @@ export class Holder implements LocalHolder {
       const next = this.#readQueue.shift();
       if (next === undefined) return;
       this.#reading++;
-      this.#options.disk.read(next.fragment, (bytes, _failed, now) => {
+      this.#options.disk.read(next.fragment, (bytes, failed, now) => {
         this.#reading--;
+        if (bytes === null && !failed) this.#options.absent(next.fragment, now);
         next.done(bytes === null ? null : this.prove(next.fragment, bytes, now));
         this.#readNext();
       });

@@ -1,5 +1,6 @@
 /**
- * Single segments about which the registry is asked: those that somebody says are gone, and those of which a fragment rotted.
+ * Single segments about which the registry is asked: those that somebody says are gone, and those of which a fragment rotted or
+ * was asked for in vain.
  *
  * I1. Of a segment that is said to be gone and of which something is here, or being repaired, the rows are read, linearizably.
  *     Only when there is none is what is here removed; it is listed after that, and what is being repaired is removed when
@@ -44,7 +45,7 @@ export interface InquiryOptions {
 
 type Subject =
   | { readonly kind: "gone"; readonly segment: SegmentId }
-  | { readonly kind: "rotten"; readonly fragment: FragmentId };
+  | { readonly kind: "wanted"; readonly fragment: FragmentId };
 interface Question {
   readonly key: string;
   readonly subject: Subject;
@@ -74,9 +75,9 @@ export class Inquiry {
     }
   }
 
-  /** It was removed, or cannot be read: is it to be had again? False: nobody will see to it (I2). */
-  rotten(fragment: FragmentId, now: Instant): boolean {
-    return this.#add(fragmentKey(fragment), { kind: "rotten", fragment }, now);
+  /** It was removed, cannot be read, or is not here: is it to be had again? False: nobody will see to it (I2). */
+  wanted(fragment: FragmentId, now: Instant): boolean {
+    return this.#add(fragmentKey(fragment), { kind: "wanted", fragment }, now);
   }
 
   nextWake(): Instant {
@@ -152,7 +153,7 @@ export class Inquiry {
     });
   }
 
-  // ---- rotten
+  // ---- wanted
 
   #examine(question: Question, fragment: FragmentId, now: Instant): void {
     const { self, holders, missing } = this.#options, { segment, chunk, index } = fragment;

@@ -57,6 +57,8 @@ export interface ObjectsListener {
   removed(fragments: readonly FragmentId[], now: Instant): void;
   /** What stood under this name was rotten, and is being removed. */
   rotten(fragment: FragmentId, now: Instant): void;
+  /** Somebody wanted this fragment, and it is not here. */
+  absent(fragment: FragmentId, now: Instant): void;
   /** Somebody says that these are registered no more. */
   gone(segments: readonly SegmentId[], now: Instant): void;
   /** Whether a peer may be told now which of these are held: see surplus.ts. */
@@ -91,6 +93,7 @@ export class Objects {
       low,
       partitions,
       rotten: (fragment, now) => this.listener?.rotten(fragment, now),
+      absent: (fragment, now) => this.listener?.absent(fragment, now),
     });
     this.asks = new Asks({ self, effects, local: this.holder, firstId: firstNumber });
     const { asks } = this, { hedgeUs, putPatienceUs } = tuning;

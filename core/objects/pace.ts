@@ -18,10 +18,12 @@ export class Bucket {
   /** `halved`: it fills at half its rate, and has since the last call. */
   mayBegin(now: Instant, halved: boolean): boolean {
     const perSecond = halved ? this.#perSecond / 2 : this.#perSecond;
+    if (this.#at === 0) this.#at = now;
     const filled = Math.floor((now - this.#at) * perSecond / 1_000_000);
-    if (filled > 0 || this.#at === 0) {
+    if (filled > 0) {
       this.#bytes = Math.min(this.#perSecond, this.#bytes + filled);
-      this.#at = now;
+      // What of the time has not filled a whole byte counts for the next: however often it is asked, nothing is lost.
+      this.#at = after(this.#at, Math.ceil(filled * 1_000_000 / perSecond));
     }
     return this.#bytes > 0;
   }

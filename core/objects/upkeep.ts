@@ -224,7 +224,12 @@ export class Upkeep implements ObjectsListener {
   rotten(fragment: FragmentId, now: Instant): void {
     this.#rotten++;
     this.#options.effects.note({ kind: "fragment-rotten", fragment });
-    if (!this.#inquiry.rotten(fragment, now)) this.#followSoon(fragment.partition, now);
+    if (!this.#inquiry.wanted(fragment, now)) this.#followSoon(fragment.partition, now);
+  }
+
+  absent(fragment: FragmentId, now: Instant): void {
+    // Most who are asked for what they have not should not have it, and what is no partition has no registry.
+    if (fragment.partition <= this.#options.partitions()) this.#inquiry.wanted(fragment, now);
   }
 
   gone(segments: readonly SegmentId[], now: Instant): void {

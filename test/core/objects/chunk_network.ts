@@ -56,6 +56,7 @@ export class ChunkNode {
       written: () => {},
       removed: () => {},
       rotten: (fragment) => void this.rotten.push(fragment),
+      absent: () => {},
       gone: (segments) => void this.gone.push(...segments),
       mayTell: () => true,
       status: () => assert.fail("nobody asks"),

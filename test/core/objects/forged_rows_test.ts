@@ -66,6 +66,24 @@ Deno.test("a rotten fragment is had again beside rows that others made of its se
   world.assertInOrder();
 });
 
+Deno.test("a fragment that is asked for in vain where it should be is had again at once, without a look (I1)", () => {
+  const world = network(5, { segments: 6, tuning: { lookUs: 600 * S } });
+  world.run(20 * S);
+  const [segment, record] = world.registered[0]!;
+  const { keeper, fragment } = world.ideal(segment, record)[0]!;
+  keeper.files.delete(fragmentKey(fragment));
+  world.send(keeper, { kind: "fragment-get", id: 7, fragment });
+  world.run(10 * S);
+  world.assertInOrder();
+  // Who should not have it asks the registry, and fetches nothing.
+  const stranger = world.all.find(({ id }) => !world.ideal(segment, record).some((p) => p.keeper.id === id));
+  if (stranger === undefined) return;
+  const before = stranger.names;
+  world.send(stranger, { kind: "fragment-get", id: 8, fragment });
+  world.run(10 * S);
+  assert.deepEqual(stranger.names, before);
+});
+
 Deno.test("what a row of another's keeps alive is kept, and goes with it (R2)", () => {
   const world = network(3, { tuning: { orphanAgeUs: 10 * S, lookUs: 20 * S }, segments: 1 });
   world.run(15 * S);
