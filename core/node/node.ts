@@ -442,7 +442,7 @@ export class Node implements Kernel {
       counters: this.#counters,
       low: this.#room.low,
       chunks: this.#bulk.objects.status(),
-      leaders: () => this.#router.leaders(),
+      leaders: () => this.#router.leaders(this.#now),
       membership: this.#membership,
     });
   }

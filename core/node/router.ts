@@ -42,6 +42,9 @@ export interface RouterOptions {
   readonly vet: (op: SystemOp, by: Principal | null) => Refused | null;
 }
 
+/** Who led a partition when it was last asked something is told to clients for this long. */
+const HINT_US = 3_000_000;
+
 /** A range over all partitions, while its parts come in. */
 interface Gathering {
   readonly asker: Asker;
@@ -55,6 +58,8 @@ export class Router {
   readonly #pending: Pending;
   /** Who led a partition that this node does not hold, as last heard. */
   readonly #hints: (NodeId | null)[] = [];
+  /** When each was heard. */
+  readonly #hintedAt: Instant[] = [];
   readonly #gatherings = new Map<number, Gathering>();
   #nextGathering = 1;
 
@@ -226,10 +231,10 @@ export class Router {
     if (waiting === undefined || waiting.to !== from) return;
     const { response } = message, { partition } = waiting;
     if (response.kind === "refused" && response.reason === "moved") {
-      this.#hints[partition] = response.leader ?? null;
+      this.#hint(partition, response.leader ?? null, now);
       const elsewhere = response.leader !== undefined && response.leader !== from;
       if (elsewhere && waiting.hops < LIMITS.forwardHopsMax) return this.#dispatch(waiting, now);
-    } else if (response.kind !== "refused") this.#hints[partition] = from;
+    } else if (response.kind !== "refused") this.#hint(partition, from, now);
     this.#finish(waiting.token, response, now);
   }
 
@@ -338,10 +343,22 @@ export class Router {
     this.#hints[partition] = replicas[(replicas.indexOf(node) + 1) % Math.max(1, replicas.length)] ?? null;
   }
 
-  /** leaderFor() of every partition, for clients that want to ask leaders directly. Index: partition. */
-  leaders(): (NodeId | null)[] {
+  /**
+   * leaderFor() of every partition, for clients that want to ask leaders directly. Index: partition. What was heard long ago
+   * is not told: by then the preferred replica leads, more likely than not.
+   */
+  leaders(now: Instant): (NodeId | null)[] {
     const { partitions } = this.#options.view().settings;
-    return Array.from({ length: partitions + 1 }, (_, p) => this.leaderFor(p as PartitionId));
+    return Array.from({ length: partitions + 1 }, (_, p) => {
+      const heardAt = this.#hintedAt[p];
+      if (heardAt !== undefined && now - heardAt > HINT_US) this.#hints[p] = null;
+      return this.leaderFor(p as PartitionId);
+    });
+  }
+
+  #hint(partition: PartitionId, leader: NodeId | null, now: Instant): void {
+    this.#hints[partition] = leader;
+    this.#hintedAt[partition] = now;
   }
 }
 
