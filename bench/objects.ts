@@ -18,7 +18,7 @@ const SIZES: readonly { readonly name: string; readonly bytes: number; readonly 
   { name: "64 KiB", bytes: 64 * KiB, rounds: 40 },
   { name: "1 MiB", bytes: MiB, rounds: 30 },
   { name: "64 MiB", bytes: 64 * MiB, rounds: 5 },
-  { name: "1 GiB", bytes: GiB, rounds: 3 },
+  { name: "1 GiB", bytes: GiB, rounds: 2 },
 ];
 const SMALL_BYTES = [4 * KiB, 64 * KiB] as const;
 const SMALL_CLIENTS = 32;
