@@ -5,6 +5,7 @@ import { readProfile } from "../cli/client/profile.ts";
 import { makeInvite } from "../cli/invites.ts";
 import { NodeProcess } from "../cli/processes.ts";
 import { untilSettled } from "../cli/settled.ts";
+import { freePorts } from "./external.ts";
 import type { S3Target } from "./presigned.ts";
 
 export interface S3Network {
@@ -32,7 +33,7 @@ export async function withS3Network<T>(members: number, use: (network: S3Network
     return node;
   };
   try {
-    const port = freePort();
+    const port = freePorts(1)[0]!;
     await start("a", ["--s3", `127.0.0.1:${port}`]);
     const profile = readProfile(join(directory, "a", "profile.json"));
     using client = await connect({ profile });
@@ -65,9 +66,4 @@ async function s3Key(profile: string): Promise<{ accessKey: string; secretKey: s
   if (code !== 0) throw new Error(new TextDecoder().decode(stderr));
   const { id, s3Secret } = JSON.parse(new TextDecoder().decode(stdout)) as { id: string; s3Secret: string };
   return { accessKey: id, secretKey: s3Secret };
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return (listener.addr as Deno.NetAddr).port;
 }

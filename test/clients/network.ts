@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import assert from "node:assert/strict";
 import { untilSettled } from "../../cli/settled.ts";
+import { freePorts } from "../../bench/external.ts";
 import { FLAGS } from "../cli/support.ts";
 import { type PrivateLab, withPrivateLab } from "../cli/private_support.ts";
 import type { NodeProcess } from "../../cli/processes.ts";
@@ -146,13 +147,6 @@ async function clientEnvironment(
     RESTIC_CACHE_DIR: join(lab.directory, "restic-cache"),
     RESTIC_PROGRESS_FPS: "0.1",
   };
-}
-
-function freePorts(count: number): number[] {
-  const listeners = Array.from({ length: count }, () => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-  const ports = listeners.map(({ addr }) => (addr as Deno.NetAddr).port);
-  for (const listener of listeners) listener.close();
-  return ports;
 }
 
 /** Files of random bytes in folders of twenty: names and contents depend on the seed alone. */
